@@ -1,0 +1,48 @@
+"""caliche: calibrate land-surface models with exact gradients and honest error bars.
+
+Names are loaded when first used, so that `import caliche` (and `caliche --help`) is immediate.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from caliche._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from caliche.errors import InputError as InputError
+    from caliche.estimation import Result as Result
+    from caliche.estimation import estimate as estimate
+    from caliche.experiments import Experiment as Experiment
+    from caliche.experiments import load_experiment as load_experiment
+    from caliche.experiments.run import run_experiment as run_experiment
+    from caliche.inverse_problem import InverseProblem as InverseProblem
+    from caliche.models import SoilHeat as SoilHeat
+    from caliche.models import simulate as simulate
+    from caliche.report import write_report as write_report
+
+_HOME = {
+    "InputError": "caliche.errors",
+    "Result": "caliche.estimation",
+    "estimate": "caliche.estimation",
+    "Experiment": "caliche.experiments",
+    "load_experiment": "caliche.experiments",
+    "run_experiment": "caliche.experiments.run",
+    "InverseProblem": "caliche.inverse_problem",
+    "SoilHeat": "caliche.models",
+    "simulate": "caliche.models",
+    "write_report": "caliche.report",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'caliche' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""`python -m caliche` is `caliche`."""
+
+from caliche.cli import main
+
+main()

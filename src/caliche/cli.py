@@ -1,0 +1,196 @@
+"""The command line. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from caliche.errors import InputError
+
+_STARTED = time.perf_counter()
+OK, BAD_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
+
+app = typer.Typer(
+    name="caliche",
+    help="Calibrate land-surface models with exact gradients and honest error bars.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ExperimentArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT", help="A bundled name (see `caliche experiments`) or a TOML file."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change the configuration, in TOML syntax: parameters.albedo.value=0.2. Repeatable.",
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder to write; must not exist. [default: runs/EXPERIMENT-TIME]"),
+]
+
+
+@app.command()
+def estimate(
+    experiment: ExperimentArgument,
+    method: Annotated[str | None, typer.Option(help="lm, lbfgs or adam.")] = None,
+    starts: Annotated[int | None, typer.Option(help="Number of starting points.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the starting points.")] = None,
+    out: OutOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Calibrate an experiment: parameters with error bars, a run folder and a report.
+
+    Exit code 0 if the calibration converged, 3 if it ran but did not, 2 for bad input.
+    """
+    from caliche.cli_output import Progress, print_summary
+
+    load, run_experiment, write_report = _workbench()
+    imported = time.perf_counter() - _STARTED
+    loaded = load(experiment, set_ or [])
+    with Progress(loaded.config.name) as progress:
+        run = run_experiment(
+            loaded,
+            method=method,
+            starts=starts,
+            seed=seed,
+            out=out,
+            callback=progress.update,
+            command=_command(),
+            import_seconds=imported,
+        )
+    print_summary(run.summary)
+    report = write_report(run.folder)
+    typer.echo(f"\nReport: {report}")
+    if not run.result.converged:
+        raise typer.Exit(NOT_CONVERGED)
+
+
+@app.command()
+def simulate(
+    experiment: ExperimentArgument,
+    out: OutOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Run the model once, with the values of the configuration, and score it."""
+    from caliche.cli_output import print_scores
+
+    load, *_ = _workbench()
+    from caliche.experiments.run import run_simulation
+
+    folder, scores = run_simulation(load(experiment, set_ or []), out)
+    print_scores("The model with the values of the configuration:", scores)
+    typer.echo(f"\nSeries: {folder / 'simulation.nc'}")
+
+
+@app.command()
+def check(experiment: ExperimentArgument, set_: SetOption = None) -> None:
+    """Look before you leap: data, window, parameters, gradients and what a run will cost."""
+    load, *_ = _workbench()
+    from caliche.experiments.check import check_experiment
+
+    for line in check_experiment(load(experiment, set_ or [])):
+        typer.echo(line)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+) -> None:
+    """Write the report of a run again, from its folder alone."""
+    from caliche.report import write_report
+
+    typer.echo(f"Report: {write_report(run)}")
+
+
+@app.command()
+def experiments() -> None:
+    """List the bundled experiments."""
+    from caliche.cli_output import print_table
+    from caliche.experiments.config import bundled
+
+    print_table(["experiment", "what it is"], [list(item) for item in bundled().items()])
+
+
+@app.command()
+def parameters(
+    turbulence: Annotated[
+        str | None,
+        typer.Argument(help="Only those of soil-heat with this closure of the turbulent fluxes."),
+    ] = None,
+) -> None:
+    """List every parameter with its unit, default, bounds and source."""
+    from caliche.cli_output import print_parameters
+
+    print_parameters(turbulence)
+
+
+@app.command()
+def data() -> None:
+    """List the data that CALICHE_DATA names."""
+    from caliche.cli_output import print_table
+    from caliche.data.locate import list_data
+
+    rows = [[d.name, d.title, ", ".join(d.files)] for d in list_data()]
+    print_table(["folder", "title", "files"], rows)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write, such as my-tower.toml.")],
+) -> None:
+    """Write a commented experiment file for your own tower, to be filled in."""
+    from importlib import resources
+
+    if path.suffix != ".toml":
+        raise InputError("a file name that ends in .toml", str(path), f"{path.with_suffix('.toml')}")
+    if path.exists():
+        raise InputError("a file that does not exist yet", f"{path}, which does", "another name")
+    if not path.parent.is_dir():
+        raise InputError("a folder that exists", str(path.parent), "make it first")
+    template = resources.files("caliche.experiments") / "template.toml"
+    path.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+    typer.echo(f"Wrote {path}. Fill it in, then: caliche check {path}")
+
+
+def _workbench():
+    """The heavy imports, with double precision switched on, visibly and before any array."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    from caliche.experiments import load_experiment
+    from caliche.experiments.run import run_experiment
+    from caliche.report import write_report
+
+    return load_experiment, run_experiment, write_report
+
+
+def _command() -> str:
+    """The command as typed, without the machine's folders."""
+    return " ".join(["caliche", *sys.argv[1:]])
+
+
+def main() -> NoReturn:
+    """Entry point: bad input is one sentence on stderr and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        print(f"caliche: {error}", file=sys.stderr)
+        raise SystemExit(BAD_INPUT) from None
+    except KeyboardInterrupt:
+        print("caliche: interrupted; nothing was written", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+    raise SystemExit(OK)

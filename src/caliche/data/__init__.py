@@ -1,0 +1,30 @@
+"""Site data: tower files in, checked SI streams out. xarray at the edge, numpy inside, no JAX."""
+
+from caliche.data.locate import DataFolder, find_data, list_data
+from caliche.data.quality import check_range, check_scale, check_time, utc_text
+from caliche.data.site import derive_surface_temperature, merge_sources, select_window
+from caliche.data.source import Column, Source, TimeAxis, open_source
+from caliche.data.table import read_table
+from caliche.data.units import conversion, to_si
+from caliche.data.urban_plumber import read_urban_plumber
+
+__all__ = [
+    "Column",
+    "DataFolder",
+    "Source",
+    "TimeAxis",
+    "check_range",
+    "check_scale",
+    "check_time",
+    "conversion",
+    "derive_surface_temperature",
+    "find_data",
+    "list_data",
+    "merge_sources",
+    "open_source",
+    "read_table",
+    "read_urban_plumber",
+    "select_window",
+    "to_si",
+    "utc_text",
+]

@@ -1,0 +1,123 @@
+"""Checks of times and values at the boundary, each told with the first offending time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caliche.errors import InputError
+from caliche.variables import variable
+
+
+def utc_text(time: np.datetime64 | np.ndarray) -> str:
+    """A time as text, to the minute where it has no seconds: 2012-05-01T07:00Z."""
+    text = str(np.asarray(time).astype("datetime64[s]"))
+    return text.removesuffix(":00") + "Z"
+
+
+def check_time(times: np.ndarray, where: str = "the file", zone: str = "Z") -> float:
+    """Check that times are increasing and regular, and return their interval in seconds.
+
+    Parameters
+    ----------
+    times : (n,) datetime64, at least two.
+    where : the file, for the message.
+    zone : "Z" if the times are UTC, empty for the file's own clock.
+
+    Raises
+    ------
+    InputError : missing, repeated or decreasing times, a gap or an irregular step.
+    """
+    times = np.asarray(times, dtype="datetime64[ns]")
+    if times.size < 2:
+        raise InputError(
+            f"at least two times in {where}", f"{times.size}", "give a file with a time series"
+        )
+    if np.isnat(times).any():
+        raise InputError(
+            f"a time in every row of {where}",
+            f"{int(np.isnat(times).sum())} rows without one, the first row "
+            f"{int(np.isnat(times).argmax()) + 1}",
+            "remove these rows or write their times",
+        )
+    steps = np.diff(times).astype(np.int64)
+    later = times[1:]
+
+    def text(time: np.datetime64) -> str:
+        return utc_text(time)[:-1] + zone
+
+    if (steps <= 0).any():
+        first = int((steps <= 0).argmax())
+        word = "repeated" if steps[first] == 0 else "earlier than the row before"
+        raise InputError(
+            f"increasing times in {where}",
+            f"{int((steps <= 0).sum())} times out of order, the first {text(later[first])}, {word}",
+            "sort the rows and remove repeated ones; a clock with daylight saving repeats an hour",
+        )
+    usual = int(np.median(steps))
+    odd = steps != usual
+    if odd.any():
+        first = int(odd.argmax())
+        word = "a gap" if steps[first] > usual else "a short step"
+        raise InputError(
+            f"a regular time step of {usual / 1e9:g} s in {where}",
+            f"{word} of {steps[first] / 1e9:g} s before {text(later[first])} "
+            f"({int(odd.sum())} irregular steps in all)",
+            "write the missing rows with empty values, or remove the extra ones",
+        )
+    return usual / 1e9
+
+
+def check_range(
+    values: np.ndarray, stream: str, times: np.ndarray, where: str = "", unit: str | None = None
+) -> None:
+    """Refuse values that cannot occur on land.
+
+    Parameters
+    ----------
+    values : (n,) SI; NaN is missing and passes.
+    stream : canonical name, whose valid_min and valid_max bound the values.
+    times : (n,) datetime64, UTC.
+    where, unit : the column and file and the unit declared for it, for the message.
+
+    Raises
+    ------
+    InputError : any value outside, with the count, the first time and what may be wrong.
+    """
+    bounds = variable(stream)
+    outside = (values < bounds.valid_min) | (values > bounds.valid_max)
+    if not outside.any():
+        return
+    first = int(outside.argmax())
+    number, total = int(outside.sum()), int(np.isfinite(values).sum())
+    raise InputError(
+        f"{stream}{' in ' + where if where else ''} between {bounds.valid_min:g} and "
+        f"{bounds.valid_max:g} {bounds.unit}",
+        f"{number} of {total} values outside, the first {values[first]:.6g} {bounds.unit} "
+        f"at {utc_text(times[first])}",
+        _cause(values, stream, number, total, unit),
+    )
+
+
+def check_scale(
+    values: np.ndarray, stream: str, times: np.ndarray, where: str = "", unit: str | None = None
+) -> None:
+    """As `check_range`, but let spikes pass: refuse only where the median itself is impossible.
+
+    A whole column out of range is a wrong unit or a wrong column and is told on reading. A spike
+    is told when a window that contains it is used, so that one in March does not stop a study of
+    August.
+    """
+    finite = values[np.isfinite(values)]
+    bounds = variable(stream)
+    if finite.size and not bounds.valid_min <= np.median(finite) <= bounds.valid_max:
+        check_range(values, stream, times, where, unit)
+
+
+def _cause(values: np.ndarray, stream: str, number: int, total: int, unit: str | None) -> str:
+    """What to do about values out of range."""
+    kelvin = variable(stream).unit == "K" and (unit or "K").lower() in ("k", "kelvin", "degk")
+    if kelvin and -60.0 <= float(np.nanmedian(values)) <= 60.0:
+        return "these look like degrees Celsius: unit = 'degC'"
+    if number <= 0.01 * total:
+        return "these look like spikes: mark them missing in the file or with a quality flag"
+    return "check the unit and the column"

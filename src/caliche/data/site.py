@@ -1,0 +1,335 @@
+"""From files to the arrays of one study: merging sources, derived streams, the window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from caliche.constants import STEFAN_BOLTZMANN
+from caliche.data.assemble import REJECTED, Series, attributes
+from caliche.data.quality import check_range, utc_text
+from caliche.errors import InputError, nearest
+
+_SECOND = 1_000_000_000  # ns
+
+
+@dataclass(frozen=True)
+class _Native:
+    """A stream on its own stamps: first stamp and spacing in ns, values and rejections (n,)."""
+
+    name: str
+    first: int
+    spacing: int
+    values: np.ndarray
+    rejected: np.ndarray
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """Values at integer positions of any shape, NaN outside the record."""
+        inside = (index >= 0) & (index < self.values.size)
+        return np.where(inside, self.values[np.clip(index, 0, self.values.size - 1)], np.nan)
+
+    def stamps(self, index: np.ndarray) -> np.ndarray:
+        """Times of integer positions, datetime64[ns]."""
+        return (self.first + index * self.spacing).astype("datetime64[ns]")
+
+
+def merge_sources(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join what several files measured at one site.
+
+    Time becomes the union of all stamps; a stream is NaN at stamps that its own file does not
+    have, and keeps the interval of its file in attrs["interval"] (s). Of the site's attributes the
+    first known one holds. attrs["time_step"] is the shortest interval.
+
+    Raises
+    ------
+    InputError : no dataset, or a stream in two of them.
+    """
+    if not datasets:
+        raise InputError("at least one source", "none", "give the file that holds the forcing")
+    seen: dict[str, str] = {}
+    for dataset in datasets:
+        for name in map(str, dataset.data_vars):
+            file = str(dataset[name].attrs.get("source", "a source"))
+            if name in seen:
+                raise InputError(
+                    "each stream from one source",
+                    f"{name} from {seen[name]} and from {file}",
+                    "leave it out of one of them",
+                )
+            seen[name] = file
+    times = np.unique(np.concatenate([dataset["time"].values for dataset in datasets]))
+    merged = xr.Dataset(coords={"time": times})
+    for dataset in datasets:
+        for name, array in dataset.variables.items():
+            if name != "time":
+                values = _spread(array.values, dataset["time"].values, times)
+                merged[name] = ("time", values, array.attrs)
+        merged.attrs = dataset.attrs | merged.attrs
+    merged.attrs["time_step"] = min(float(d.attrs["time_step"]) for d in datasets)
+    return merged.set_coords([name for name in merged if str(name).endswith(REJECTED)])
+
+
+def derive_surface_temperature(
+    dataset: xr.Dataset, emissivity: float, reflected: bool
+) -> xr.Dataset:
+    """Add the surface temperature that the outgoing longwave radiation implies.
+
+        T = ((LWup - (1 - eps) LWdown) / (eps sigma))^(1/4)
+
+    the reflected part, (1 - eps) LWdown, being taken off only where `reflected` is true (then the
+    incoming longwave radiation is needed). K from W m-2; eps is broadband.
+
+    Returns
+    -------
+    a new xr.Dataset with the stream "surface_temperature".
+
+    Raises
+    ------
+    InputError : emissivity outside (0, 1], a stream missing, or surface_temperature there already.
+    """
+    if not 0.0 < emissivity <= 1.0:
+        raise InputError("an emissivity above 0 and up to 1", f"{emissivity}", "give about 0.97")
+    if "surface_temperature" in dataset:
+        raise InputError(
+            "no surface temperature beside the one to derive",
+            f"one from {dataset['surface_temperature'].attrs.get('source', 'a source')}",
+            "leave one of them out",
+        )
+    up = _native(dataset, "outgoing_longwave")
+    emitted, rejected = up.values, up.rejected
+    if reflected:
+        down = _native(dataset, "incoming_longwave")
+        if (down.spacing, down.first, down.values.size) != (up.spacing, up.first, up.values.size):
+            raise InputError(
+                "incoming and outgoing longwave radiation at the same times",
+                f"intervals of {down.spacing / 1e9:g} and {up.spacing / 1e9:g} s, from "
+                f"{utc_text(down.stamps(np.array(0)))} and {utc_text(up.stamps(np.array(0)))}",
+                "take both from one file, or set reflected = false",
+            )
+        emitted = emitted - (1.0 - emissivity) * down.values
+        rejected = rejected | down.rejected
+    # A negative emission becomes 0 K, which the range check refuses, not a NaN that hides it.
+    values = (np.maximum(emitted, 0.0) / (emissivity * STEFAN_BOLTZMANN)) ** 0.25
+    series = Series(values, rejected)
+    stamps = up.stamps(np.arange(values.size))
+    name, source = "surface_temperature", str(dataset["outgoing_longwave"].attrs.get("source", ""))
+    attrs = attributes(name, series, source, up.spacing / 1e9, stamps)
+    attrs["derived_from"] = f"outgoing longwave radiation, emissivity {emissivity:g}" + (
+        ", reflected incoming longwave radiation taken off" if reflected else ""
+    )
+    times = dataset["time"].values
+    return dataset.assign({name: ("time", _spread(values, stamps, times), attrs)}).assign_coords(
+        {name + REJECTED: ("time", _spread(rejected, stamps, times))}
+    )
+
+
+def _spread(values: np.ndarray, stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Values at their stamps on a longer axis that contains these; NaN (or False) elsewhere."""
+    out = np.full(times.size, False if values.dtype == bool else np.nan, dtype=values.dtype)
+    out[np.searchsorted(times, stamps)] = values
+    return out
+
+
+def select_window(
+    dataset: xr.Dataset,
+    start: np.datetime64,
+    end: np.datetime64,
+    time_step: float,
+    forcing: Sequence[str],
+    streams: Sequence[str],
+    resample: str = "mean",
+) -> xr.Dataset:
+    """Cut the forcing and observations of one study.
+
+    Parameters
+    ----------
+    dataset : what `open_source` or `merge_sources` returned.
+    start, end : UTC; `end` is a whole number of steps after `start`.
+    time_step : seconds; the files' intervals divide it or are multiples of it.
+    forcing : streams that must be complete.
+    streams : streams to compare with; gaps are allowed.
+    resample : what a longer time step makes of the file's values: their "mean" over the step
+        (NaN if one is missing) or a "sample" at its end.
+
+    Returns
+    -------
+    xr.Dataset on the N + 1 times start, start + time_step ... end; a value holds for the interval
+    that ends at its time. Row 0 describes the interval before the window: the model does not use
+    it, and it may be NaN. Where the time step is shorter than a file's interval, forcing repeats
+    the file's value and observations stand only at the file's stamps. attrs["interval"] of a
+    stream is the time in seconds that each of its values averages; n_missing and n_rejected_by_qc
+    count the file's own values in the window, row 0 left out; n_valid counts the rows returned.
+
+    Raises
+    ------
+    InputError : a window that is not a whole number of steps or not in the record, intervals that
+        do not fit, gaps in the forcing, values out of range, a stream without one value left.
+    """
+    if resample not in ("mean", "sample"):
+        raise InputError(
+            "resample = 'mean' or 'sample'", repr(resample), nearest(resample, ("mean", "sample"))
+        )
+    times = _window_times(start, end, time_step)
+    out = xr.Dataset(coords={"time": times})
+    for name in dict.fromkeys([*forcing, *streams]):
+        out[name] = _windowed(dataset, name, times, name in forcing, resample)
+    site = {key: value for key, value in dataset.attrs.items() if key != "time_step"}
+    out.attrs = site | {"time_step": float(time_step)}
+    return out
+
+
+def _windowed(
+    dataset: xr.Dataset, name: str, times: np.ndarray, is_forcing: bool, resample: str
+) -> tuple[str, np.ndarray, dict[str, object]]:
+    """One stream of a window: its dimension, values (N + 1,) and attributes."""
+    native = _native(dataset, name)
+    if is_forcing:
+        _check_cover(native, times)
+    index = _positions(native, times, repeat=is_forcing)
+    if resample == "sample":
+        index = index[:, -1:]
+    # The stamps say where the file's own record lies; here the coordinate says it.
+    given = dataset[name].attrs.items()
+    attrs: dict[str, object] = {
+        str(k): v for k, v in given if k not in ("first_stamp", "last_stamp")
+    }
+    attrs |= _counts(native, index, str(attrs.get("source", "")))
+    row = native.take(index).mean(axis=1)
+    _check_enough(row, times, name, is_forcing, attrs)
+    attrs["n_valid"] = int(np.isfinite(row[1:]).sum())
+    if index.shape[1] > 1:
+        attrs["interval"] = float((times[1] - times[0]) / np.timedelta64(1, "s"))
+    return "time", row, attrs
+
+
+def _window_times(start: np.datetime64, end: np.datetime64, time_step: float) -> np.ndarray:
+    """The N + 1 times of a window, datetime64[ns]. InputError if N is not whole and positive."""
+    step = round(time_step * _SECOND)
+    if step <= 0:
+        raise InputError("a positive time step in seconds", f"{time_step}", "give 1800 or 3600")
+    first, last = (int(np.asarray(t, "datetime64[ns]").astype(np.int64)) for t in (start, end))
+    if last <= first or (last - first) % step:
+        raise InputError(
+            f"a window of whole steps of {time_step:g} s",
+            f"{utc_text(np.asarray(start))} to {utc_text(np.asarray(end))}, "
+            f"{(last - first) / 1e9:g} s",
+            "move the end of the window, or change the time step",
+        )
+    return np.arange(first, last + 1, step).astype("datetime64[ns]")
+
+
+def _native(dataset: xr.Dataset, name: str) -> _Native:
+    """A stream on the stamps of its own file. InputError if the dataset lacks it."""
+    if name not in dataset.data_vars:
+        known = [str(v) for v in dataset.data_vars]
+        raise InputError(f"the stream {name} in the site's files", "no file with it",
+                         nearest(name, known))  # fmt: skip
+    attrs = dataset[name].attrs
+    times = dataset["time"].values.astype("datetime64[ns]")
+    interval = attrs.get("interval") if "first_stamp" in attrs else None
+    spacing = round(float(interval or dataset.attrs["time_step"]) * _SECOND)
+    own = np.ones(times.size, dtype=bool)
+    if "first_stamp" in attrs:
+        first, last = (np.datetime64(attrs[k], "ns") for k in ("first_stamp", "last_stamp"))
+        own = (times >= first) & (times <= last)
+        own &= (times - first).astype(np.int64) % spacing == 0
+    if not own.any():
+        raise InputError(f"times of {name}", "none", "give more than an empty slice of the record")
+    mark = (
+        dataset[name + REJECTED].values if name + REJECTED in dataset.coords else np.zeros_like(own)
+    )
+    values = dataset[name].values
+    return _Native(name, int(times[own][0].astype(np.int64)), spacing, values[own], mark[own])
+
+
+def _positions(native: _Native, times: np.ndarray, repeat: bool) -> np.ndarray:
+    """Positions in the native record of the values that make each row, (N + 1, values per row).
+
+    -1 marks a row without a value: an observation between the stamps of a coarser file. `repeat`
+    is true for forcing, where the file's value holds for all rows in its interval.
+
+    Raises
+    ------
+    InputError : neither interval is a multiple of the other, or the stamps do not meet.
+    """
+    stamps = times.astype(np.int64)
+    step, spacing = int(stamps[1] - stamps[0]), native.spacing
+    after = stamps - native.first
+    if step % spacing and spacing % step:
+        raise InputError(
+            f"a time step that divides, or is a multiple of, the {spacing / 1e9:g} s of "
+            f"{native.name}",
+            f"{step / 1e9:g} s",
+            f"give {spacing / 1e9:g} s",
+        )
+    if after[0] % min(step, spacing):
+        raise InputError(
+            f"a window whose times meet the stamps of {native.name}, every {spacing / 1e9:g} s "
+            f"from {utc_text(native.stamps(np.array(0)))}",
+            f"times every {step / 1e9:g} s from {utc_text(times[0])}",
+            "move the start of the window, or correct the stamp or utc_offset of the file",
+        )
+    if spacing <= step:
+        count = step // spacing
+        return (after // spacing)[:, None] + np.arange(1 - count, 1)
+    if repeat:
+        return -(-after // spacing)[:, None]  # rounded up: the interval that contains the row
+    return np.where(after % spacing == 0, after // spacing, -1)[:, None]
+
+
+def _counts(native: _Native, index: np.ndarray, source: str) -> dict[str, int]:
+    """Missing and rejected among the file's values behind the window's rows, row 0 left out.
+
+    Raises
+    ------
+    InputError : one of these values is out of range.
+    """
+
+    def found(rows: np.ndarray) -> np.ndarray:
+        used = np.unique(rows)
+        return used[(used >= 0) & (used < native.values.size)]
+
+    every, used = found(index), found(index[1:])
+    check_range(native.values[every], native.name, native.stamps(every), source)
+    rejected = int(native.rejected[used].sum())
+    return {
+        "n_rejected_by_qc": rejected,
+        "n_missing": int(np.isnan(native.values[used]).sum()) - rejected,
+    }
+
+
+def _check_cover(native: _Native, times: np.ndarray) -> None:
+    """Raises InputError if the record of a forcing does not contain the window."""
+    record = native.stamps(np.array([-1, native.values.size - 1]))
+    if times[0] < record[0] or times[-1] > record[1]:
+        raise InputError(
+            f"a window within the record of {native.name}, "
+            f"{utc_text(record[0])} to {utc_text(record[1])}",
+            f"{utc_text(times[0])} to {utc_text(times[-1])}, which it does not cover",
+            "shorten or move the window",
+        )
+
+
+def _check_enough(
+    row: np.ndarray, times: np.ndarray, name: str, is_forcing: bool, attrs: dict[str, object]
+) -> None:
+    """Raises InputError at a gap in forcing, or where no observation is left. Row 0 is not used."""
+    gap = np.isnan(row[1:])
+    lost = f"{attrs['n_rejected_by_qc']} rejected by quality control, {attrs['n_missing']} missing"
+    if is_forcing and gap.any():
+        raise InputError(
+            f"{name} at every step of the window",
+            f"{int(gap.sum())} of {gap.size} steps without a value, the first "
+            f"{utc_text(times[1:][gap.argmax()])} (in the file: {lost})",
+            "choose another window, fill the gaps, or accept more quality flags",
+        )
+    if not is_forcing and gap.all():
+        raise InputError(
+            f"at least one value of {name} in the window {utc_text(times[0])} to "
+            f"{utc_text(times[-1])}",
+            f"none (in the file: {lost})",
+            "choose another window or stream, or accept more quality flags",
+        )

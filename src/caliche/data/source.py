@@ -1,0 +1,172 @@
+"""Where a site's data come from: the declaration of one file, and the door that opens it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import xarray as xr
+
+from caliche.errors import InputError, nearest
+from caliche.variables import variable
+
+STAMPS = ("start", "middle", "end")
+FORMATS = ("urban-plumber", "table")
+MISSING = (-9999.0, -6999.0, -999.0)
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """The time column of a table and what its stamps mean.
+
+    Parameters
+    ----------
+    column : name of the column (CSV) or variable (netCDF) that holds the time.
+    stamp : "start", "middle" or "end" of the interval that a row describes.
+    utc_offset : hours, local time of the file = UTC + utc_offset; halves exist (5.5, 9.5).
+    format : strptime format of the time strings; None reads ISO 8601 (2012-05-01 07:00:00) and the
+        digits of FLUXNET (201205010700).
+
+    Raises
+    ------
+    InputError : stamp or utc_offset left out (no default is safe: half an hour or half a day of
+        shift looks like a physical lag) or not possible.
+    """
+
+    column: str
+    stamp: str | None = None
+    utc_offset: float | None = None
+    format: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.stamp is None:
+            raise InputError(
+                "the part of the interval that the time stamps mark, which the file does not say",
+                f"no stamp for the time column {self.column!r}",
+                "give stamp = 'start', 'middle' or 'end'",
+            )
+        if self.stamp not in STAMPS:
+            raise InputError(
+                "a stamp of 'start', 'middle' or 'end'",
+                repr(self.stamp),
+                nearest(str(self.stamp), STAMPS),
+            )
+        if self.utc_offset is None:
+            raise InputError(
+                "the UTC offset of the time stamps, which the file does not say",
+                f"no utc_offset for the time column {self.column!r}",
+                "give utc_offset in hours, local time = UTC + utc_offset (0 for UTC)",
+            )
+        if not (math.isfinite(self.utc_offset) and -14.0 <= self.utc_offset <= 14.0):
+            raise InputError(
+                "a UTC offset between -14 and 14 hours",
+                f"{self.utc_offset}",
+                "give hours, local time = UTC + utc_offset; half hours are fractions (5.5)",
+            )
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Parameters
+    ----------
+    name : name in the file.
+    unit : unit in the file; may be left out where a netCDF variable carries its own.
+    qc : name of the column of quality flags, if there is one.
+    accept : flags that are accepted; None takes those of the Source.
+    """
+
+    name: str
+    unit: str | None = None
+    qc: str | None = None
+    accept: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.accept is not None:
+            object.__setattr__(self, "accept", tuple(self.accept))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file and how to read it.
+
+    Parameters
+    ----------
+    path : the file.
+    format : "urban-plumber" (names, units and times are fixed by the format) or "table" (CSV or
+        netCDF, told by the suffix, read through `time` and `columns`).
+    time, columns : the time axis and, by stream name, the columns of a table.
+    accept_qc : accepted quality flags, unless a column has its own.
+    site : name of the site; None takes the file's.
+    missing : numbers that stand for a missing value in a table.
+
+    Raises
+    ------
+    InputError : unknown format or stream, or `time` and `columns` given or left out against the
+        format.
+    """
+
+    path: Path
+    format: str
+    time: TimeAxis | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    accept_qc: Sequence[int] = (0,)
+    site: str | None = None
+    missing: Sequence[float] = MISSING
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))  # text is welcome too
+        object.__setattr__(self, "accept_qc", tuple(self.accept_qc))
+        object.__setattr__(self, "missing", tuple(self.missing))
+        if self.format not in FORMATS:
+            raise InputError(
+                "a format of 'urban-plumber' or 'table'",
+                repr(self.format),
+                nearest(str(self.format), FORMATS),
+            )
+        for stream in self.columns:
+            variable(stream)
+        if self.format == "table":
+            self._check_table()
+        elif self.time is not None or self.columns:
+            raise InputError(
+                "no time axis and no columns for an 'urban-plumber' file, whose format fixes them",
+                "a time axis" if self.time is not None else f"columns {', '.join(self.columns)}",
+                "leave them out, or use format = 'table'",
+            )
+
+    def _check_table(self) -> None:
+        if self.time is None:
+            raise InputError(
+                "a time axis for a table, with its column, stamp and utc_offset",
+                "none",
+                "give column, stamp = 'start', 'middle' or 'end', and utc_offset in hours",
+            )
+        if not self.columns:
+            raise InputError(
+                "at least one column of the table",
+                "none",
+                "map a stream to a column, for instance air_temperature to TA_F in degC",
+            )
+
+
+def open_source(source: Source) -> xr.Dataset:
+    """Read one file.
+
+    Returns
+    -------
+    xr.Dataset of float64 streams with canonical names and SI units on the coordinate `time`
+    (datetime64[ns], UTC, end of each interval); NaN is missing. attrs["time_step"] in seconds.
+
+    Raises
+    ------
+    InputError : the file cannot be read as declared.
+    """
+    # Imported here because the readers need Source and its parts.
+    from caliche.data.table import read_table
+    from caliche.data.urban_plumber import read_urban_plumber
+
+    return {"urban-plumber": read_urban_plumber, "table": read_table}[source.format](source)

@@ -1,0 +1,7 @@
+"""Estimation: every method takes an `InverseProblem` and gives a `Result`."""
+
+from caliche.estimation.estimate import METHODS as METHODS
+from caliche.estimation.estimate import estimate as estimate
+from caliche.estimation.result import ParameterEstimate as ParameterEstimate
+from caliche.estimation.result import Result as Result
+from caliche.estimation.result import Start as Start

@@ -1,0 +1,256 @@
+"""`estimate`: one verb for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from caliche.errors import InputError, nearest
+from caliche.estimation.gradient import adam, lbfgs
+from caliche.estimation.least_squares import LevenbergMarquardt
+from caliche.estimation.method import (
+    CONVERGED,
+    STATUS,
+    Callback,
+    Iterate,
+    Method,
+    Outcome,
+    run_method,
+)
+from caliche.estimation.posterior import Posterior, derived_quantities, posterior
+from caliche.estimation.result import ParameterEstimate, Result, Start
+from caliche.estimation.timing import Stopwatch
+from caliche.inverse_problem import InverseProblem
+from caliche.parameters.space import FreeParameter, ParameterSpace
+
+METHODS: Mapping[str, Callable[..., Method]] = {
+    "lm": LevenbergMarquardt,
+    "lbfgs": lbfgs,
+    "adam": adam,
+}
+NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %
+# Starts whose misfits agree this closely (in units of J, where 1/2 is one sd) share an optimum.
+SAME_OPTIMUM = 1e-3
+
+
+def estimate(
+    problem: InverseProblem,
+    method: str | Method = "lm",
+    starts: int | Float[Array, "start parameter"] = 1,
+    seed: int = 0,
+    callback: Callback | None = None,
+    **options: Any,
+) -> Result:
+    """Estimate the free parameters of a problem, with error bars.
+
+    Parameters
+    ----------
+    method : `lm` (Levenberg-Marquardt), `lbfgs`, `adam`, or a `Method`.
+    starts : number of starts, the first at the initial values and the others a Latin hypercube
+        over the start ranges, priors or bounds; or control vectors (start, P).
+    seed : of the starts.
+    callback : called after each iteration with its number, the best misfit, and the number of
+        starts still running.
+    options : of the method, such as `max_iterations` or `tolerance`.
+
+    Raises
+    ------
+    InputError : an unknown method or option.
+    """
+    watch = Stopwatch()
+    chosen = _method(method, options) if isinstance(method, str) else method
+    if isinstance(starts, int):
+        if starts < 1:
+            raise InputError("at least one start", str(starts), "use starts = 1 or more")
+        starts = problem.space.draw_starts(starts, seed)
+    outcome = run_method(chosen, problem, starts, callback)
+    best = _best(outcome.final)
+    curvature = posterior(problem, np.asarray(outcome.final.u[best]))
+    return _result(problem, chosen, seed, outcome, best, curvature, watch)
+
+
+def _method(name: str, options: Mapping[str, Any]) -> Method:
+    if name not in METHODS:
+        raise InputError("the name of a method", repr(name), nearest(name, METHODS))
+    try:
+        return METHODS[name](**options)
+    except TypeError:
+        raise InputError(
+            f"options that method {name} has", ", ".join(options), "see its docstring"
+        ) from None
+
+
+def _best(final: Iterate) -> int:
+    """Start of the lowest finite misfit; a converged one wins a tie."""
+    cost = np.where(np.isfinite(final.cost), final.cost, np.inf)
+    converged = np.asarray(final.status) == CONVERGED
+    tied = cost <= cost.min() + SAME_OPTIMUM
+    pool = tied & converged if np.any(tied & converged) else tied
+    return int(np.argmin(np.where(pool, cost, np.inf)))
+
+
+def _result(
+    problem: InverseProblem,
+    method: Method,
+    seed: int,
+    outcome: Outcome,
+    best: int,
+    curvature: Posterior,
+    watch: Stopwatch,
+) -> Result:
+    space, final = problem.space, outcome.final
+    sd_u = np.array([curvature.sd(row) for row in np.eye(len(space.free))])
+    reach = NORMAL_QUANTILE * np.where(np.isfinite(sd_u), sd_u, 0.0)
+    u = curvature.u
+    every = [final.u, outcome.history.u, u, u - reach, u + reach]
+    ends, trajectory, central, below, above = _to_physical(problem, every)
+    slopes = np.asarray(_slopes(space, jnp.asarray(u)))
+    parameters = {}
+    for k, p in enumerate(space.free):
+        bounded = np.isfinite(sd_u[k])
+        interval = (below[k], above[k]) if bounded else (p.prior.lower, p.prior.upper)
+        parameters[p.name] = _estimate(p, k, central[k], interval, curvature, slopes[k])
+    declared = {d.name: d for d in problem.model.declarations}
+    for name, value in space.fixed.items():
+        d, number = declared[name], float(value)
+        parameters[name] = ParameterEstimate(
+            name, d.long_name, d.unit, number, None, None, None, number, d.lower, d.upper, True
+        )
+    covariance = slopes @ curvature.covariance @ slopes.T
+    starts = tuple(
+        Start(
+            dict(zip(space.names, trajectory[k, 0].tolist(), strict=True)),
+            dict(zip(space.names, ends[k].tolist(), strict=True)),
+            float(final.cost[k]),
+            bool(final.status[k] == CONVERGED),
+            STATUS[int(final.status[k])],
+        )
+        for k in range(len(ends))
+    )
+    return Result(
+        method=method.name,
+        converged=starts[best].converged,
+        reason=_reason(method, final, best),
+        seed=seed,
+        n_iterations=outcome.n_iterations,
+        n_model_runs=int(np.sum(final.model_runs)),
+        seconds=watch.seconds(),
+        parameters=parameters,
+        names=space.names,
+        covariance=covariance,
+        correlation=_correlation(covariance),
+        u=curvature.u,
+        covariance_u=curvature.covariance,
+        starts=starts,
+        misfit=outcome.history.misfit,
+        trajectory=trajectory,
+        residuals=curvature.residuals,
+        derived=derived_quantities(problem, curvature),
+        warnings=_warnings(parameters, curvature, starts, best),
+    )
+
+
+@jax.jit
+def _vectors(space: ParameterSpace, u: Float[Array, "row p"]) -> Float[Array, "row p"]:
+    return jax.vmap(space.vector)(u)
+
+
+@jax.jit
+def _slopes(space: ParameterSpace, u: Float[Array, "p"]) -> Float[Array, "p p"]:
+    return jax.jacfwd(space.vector)(u)
+
+
+def _to_physical(problem: InverseProblem, controls: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Physical values of many control vectors (..., P), in one compiled call."""
+    rows = [np.reshape(u, (-1, u.shape[-1])) for u in controls]
+    physical = np.asarray(_vectors(problem.space, jnp.asarray(np.concatenate(rows))))
+    parts = np.split(physical, np.cumsum([len(r) for r in rows])[:-1])
+    return [part.reshape(u.shape) for part, u in zip(parts, controls, strict=True)]
+
+
+def _estimate(
+    parameter: FreeParameter,
+    k: int,
+    value: float,
+    interval: tuple[float, float],
+    curvature: Posterior,
+    slope: np.ndarray,
+) -> ParameterEstimate:
+    d, prior = parameter.declaration, parameter.prior
+    return ParameterEstimate(
+        name=d.name,
+        long_name=d.long_name,
+        unit=d.unit,
+        estimate=float(value),
+        sd=curvature.sd(slope),
+        sd_naive=curvature.sd(slope, naive=True),
+        interval=(float(interval[0]), float(interval[1])),
+        initial=parameter.initial,
+        lower=prior.lower,
+        upper=prior.upper,
+        fixed=False,
+        prior=prior.describe(d.unit),
+        at_bound=bool(curvature.held[k]),
+    )
+
+
+def _correlation(covariance: np.ndarray) -> np.ndarray:
+    """Correlation matrix; zero beside a parameter without variance."""
+    sd = np.sqrt(np.diag(covariance))
+    scale = np.where(sd > 0.0, sd, 1.0)
+    correlation = covariance / np.outer(scale, scale)
+    np.fill_diagonal(correlation, 1.0)
+    return np.clip(correlation, -1.0, 1.0)
+
+
+def _reason(method: Method, final: Iterate, best: int) -> str:
+    status = int(final.status[best])
+    remaining = float(final.remaining[best])
+    if status == CONVERGED:
+        return (
+            f"converged: the next Gauss-Newton step would move the parameters by {remaining:.1g} "
+            f"of their standard deviations, less than the tolerance of {method.tolerance:g}"
+        )
+    return (
+        f"{STATUS[status]}; the next Gauss-Newton step would still move the parameters by "
+        f"{remaining:.2g} standard deviations"
+    )
+
+
+def _warnings(
+    parameters: Mapping[str, ParameterEstimate],
+    curvature: Posterior,
+    starts: tuple[Start, ...],
+    best: int,
+) -> tuple[str, ...]:
+    """What a careful reader should know, in words."""
+    found = []
+    for p in parameters.values():
+        if p.at_bound:
+            low = abs(p.estimate - p.lower) < abs(p.estimate - p.upper)
+            found.append(
+                f"{p.name} lies on its {'lower' if low else 'upper'} bound "
+                f"({p.lower if low else p.upper:g}): it has no error bar, and the other error "
+                "bars hold with it fixed there."
+            )
+        elif p.sd is not None and np.isinf(p.sd):
+            found.append(f"The observations do not constrain {p.name}: fix it or observe more.")
+    apart = [s for s in starts if s.misfit > starts[best].misfit + SAME_OPTIMUM]
+    if apart:
+        ended = sum(s.converged for s in apart)
+        found.append(
+            f"{len(apart)} of {len(starts)} starts ended at a higher misfit "
+            f"({ended} of them at another optimum)."
+        )
+    for name, r in curvature.residuals.items():
+        if r.variance_ratio > 4.0:
+            found.append(
+                f"The residuals of {name} are {np.sqrt(r.variance_ratio):.1f} times the declared "
+                "sigma: the model or the sigma is wrong."
+            )
+    return tuple(found)

@@ -1,0 +1,140 @@
+"""Levenberg-Marquardt in whitened coordinates, with exact Jacobians.
+
+Damping after Nielsen (1999), IMM-REP-1999-05, with Marquardt's (1963, doi:10.1137/0111030)
+scaling by the diagonal of the Hessian. Bounds hold by construction: they live in the coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from caliche.estimation.method import (
+    CONVERGED,
+    NOT_FINITE,
+    RUNNING,
+    STALLED,
+    Iterate,
+    at_bound,
+    hold,
+    remaining_step,
+    unjudged,
+)
+from caliche.inverse_problem import InverseProblem, NormalEquations
+
+# Longest move of one whitened coordinate in one step: further out, a logistic bound is so flat
+# that a start would stick to it.
+LONGEST_MOVE = 2.0
+LARGEST_DAMPING = 1e14
+# Relative round-off of a cost summed over some ten thousand observations.
+ROUND_OFF = 1e-13
+
+
+class LevenbergMarquardtState(NamedTuple):
+    """One start: where it is, the normal equations there, and where to look next."""
+
+    iterate: Iterate
+    equations: NormalEquations
+    trial: Float[Array, "parameter"]
+    damping: Float[Array, ""]
+    growth: Float[Array, ""]
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardt:
+    """Levenberg-Marquardt: the default for a differentiable model and up to some dozens of
+    parameters.
+
+    Converged when the Gauss-Newton step still to go is below `tolerance` posterior standard
+    deviations. One iteration is one evaluation of the normal equations: a model run and a tangent
+    for each parameter.
+    """
+
+    max_iterations: int = 200
+    tolerance: float = 1e-6
+    name: str = "lm"
+
+    def init(
+        self, problem: InverseProblem, u: Float[Array, "parameter"]
+    ) -> LevenbergMarquardtState:
+        # An infinite cost accepts the first evaluation, which is that of the start itself.
+        equations = NormalEquations(
+            jnp.asarray(jnp.inf), jnp.zeros_like(u), jnp.zeros((len(u), len(u)))
+        )
+        return LevenbergMarquardtState(
+            unjudged(u), equations, u, jnp.asarray(1e-3), jnp.asarray(2.0)
+        )
+
+    def advance(
+        self, problem: InverseProblem, state: LevenbergMarquardtState
+    ) -> LevenbergMarquardtState:
+        evaluated = problem.normal_equations(state.trial)
+        first = jnp.isinf(state.iterate.cost)
+        gain = jnp.where(first, 0.5, self._gain(problem, state, evaluated))
+        accepted = first | (jnp.isfinite(evaluated.cost) & (gain > 1e-4))
+        shrink = jnp.maximum(1.0 / 3.0, 1.0 - (2.0 * gain - 1.0) ** 3)
+        damping = state.damping * jnp.where(accepted, shrink, state.growth)
+        growth = jnp.where(accepted, 2.0, 2.0 * state.growth)
+        u = jnp.where(accepted, state.trial, state.iterate.u)
+        equations = jax.tree.map(
+            lambda a, b: jnp.where(accepted, a, b), evaluated, state.equations
+        )
+        runs = state.iterate.model_runs + 1 + len(u)
+        iterate = self._judge(problem, u, equations, damping, runs)
+        trial = u + self._step(problem, u, equations, damping)
+        return LevenbergMarquardtState(iterate, equations, trial, damping, growth)
+
+    def _step(
+        self,
+        problem: InverseProblem,
+        u: Float[Array, "parameter"],
+        equations: NormalEquations,
+        damping: Float[Array, ""],
+    ) -> Float[Array, "parameter"]:
+        gradient, hessian = _without_held(problem, u, equations)
+        diagonal = jnp.diagonal(hessian)
+        scale = jnp.clip(diagonal, 1e-12 * jnp.max(diagonal))
+        step = -jnp.linalg.solve(hessian + damping * jnp.diag(scale), gradient)
+        return step * jnp.minimum(1.0, LONGEST_MOVE / (jnp.max(jnp.abs(step)) + 1e-300))
+
+    def _gain(
+        self, problem: InverseProblem, state: LevenbergMarquardtState, trial: NormalEquations
+    ) -> Float[Array, ""]:
+        """Actual over predicted fall of the cost; negative where the trial is worse."""
+        u, equations = state.iterate.u, state.equations
+        step = state.trial - u
+        gradient, hessian = _without_held(problem, u, equations)
+        predicted = -(gradient @ step) - 0.5 * step @ hessian @ step
+        fall = equations.cost - trial.cost
+        # Near the optimum of a large misfit the cost no longer resolves a step, but the gradient
+        # still does: there a step is good if it brings the gradient closer to zero.
+        closer = remaining_step(problem, state.trial, trial) < state.iterate.remaining
+        unresolved = jnp.abs(fall) <= ROUND_OFF * equations.cost
+        gain = jnp.where(unresolved, jnp.where(closer, 1.0, -1.0), fall / predicted)
+        return jnp.where(predicted > 0.0, gain, -1.0)
+
+    def _judge(
+        self,
+        problem: InverseProblem,
+        u: Float[Array, "parameter"],
+        equations: NormalEquations,
+        damping: Float[Array, ""],
+        runs: Array,
+    ) -> Iterate:
+        remaining = remaining_step(problem, u, equations)
+        status = jnp.where(damping > LARGEST_DAMPING, STALLED, RUNNING)
+        status = jnp.where(remaining < self.tolerance, CONVERGED, status)
+        status = jnp.where(jnp.isfinite(equations.cost), status, NOT_FINITE)
+        return Iterate(u, equations.cost, remaining, status, runs)
+
+
+def _without_held(
+    problem: InverseProblem, u: Float[Array, "parameter"], equations: NormalEquations
+) -> tuple[Float[Array, "parameter"], Float[Array, "parameter parameter"]]:
+    """Gradient and Hessian in which parameters that a bound holds do not move."""
+    held = at_bound(problem.space.informative, u, equations.gradient)
+    return jnp.where(held, 0.0, equations.gradient), hold(equations.hessian, held)

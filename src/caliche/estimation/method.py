@@ -1,0 +1,171 @@
+"""What a method is, when it has converged, and the one loop that runs it from many starts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from caliche.inverse_problem import InverseProblem, NormalEquations
+
+RUNNING, CONVERGED, STALLED, NOT_FINITE = 0, 1, 2, 3
+STATUS = {
+    RUNNING: "stopped at the limit of iterations before it converged",
+    CONVERGED: "converged",
+    STALLED: "stalled: no step lowers the misfit any more, yet the gradient is not zero",
+    NOT_FINITE: "failed: the model gave no finite misfit",
+}
+
+# A flat prior's logistic coordinate this far out is within 1e-6 of the range from its bound.
+BOUND_REACHED = 14.0
+# Eigenvalues of the scaled Hessian below this are directions the data do not see at all.
+RANK_TOLERANCE = 1e-12
+
+
+class Iterate(NamedTuple):
+    """What every method's state carries, for one start.
+
+    `remaining` is the length of the Gauss-Newton step still to go, in posterior standard
+    deviations: sqrt(g^T H^-1 g). It is the gradient measured in units that mean something.
+    """
+
+    u: Float[Array, "parameter"]
+    cost: Float[Array, ""]
+    remaining: Float[Array, ""]
+    status: Int[Array, ""]
+    model_runs: Int[Array, ""]
+
+
+def unjudged(u: Float[Array, "parameter"]) -> Iterate:
+    """The iterate of a start that has not been evaluated yet."""
+    infinite = jnp.asarray(jnp.inf)
+    return Iterate(u, infinite, infinite, jnp.asarray(RUNNING), jnp.asarray(0))
+
+
+class Method(Protocol):
+    """A method advances one start; starts are vectorised outside.
+
+    A method is hashable, and equal to one with the same settings: it is part of the key under
+    which compiled programs are kept.
+
+    `init` gives a state whose field `iterate` is an `Iterate`; it does not run the model, so that
+    there is one program to compile. `advance` makes one recorded iteration, which may be several
+    inner ones, and judges where it has come to; the first one judges the start itself.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_iterations(self) -> int: ...
+
+    @property
+    def tolerance(self) -> float: ...
+
+    def init(self, problem: InverseProblem, u: Float[Array, "parameter"]) -> Any: ...
+
+    def advance(self, problem: InverseProblem, state: Any) -> Any: ...
+
+
+def at_bound(informative: Any, u: Any, gradient: Any) -> Any:
+    """Parameters (P,) that lie on a bound and that the misfit pushes further out.
+
+    Only a flat prior has bounds that can hold a parameter; `informative` (P,) marks the others.
+    """
+    return ~informative & (abs(u) > BOUND_REACHED) & (u * gradient <= 0.0)
+
+
+def remaining_step(
+    problem: InverseProblem, u: Float[Array, "parameter"], equations: NormalEquations
+) -> Float[Array, ""]:
+    """Length of the remaining Gauss-Newton step in posterior standard deviations.
+
+    Directions the data do not see, and parameters held by a bound, do not count.
+    """
+    held = at_bound(problem.space.informative, u, equations.gradient)
+    gradient = jnp.where(held, 0.0, equations.gradient)
+    hessian = hold(equations.hessian, held)
+    scale = jnp.sqrt(jnp.clip(jnp.diagonal(hessian), 1e-300))
+    values, vectors = jnp.linalg.eigh(hessian / jnp.outer(scale, scale))
+    component = vectors.T @ (gradient / scale)
+    seen = values > RANK_TOLERANCE * values[-1]
+    return jnp.sqrt(jnp.sum(jnp.where(seen, component**2 / jnp.where(seen, values, 1.0), 0.0)))
+
+
+def hold(hessian: Float[Array, "p p"], held: Array) -> Float[Array, "p p"]:
+    """The Hessian with the held parameters taken out (identity in their rows)."""
+    free = ~held
+    return jnp.where(free[:, None] & free[None, :], hessian, jnp.diag(held.astype(hessian.dtype)))
+
+
+@dataclass(frozen=True)
+class History:
+    """Every start's way: misfit (start, iteration) and u (start, iteration, P), NaN when done.
+
+    The first entry is the start itself.
+    """
+
+    misfit: np.ndarray
+    u: np.ndarray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where every start ended, how it got there and what it cost."""
+
+    final: Iterate  # leaves have a leading start axis
+    history: History
+    n_iterations: int
+
+
+Callback = Callable[[int, float, int], None]
+"""Called after each iteration with its number, the best misfit and how many starts still run."""
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _init(method: Method, problem: InverseProblem, starts: Float[Array, "start p"]) -> Any:
+    return jax.vmap(method.init, in_axes=(None, 0))(problem, starts)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _advance(method: Method, problem: InverseProblem, state: Any) -> Any:
+    """One iteration of every start that still runs; the others stay as they are."""
+    new = jax.vmap(method.advance, in_axes=(None, 0))(problem, state)
+    running = state.iterate.status == RUNNING
+
+    def keep(old: Array, after: Array) -> Array:
+        return jnp.where(running.reshape(-1, *[1] * (old.ndim - 1)), after, old)
+
+    return jax.tree.map(keep, state, new)
+
+
+def run_method(
+    method: Method,
+    problem: InverseProblem,
+    starts: Float[Array, "start parameter"],
+    callback: Callback | None = None,
+) -> Outcome:
+    """Run a method from every start until each has converged, stalled, failed or run out."""
+    state = _init(method, problem, starts)
+    costs, controls = [], []
+    iteration = 0
+    while iteration < method.max_iterations:
+        running = np.asarray(state.iterate.status) == RUNNING
+        if not running.any():
+            break
+        iteration += 1
+        state = _advance(method, problem, state)
+        cost = np.asarray(state.iterate.cost)
+        costs.append(np.where(running, cost, np.nan))
+        controls.append(np.where(running[:, None], np.asarray(state.iterate.u), np.nan))
+        if callback is not None:
+            best = float(np.min(cost, initial=np.inf, where=np.isfinite(cost)))
+            callback(iteration, best, int((np.asarray(state.iterate.status) == RUNNING).sum()))
+    history = History(np.stack(costs, axis=1), np.stack(controls, axis=1))
+    return Outcome(jax.device_get(state.iterate), history, iteration)

@@ -1,0 +1,160 @@
+"""Error bars from curvature: the Gauss-Newton posterior, and how far the residuals support it.
+
+The naive covariance H^-1 = (J^T J)^-1 takes the declared sigma at its word and the errors as
+independent. Real residuals are larger and correlated in time. The inflated covariance is the
+sandwich H^-1 (sum_k c_k J_k^T J_k + prior) H^-1 over streams k, with
+c_k = max(1, s_k^2 max(1, (1 + rho_k) / (1 - rho_k))): s_k^2 the residual variance over the
+declared one, rho_k the lag-1 autocorrelation. The factor in rho is exact for a slowly varying
+sensitivity and generous otherwise (Bayley and Hammersley 1946, doi:10.2307/2983560).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from caliche.estimation.method import RANK_TOLERANCE, at_bound
+from caliche.inverse_problem import InverseProblem
+
+# Residuals cannot tell a longer memory than this from a trend.
+LARGEST_AUTOCORRELATION = 0.98
+
+
+@dataclass(frozen=True)
+class ResidualStatistics:
+    """Of one fitted stream: number fitted, residual variance over sigma^2, autocorrelation."""
+
+    n: int
+    variance_ratio: float
+    lag1_autocorrelation: float
+
+    @property
+    def inflation(self) -> float:
+        """Factor c on the variance of the estimates."""
+        rho = min(self.lag1_autocorrelation, LARGEST_AUTOCORRELATION)
+        return max(1.0, self.variance_ratio * max(1.0, (1.0 + rho) / (1.0 - rho)))
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Gaussian posterior about an optimum, in whitened coordinates.
+
+    Attributes
+    ----------
+    u : (P,) the optimum.
+    covariance, covariance_naive : (P, P) inflated and naive; they leave out the directions that
+        the data do not see, and parameters held by a bound.
+    unseen : (P, m) directions without curvature, of unit length after division by `scale`.
+    scale : (P,) units in which the curvature is compared.
+    held : (P,) parameters held by a bound.
+    residuals : statistics of each fitted stream.
+    """
+
+    u: np.ndarray
+    covariance: np.ndarray
+    covariance_naive: np.ndarray
+    unseen: np.ndarray
+    scale: np.ndarray
+    held: np.ndarray
+    residuals: dict[str, ResidualStatistics]
+
+    def sd(self, slope: np.ndarray, naive: bool = False) -> float:
+        """Standard deviation of a quantity with this derivative (P,) by u.
+
+        Infinite if the data do not see the quantity, NaN if it depends on a held parameter only.
+        """
+        slope = np.where(self.held, 0.0, slope)
+        length = np.linalg.norm(slope / self.scale)
+        if length == 0.0:
+            return float("nan")
+        if np.any(np.abs(self.unseen.T @ (slope / self.scale)) > 1e-3 * length):
+            return float("inf")
+        covariance = self.covariance_naive if naive else self.covariance
+        return float(np.sqrt(slope @ covariance @ slope))
+
+
+def lag1_autocorrelation(values: np.ndarray) -> float:
+    """Autocorrelation (about zero) of successive observations; NaN marks missing ones.
+
+    Successive means at the most common spacing, so that hourly data on a half-hourly axis count.
+    Zero where there are too few pairs.
+    """
+    index = np.flatnonzero(np.isfinite(values))
+    if len(index) < 10:
+        return 0.0
+    gaps = np.diff(index)
+    pairs = index[:-1][gaps == np.bincount(gaps).argmax()]
+    later = index[1:][gaps == np.bincount(gaps).argmax()]
+    power = np.sum(values[index] ** 2) / len(index)
+    if power == 0.0:
+        return 0.0
+    return float(np.mean(values[pairs] * values[later]) / power)
+
+
+def residual_statistics(
+    problem: InverseProblem, misfit: np.ndarray
+) -> dict[str, ResidualStatistics]:
+    """Statistics of the standardised misfits (time + 1, stream) of each stream."""
+    mask = np.asarray(problem.observations.mask)
+    # Each fitted parameter takes one degree of freedom, shared by the streams.
+    kept = max(0.0, 1.0 - len(problem.space.free) / mask.sum())
+    result = {}
+    for k, stream in enumerate(problem.operator.streams):
+        values = np.where(mask[:, k], misfit[:, k], np.nan)
+        n = int(mask[:, k].sum())
+        ratio = float(np.nansum(values**2) / max(n * kept, 1.0))
+        result[stream.name] = ResidualStatistics(n, ratio, lag1_autocorrelation(values))
+    return result
+
+
+@jax.jit
+def _linearise(problem: InverseProblem, u: Float[Array, "parameter"]) -> tuple[Array, Array]:
+    return problem.linearise(u)
+
+
+def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
+    """Gauss-Newton posterior of an inverse problem about its optimum."""
+    linearised = _linearise(problem, jnp.asarray(u))
+    residual, jacobian = (np.asarray(part) for part in linearised)
+    held = at_bound(problem.space.informative, u, jacobian.T @ residual)
+    n_time, n_stream = problem.observations.mask.shape
+    n = n_time * n_stream
+    statistics = residual_statistics(problem, residual[:n].reshape(n_time, n_stream))
+    by_stream = jacobian[:n].reshape(n_time, n_stream, -1)
+    middle = jacobian[n:].T @ jacobian[n:]
+    for k, stream in enumerate(problem.operator.streams):
+        rows = by_stream[:, k]
+        middle = middle + statistics[stream.name].inflation * rows.T @ rows
+    free = ~np.logical_or.outer(held, held)
+    hessian = np.where(free, jacobian.T @ jacobian, np.diag(held.astype(float)))
+    scale = np.sqrt(np.clip(np.diag(hessian), 1e-300, None))
+    values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
+    seen = values > RANK_TOLERANCE * values[-1]
+    inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
+    naive = np.where(free, inverse / np.outer(scale, scale), 0.0)
+    return Posterior(
+        u, naive @ middle @ naive, naive, vectors[:, ~seen], scale, held, statistics
+    )
+
+
+@jax.jit
+def _derived(problem: InverseProblem, u: Float[Array, "parameter"]) -> tuple[dict, dict]:
+    def values(u: Float[Array, "parameter"]) -> dict[str, Float[Array, ""]]:
+        return dict(problem.model.derived(problem.space.to_physical(u)))
+
+    return values(u), jax.jacfwd(values)(u)
+
+
+def derived_quantities(
+    problem: InverseProblem, estimate: Posterior
+) -> dict[str, tuple[float, float, str, str]]:
+    """Quantities the model computes from parameters: name -> (value, sd, unit, long name)."""
+    values, slopes = _derived(problem, jnp.asarray(estimate.u))
+    return {
+        name: (float(values[name]), estimate.sd(np.asarray(slopes[name])), unit, text)
+        for name, (unit, text) in problem.model.derived_labels.items()
+    }

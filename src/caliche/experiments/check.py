@@ -1,0 +1,127 @@
+"""`caliche check`: everything that can go wrong before a long run, looked at beforehand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from caliche.experiments.experiment import Experiment
+from caliche.inverse_problem import InverseProblem
+from caliche.variables import variable
+
+# Central differences of a well-scaled cost agree with an exact gradient about this well.
+GRADIENT_AGREEMENT = 1e-5
+
+
+def check_experiment(experiment: Experiment) -> Iterator[str]:
+    """Lines of a report on an experiment; an InputError if it cannot run.
+
+    Reads the data, builds the problem, compares reverse, forward and finite-difference gradients
+    at the first guess, and times one evaluation.
+    """
+    config = experiment.config
+    yield f"{config.title}"
+    yield from _window(experiment)
+    problem = experiment.problem()
+    yield from _streams(experiment)
+    yield from _model(problem)
+    yield from _parameters(problem)
+    yield from _gradients(problem)
+    yield from _cost(problem, config.method.starts)
+
+
+def _window(experiment: Experiment) -> Iterator[str]:
+    window, offset = experiment.config.window, experiment.config.utc_offset
+    shift = np.timedelta64(round(offset * 3600), "s")
+
+    def local(moment: np.datetime64) -> str:
+        return str((moment + shift).astype("datetime64[m]")).replace("T", " ")
+
+    yield ""
+    yield f"Window      {local(window.start)} to {local(window.end)}, UTC{offset:+g}"
+    if window.fit_until < window.end:
+        yield f"            held out after {local(window.fit_until)}"
+    steps = len(experiment.dataset.time) - 1
+    yield f"            {steps} steps of {window.time_step:g} s; forcing complete"
+
+
+def _streams(experiment: Experiment) -> Iterator[str]:
+    dataset, n_fit = experiment.dataset, experiment.n_fit
+    for name, observation in experiment.config.observations.items():
+        unit = variable(name).unit
+        values = dataset[name].values
+        inside = int(np.isfinite(values[:n_fit]).sum())
+        outside = int(np.isfinite(values[n_fit:]).sum())
+        use = f"fitted, sigma {observation.sigma:g} {unit}" if observation.fit else "scored"
+        if name not in experiment.scored_streams:
+            use = "left out: this closure does not separate the turbulent fluxes"
+        rejected = int(dataset[name].attrs.get("n_rejected_by_qc", 0))
+        line = f"Stream      {name}: {inside} values, {outside} held out; {use}"
+        yield line + (f"; {rejected} rejected by quality control" if rejected else "")
+
+
+def _model(problem: InverseProblem) -> Iterator[str]:
+    depths = problem.model.depths["soil_temperature"]
+    spacing = np.diff(depths)
+    yield (
+        f"Grid        {len(depths)} nodes to {depths[-1]:g} m, "
+        f"spacing {spacing.min():.3g} to {spacing.max():.3g} m"
+    )
+
+
+def _parameters(problem: InverseProblem) -> Iterator[str]:
+    for p in problem.space.free:
+        prior = p.prior.describe(p.declaration.unit)
+        yield f"Free        {p.name}: first guess {p.initial:g}, {prior}"
+    for name, value in problem.space.fixed.items():
+        yield f"Fixed       {name} = {float(value):g}"
+
+
+def _gradients(problem: InverseProblem) -> Iterator[str]:
+    u = problem.space.initial()
+    cost = jax.jit(lambda v: problem.cost(v))
+    reverse = np.asarray(jax.jit(jax.grad(problem.cost))(u))
+    forward = np.asarray(jax.jit(jax.jacfwd(problem.cost))(u))
+    step = 1e-4
+    finite = np.array(
+        [
+            (float(cost(u + step * e)) - float(cost(u - step * e))) / (2.0 * step)
+            for e in jnp.eye(len(u))
+        ]
+    )
+    scale = np.abs(reverse).max()
+    against_forward = np.abs(forward - reverse).max() / scale
+    against_finite = np.abs(finite - reverse).max() / scale
+    agree = against_forward < 1e-9 and against_finite < GRADIENT_AGREEMENT
+    verdict = "agree" if agree else "DO NOT AGREE"
+    yield (
+        f"Gradients   {verdict}: reverse against forward {against_forward:.1e}, "
+        f"against finite differences {against_finite:.1e}"
+    )
+    flat = [p.name for p, g in zip(problem.space.free, reverse, strict=True) if g == 0.0]
+    if flat:
+        yield f"            no effect on the fitted streams: {', '.join(flat)}"
+
+
+@jax.jit
+def _evaluate(problem: InverseProblem, u: jax.Array) -> jax.Array:
+    return problem.normal_equations(u).cost
+
+
+def _cost(problem: InverseProblem, starts: int) -> Iterator[str]:
+    u = problem.space.initial()
+    began = time.perf_counter()
+    value = float(_evaluate(problem, u))
+    compiling = time.perf_counter() - began
+    began = time.perf_counter()
+    jax.block_until_ready(_evaluate(problem, u))
+    running = time.perf_counter() - began
+    yield f"Misfit      {value:.4g} at the first guess, for {problem.n_observations} observations"
+    yield (
+        f"Cost        one Gauss-Newton evaluation takes {running * 1e3:.3g} ms after "
+        f"{compiling:.2g} s of compiling; expect some 10 to 50 for each of {starts} starts"
+    )

@@ -1,0 +1,187 @@
+"""The configuration of an experiment: TOML in, frozen dataclasses out."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caliche.data.source import Source
+from caliche.errors import InputError, nearest
+
+@dataclass(frozen=True)
+class Window:
+    """Start, end of the fit and end (UTC) of a study; what follows the fit is held out."""
+
+    start: np.datetime64
+    fit_until: np.datetime64
+    end: np.datetime64
+    time_step: float
+    resample: str
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """A twin: forcing made up, observations simulated with known parameters."""
+
+    hours: float
+    noise: bool
+    seed: int
+    truth: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model and its grid; keys as in `caliche.models.SoilHeat`."""
+
+    name: str
+    node_depths: tuple[float, ...]
+    scheme: str
+    turbulence: str
+    longwave: str
+    bottom: str
+    bottom_stream: str | None
+    initial: str
+    initial_depths: tuple[float, ...]
+    layer_bottoms: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ParameterConfig:
+    """A parameter: fixed at `value`, or free with first guess `value`."""
+
+    value: float | None
+    fixed: bool
+    lower: float | None
+    upper: float | None
+    start: tuple[float, float] | None
+    prior: str
+    mean: float | None
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class ObservationConfig:
+    """A stream: fitted with error `sigma`, or only scored; `average`d over its interval or not."""
+
+    sigma: float | None
+    fit: bool
+    average: bool
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """Method of estimation and its options."""
+
+    name: str
+    starts: int
+    seed: int
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """Everything an experiment says. `raw` is the merged TOML, which the run folder keeps."""
+
+    name: str
+    title: str
+    description: str
+    folder: Path
+    utc_offset: float
+    window: Window
+    synthetic: Synthetic | None
+    sources: Mapping[str, Source]
+    derive_surface_temperature: tuple[float, bool] | None
+    model: ModelConfig
+    parameters: Mapping[str, ParameterConfig]
+    observations: Mapping[str, ObservationConfig]
+    method: MethodConfig
+    raw: Mapping[str, Any]
+
+
+def bundled() -> dict[str, str]:
+    """Bundled experiments: name -> title."""
+    folder = resources.files("caliche.experiments") / "bundled"
+    names = sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    return {name: _load(name)[0]["title"] for name in names}
+
+
+def read_config(experiment: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Configuration of a bundled name or a TOML path, with `key=value` overrides applied.
+
+    Raises
+    ------
+    InputError : no such experiment; TOML that does not parse; a key that is missing, unknown or
+        of the wrong kind.
+    """
+    raw, folder, name = _load(str(experiment))
+    for text in overrides:
+        raw = merge(raw, parse_override(text))
+    if "seed" in raw:  # a common slip
+        raise InputError("seed inside [method]", "seed at the top level", "move it to [method]")
+    from caliche.experiments.parse import parse  # it needs the dataclasses above
+
+    return parse(raw, folder, name)
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """The table that `key=value` stands for, in TOML's own syntax for both sides."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError("an override of the form key=value", repr(text), "write section.key=value")
+    for candidate in (value, f'"{value.strip()}"'):
+        try:
+            return tomllib.loads(f"{key.strip()} = {candidate}")
+        except tomllib.TOMLDecodeError:
+            continue
+    raise InputError(
+        "an override in TOML syntax", repr(text), 'quote names with dots: observations."a_0.1m".sigma=1'
+    )
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the entries of `over`, table by table."""
+    result = dict(base)
+    for key, value in over.items():
+        inner = result.get(key)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        result[key] = merge(inner, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _load(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path, str]:
+    """Merged TOML, its folder and name; follows `extends`."""
+    if experiment in seen:
+        raise InputError("experiments that extend each other to end", " -> ".join(seen), "break the ring")
+    path = Path(experiment)
+    bundle = resources.files("caliche.experiments") / "bundled"
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise InputError("an experiment file", f"no file {experiment}", "check the path")
+        text, folder, name = path.read_text(encoding="utf-8"), path.resolve().parent, path.stem
+    else:
+        names = [p.name.removesuffix(".toml") for p in bundle.iterdir() if p.name.endswith(".toml")]
+        if experiment not in names:
+            raise InputError(
+                "a bundled experiment or the path of a .toml file",
+                repr(experiment),
+                nearest(experiment, names),
+            )
+        text = (bundle / f"{experiment}.toml").read_text(encoding="utf-8")
+        folder, name = Path.cwd(), experiment
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"valid TOML in {path.name}", str(error), "correct that line") from None
+    parent = raw.pop("extends", None)
+    if parent is not None:
+        inside = folder / parent if parent.endswith(".toml") else parent
+        raw = merge(_load(str(inside), (*seen, experiment))[0], raw)
+    return raw, folder, name
+
+

@@ -1,0 +1,298 @@
+"""An experiment: configuration, data and model joined into an inverse problem."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array
+
+from caliche.data.locate import find_data
+from caliche.data.site import derive_surface_temperature, merge_sources, select_window
+from caliche.data.source import open_source
+from caliche.errors import InputError, nearest
+from caliche.experiments import twin
+from caliche.experiments.config import ExperimentConfig, ParameterConfig, read_config
+from caliche.inverse_problem import InverseProblem
+from caliche.models import SoilHeat
+from caliche.models.base import ParameterDeclaration
+from caliche.models.closures import CLOSURES
+from caliche.observations import Observations, ObservationOperator, Stream, make_operator
+from caliche.parameters import FreeParameter, ParameterSpace
+from caliche.parameters.priors import PRIORS, Flat, Prior
+from caliche.variables import stream_name, variable
+
+BOTTOM = "bottom_temperature"  # the forcing that a measured bottom follows
+
+
+def load_experiment(experiment: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Experiment of a bundled name or a TOML path.
+
+    Parameters
+    ----------
+    overrides : `key=value` in TOML syntax, such as `parameters.albedo.value=0.2`.
+
+    Raises
+    ------
+    InputError : a configuration that cannot be.
+    """
+    return Experiment(read_config(experiment, overrides))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configured experiment; data are read when first needed.
+
+    `problem()` is the inverse problem of the fitted window with its fitted streams;
+    `scoring_problem()` runs on through the hold-out and sees every observed stream.
+    """
+
+    config: ExperimentConfig
+
+    @functools.cached_property
+    def model(self) -> SoilHeat:
+        """The model, with the observed initial profile where that is asked for."""
+        c = self.config.model
+        values = None
+        if c.initial == "observed":
+            values = jnp.asarray([self._initial_observation(depth) for depth in c.initial_depths])
+        return SoilHeat(
+            node_depths=c.node_depths,
+            time_step=self.config.window.time_step,
+            scheme=c.scheme,  # type: ignore[arg-type]
+            turbulence=CLOSURES[c.turbulence],
+            longwave=c.longwave,  # type: ignore[arg-type]
+            bottom=c.bottom,  # type: ignore[arg-type]
+            initial=c.initial,  # type: ignore[arg-type]
+            initial_depths=c.initial_depths,
+            initial_values=values,
+            layer_bottoms=c.layer_bottoms,
+        )
+
+    @functools.cached_property
+    def _tower(self) -> xr.Dataset:
+        """Forcing on the window; with the observations too, unless this is a twin."""
+        c = self.config
+        if c.synthetic is not None:
+            return twin.synthetic_forcing(c.window)
+        opened = []
+        for source in c.sources.values():
+            path = find_data(source.path, c.folder)
+            opened.append(open_source(type(source)(**{**vars(source), "path": path})))
+        merged = merge_sources(opened)
+        if c.derive_surface_temperature is not None:
+            merged = derive_surface_temperature(merged, *c.derive_surface_temperature)
+        streams = dict.fromkeys([*c.observations, *self._initial_streams()])
+        return select_window(
+            merged, c.window.start, c.window.end, c.window.time_step,
+            [*self._forcing_names(), *self._bottom_streams()],
+            list(streams), c.window.resample,
+        )  # fmt: skip
+
+    @functools.cached_property
+    def dataset(self) -> xr.Dataset:
+        """Forcing and observations on the times of the window, SI, NaN where missing."""
+        synthetic = self.config.synthetic
+        if synthetic is None:
+            return self._tower
+        space = self._space(self._known(synthetic.truth, "synthetic.truth"))
+        params = {name: jnp.asarray(value) for name, value in space.fixed.items()}
+        params |= {p.name: jnp.asarray(p.initial) for p in space.free}
+        params |= {name: jnp.asarray(value) for name, value in synthetic.truth.items()}
+        names = list(self.config.observations)
+        problem = self._problem(self._tower, names, len(self._tower.time), space, observed=False)
+        perfect = np.asarray(_predict(problem, params))
+        series = {name: perfect[:, k] for k, name in enumerate(names)}
+        sigma = {name: o.sigma for name, o in self.config.observations.items()}
+        return twin.with_observations(self._tower, series, sigma, synthetic)
+
+    @property
+    def truth(self) -> Mapping[str, float] | None:
+        """The known parameters of a twin."""
+        return None if self.config.synthetic is None else self.config.synthetic.truth
+
+    @property
+    def n_fit(self) -> int:
+        """Number of times that belong to the fit, the initial one included."""
+        return int((self.dataset.time.values <= self.config.window.fit_until).sum())
+
+    @functools.cached_property
+    def space(self) -> ParameterSpace:
+        """Free and fixed parameters."""
+        return self._space(self.config.parameters)
+
+    def problem(self) -> InverseProblem:
+        """The inverse problem: fitted streams within the fitted window."""
+        names = [name for name, o in self.config.observations.items() if o.fit]
+        return self._problem(self.dataset, names, self.n_fit, self.space)
+
+    def scoring_problem(self) -> InverseProblem:
+        """Every observed stream that the model computes, over fit and hold-out."""
+        computed = self.scored_streams
+        return self._problem(self.dataset, computed, len(self.dataset.time), self.space)
+
+    @functools.cached_property
+    def scored_streams(self) -> list[str]:
+        """Observed streams that the model can be compared with."""
+        return [n for n, o in self.config.observations.items() if o.fit or self._computes(n)]
+
+    # -- parts --------------------------------------------------------------------------------
+
+    def _computes(self, stream: str) -> bool:
+        split = ("sensible_heat_flux", "latent_heat_flux")
+        return self.model.turbulence.separates or stream not in split
+
+    def _problem(
+        self,
+        dataset: xr.Dataset,
+        names: Sequence[str],
+        n_time: int,
+        space: ParameterSpace,
+        observed: bool = True,
+    ) -> InverseProblem:
+        for name in names:
+            if not self._computes(name):
+                raise InputError(
+                    f"a closure that separates the turbulent fluxes, to fit {name}",
+                    f"turbulence = {self.config.model.turbulence!r}",
+                    "fit turbulent_heat_flux, or set turbulence = 'bowen-ratio'",
+                )
+        time_step = self.config.window.time_step
+        streams = [Stream(n, self._steps(dataset, n, time_step)) for n in names]
+        operator = make_operator(self.model, streams)
+        forcing = {
+            name: jnp.asarray(_first_from_second(dataset[source].values[:n_time]))
+            for name, source in self._forcing_sources().items()
+        }
+        series = {
+            s.name: _seen(dataset[s.name].values[:n_time], s)
+            if observed
+            else np.zeros(n_time)
+            for s in streams
+        }
+        sigma = {n: self.config.observations[n].sigma or 1.0 for n in names}
+        return InverseProblem(
+            self.model, forcing, operator, Observations.from_series(series, sigma), space
+        )
+
+    def _steps(self, dataset: xr.Dataset, name: str, time_step: float) -> int:
+        """Steps over which a stream is averaged: those of its interval, if it shall be."""
+        if self.config.synthetic is not None:
+            return 0
+        interval = dataset[name].attrs.get("interval", time_step)
+        if variable(name).is_state and not self.config.observations[name].average:
+            return 0
+        return max(1, round(interval / time_step))
+
+    def _forcing_names(self) -> list[str]:
+        radiation = ["incoming_shortwave", "incoming_longwave"]
+        return radiation + list(CLOSURES[self.config.model.turbulence].forcing_variables)
+
+    def _bottom_streams(self) -> list[str]:
+        stream = self.config.model.bottom_stream
+        return [] if stream is None else [stream]
+
+    def _forcing_sources(self) -> dict[str, str]:
+        """Forcing of the model -> the stream of the dataset it comes from."""
+        sources = {name: name for name in self._forcing_names()}
+        for stream in self._bottom_streams():
+            sources[BOTTOM] = stream
+        return sources
+
+    def _initial_streams(self) -> list[str]:
+        c = self.config.model
+        if c.initial != "observed":
+            return []
+        return [stream_name("soil_temperature", depth) for depth in c.initial_depths]
+
+    def _initial_observation(self, depth: float) -> float:
+        name = stream_name("soil_temperature", depth)
+        value = float(self._tower[name].values[0])
+        if not np.isfinite(value):
+            raise InputError(
+                f"an observation of {name} at the start of the window", "none",
+                "move the start, or set initial = 'estimated'",
+            )  # fmt: skip
+        return value
+
+    def _known(self, values: Mapping[str, float], where: str) -> dict[str, ParameterConfig]:
+        """Configuration that fixes parameters at the truth, after checking the names."""
+        known = [d.name for d in self.model.declarations]
+        for name in values:
+            if name not in known:
+                raise InputError(
+                    f"a parameter of the model in [{where}]", repr(name), nearest(name, known)
+                )
+        return dict(self.config.parameters)
+
+    def _space(self, parameters: Mapping[str, ParameterConfig]) -> ParameterSpace:
+        declared = {d.name: d for d in self.model.declarations}
+        free, fixed = {}, {}
+        for name, config in parameters.items():
+            if name not in declared:
+                raise InputError("a parameter of the model", repr(name), nearest(name, declared))
+            declaration = declared[name]
+            if config.fixed:
+                fixed[name] = declaration.default if config.value is None else config.value
+            else:
+                free[name] = _free(declaration, config)
+        return ParameterSpace.build(self.model.declarations, free, fixed)
+
+
+@jax.jit
+def _predict(problem: InverseProblem, params: dict[str, Array]) -> Array:
+    return problem.predict(params)
+
+
+def _free(declaration: ParameterDeclaration, config: ParameterConfig) -> FreeParameter:
+    return FreeParameter(declaration, _prior(declaration, config), _guess(declaration, config), config.start)
+
+
+def _prior(declaration: ParameterDeclaration, config: ParameterConfig) -> Prior:
+    lower = declaration.lower if config.lower is None else config.lower
+    upper = declaration.upper if config.upper is None else config.upper
+    try:
+        if config.prior == "flat":
+            return Flat(lower, upper)
+        if config.mean is None or config.sd is None:
+            raise InputError("mean and sd of the prior", "none", "give both")
+        if config.prior == "normal":
+            return PRIORS["normal"](config.mean, config.sd, lower, upper)
+        bounds = (config.lower or 0.0, np.inf if config.upper is None else config.upper)
+        return PRIORS["log-normal"](config.mean, config.sd, *bounds)
+    except InputError as error:
+        raise InputError(
+            f"{error.expected}, for parameter {declaration.name}", error.got, error.suggestion
+        ) from None
+
+
+def _guess(declaration: ParameterDeclaration, config: ParameterConfig) -> float:
+    if config.value is not None:
+        return config.value
+    return declaration.default if config.mean is None else config.mean
+
+
+def _first_from_second(values: np.ndarray) -> np.ndarray:
+    """Forcing with entry 0, which drives no step and may be missing, made finite."""
+    values = np.array(values, dtype=float)
+    if not np.isfinite(values[0]):
+        values[0] = values[1]
+    return values
+
+
+def _seen(values: np.ndarray, stream: Stream) -> np.ndarray:
+    """Observations without those that would need what was before time zero."""
+    values = np.array(values, dtype=float)
+    blind = stream.steps if variable(stream.name).is_state else max(1, stream.steps)
+    values[:blind] = np.nan
+    return values
+
+
+__all__ = ["Experiment", "ObservationOperator", "load_experiment"]

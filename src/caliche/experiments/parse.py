@@ -1,0 +1,293 @@
+"""From TOML tables to the dataclasses of a configuration, with every check that needs no data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caliche.data.source import Column, Source, TimeAxis
+from caliche.errors import InputError
+from caliche.experiments.config import (
+    ExperimentConfig,
+    MethodConfig,
+    ModelConfig,
+    ObservationConfig,
+    ParameterConfig,
+    Synthetic,
+    Window,
+)
+from caliche.experiments.section import Section
+from caliche.variables import variable
+
+SCHEMES = ("sdirk2", "crank-nicolson", "backward-euler")
+TURBULENCE = ("combined", "bowen-ratio", "bulk-transfer")
+LONGWAVE = ("kirchhoff", "unweighted")
+BOTTOMS = ("fixed-temperature", "measured-temperature", "zero-flux")
+INITIALS = ("bottom-temperature", "uniform", "observed", "estimated")
+PRIOR_NAMES = ("flat", "normal", "log-normal")
+
+
+def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
+    top = Section(raw, f"experiment {name}")
+    site = top.section("site", {})
+    utc_offset = site.get("utc_offset", float, 0.0)
+    site_name = site.get("name", str, None)
+    site.finish()
+    synthetic = _synthetic(top.section("synthetic")) if "synthetic" in raw else None
+    top.get("synthetic", dict, {})
+    config = ExperimentConfig(
+        name=name,
+        title=top.get("title", str, name),
+        description=top.get("description", str, ""),
+        folder=folder,
+        utc_offset=utc_offset,
+        window=_window(top.section("window"), utc_offset, synthetic),
+        synthetic=synthetic,
+        sources={k: _source(s, site_name) for k, s in top.sections("sources").items()},
+        derive_surface_temperature=_derive(top),
+        model=_model(top.section("model", {})),
+        parameters={k: _parameter(s) for k, s in top.sections("parameters").items()},
+        observations={k: _observation(k, s) for k, s in top.sections("observations").items()},
+        method=_method(top.section("method", {})),
+        raw=raw,
+    )
+    top.finish()
+    if synthetic is None and not config.sources:
+        raise InputError(
+            f"[sources.NAME] or [synthetic] in {top.where}", "neither", "name the tower's file"
+        )
+    if not any(o.fit for o in config.observations.values()):
+        raise InputError(
+            f"at least one stream to fit in {top.where}", "none",
+            'add [observations."soil_temperature_0.05m"] with sigma = 0.2',
+        )  # fmt: skip
+    return config
+
+
+def _window(section: Section, utc_offset: float, synthetic: Synthetic | None) -> Window:
+    time_step = section.get("time_step", float)
+    resample = section.choice("resample", ("mean", "sample"), "mean")
+    if synthetic is not None:
+        start = np.datetime64("2000-01-01T00:00:00", "ns")
+        end = start + np.timedelta64(round(synthetic.hours * 3600), "s")
+        section.finish()
+        return Window(start, end, end, time_step, resample)
+    start = _utc(section.get("start", datetime), utc_offset)
+    end = _utc(section.get("end", datetime), utc_offset)
+    until = section.get("fit_until", datetime, None)
+    fit_until = end if until is None else _utc(until, utc_offset)
+    section.finish()
+    if not start < fit_until <= end:
+        raise InputError(
+            f"start < fit_until <= end in {section.where}",
+            f"{start}, {fit_until}, {end} (UTC)",
+            "put the three in order",
+        )
+    return Window(start, fit_until, end, time_step, resample)
+
+
+def _utc(value: datetime, utc_offset: float) -> np.datetime64:
+    """UTC; a time without an offset is local standard time of the site."""
+    if value.tzinfo is None:
+        moment = value - timedelta(hours=utc_offset)
+    else:
+        moment = value.astimezone(UTC).replace(tzinfo=None)
+    return np.datetime64(moment, "ns")
+
+
+def _synthetic(section: Section) -> Synthetic:
+    section.choice("forcing", ("huang-2026",), "huang-2026")
+    truth = section.section("truth")
+    values = {key: truth.get(key, float) for key in truth.table}
+    result = Synthetic(
+        section.get("hours", float, 100.0),
+        section.get("noise", bool, True),
+        section.get("seed", int, 0),
+        values,
+    )
+    section.finish()
+    return result
+
+
+def _source(section: Section, site: str | None) -> Source:
+    columns = {}
+    for stream, part in section.sections("columns").items():
+        accept = part.get("accept", list, None)
+        columns[stream] = Column(
+            part.get("name", str), part.get("unit", str, None), part.get("qc", str, None), accept
+        )
+        part.finish()
+    time = None
+    if "time" in section.table:
+        part = section.section("time")
+        time = TimeAxis(
+            part.get("column", str),
+            part.get("stamp", str, None),
+            part.get("utc_offset", float, None),
+            part.get("format", str, None),
+        )
+        part.finish()
+    section.get("time", dict, {})
+    accept_qc = section.get("accept_qc", list, [0])
+    path, kind = section.get("path", str), section.get("format", str)
+    missing = section.numbers("missing", (-9999.0, -6999.0, -999.0))
+    section.finish()
+    return Source(Path(path), kind, time, columns, accept_qc, site, missing)
+
+
+def _derive(top: Section) -> tuple[float, bool] | None:
+    outer = top.section("derive", {})
+    if "surface_temperature" not in outer.table:
+        outer.finish()
+        return None
+    section = outer.section("surface_temperature")
+    result = section.get("emissivity", float), section.get("reflected", bool, True)
+    section.finish()
+    outer.finish()
+    return result
+
+
+def _model(section: Section) -> ModelConfig:
+    stream = section.get("bottom_stream", str, None)
+    if stream is not None:
+        variable(stream)
+    config = ModelConfig(
+        name=section.choice("name", ("soil-heat",), "soil-heat"),
+        node_depths=_grid(section),
+        scheme=section.choice("scheme", SCHEMES, "sdirk2"),
+        turbulence=section.choice("turbulence", TURBULENCE, "combined"),
+        longwave=section.choice("longwave", LONGWAVE, "kirchhoff"),
+        bottom=section.choice("bottom", BOTTOMS, "fixed-temperature"),
+        bottom_stream=stream,
+        initial=section.choice("initial", INITIALS, "bottom-temperature"),
+        initial_depths=section.numbers("initial_depths"),
+        layer_bottoms=section.numbers("layer_bottoms"),
+    )
+    section.finish()
+    where = section.where
+    if (config.bottom == "measured-temperature") != (stream is not None):
+        raise InputError(
+            f"bottom_stream in {where} together with bottom = 'measured-temperature'",
+            f"bottom = {config.bottom!r} and bottom_stream = {stream!r}",
+            "name the soil temperature that the bottom shall follow, or leave both out",
+        )
+    if config.initial in ("observed", "estimated") and not config.initial_depths:
+        raise InputError(
+            f"initial_depths in {where} with initial = {config.initial!r}", "none",
+            "list the depths in metres, as in [0.02, 0.05, 0.15]",
+        )  # fmt: skip
+    if config.initial == "bottom-temperature" and config.bottom == "zero-flux":
+        raise InputError(
+            f"a bottom temperature in {where} to start from", "bottom = 'zero-flux'",
+            "set initial = 'uniform', 'observed' or 'estimated'",
+        )  # fmt: skip
+    nodes = np.asarray(config.node_depths)
+    for bottom in config.layer_bottoms:
+        if not np.isclose(nodes[1:-1], bottom, atol=1e-9).any():
+            raise InputError(
+                f"layer_bottoms in {where} on nodes inside the grid", f"{bottom:g} m",
+                f"the nearest node is at {nodes[np.abs(nodes - bottom).argmin()]:g} m",
+            )  # fmt: skip
+    for depth in config.initial_depths:
+        if not 0.0 <= depth <= nodes[-1]:
+            raise InputError(
+                f"initial_depths in {where} within the grid (0 to {nodes[-1]:g} m)",
+                f"{depth:g} m",
+                "deepen the grid or leave the depth out",
+            )
+    return config
+
+
+def _grid(section: Section) -> tuple[float, ...]:
+    """Node depths: given one by one, uniform, or growing geometrically from `first_spacing`."""
+    given = section.numbers("node_depths")
+    depth, nodes = section.get("depth", float, 1.0), section.get("nodes", int, 51)
+    first = section.get("first_spacing", float, None)
+    if given:
+        if given[0] != 0.0 or len(given) < 3 or any(b <= a for a, b in zip(given, given[1:], strict=False)):
+            raise InputError(
+                f"node_depths in {section.where} that begin with 0 and increase, at least three",
+                f"{list(given)}", "write [0.0, 0.01, 0.03, ...] in metres",
+            )  # fmt: skip
+        return given
+    if nodes < 3 or depth <= 0.0:
+        raise InputError(
+            f"at least 3 nodes and a positive depth in {section.where}",
+            f"nodes = {nodes}, depth = {depth:g}", "the default is 51 nodes over 1 m",
+        )  # fmt: skip
+    if first is None or np.isclose(first, depth / (nodes - 1)):
+        return tuple(float(z) for z in np.linspace(0.0, depth, nodes))
+    if not 0.0 < first < depth / (nodes - 1):
+        raise InputError(
+            f"first_spacing in {section.where} below the uniform spacing {depth / (nodes - 1):g} m",
+            f"{first:g}", "leave it out for a uniform grid",
+        )  # fmt: skip
+    return _stretched(depth, nodes, first)
+
+
+def _stretched(depth: float, nodes: int, first: float) -> tuple[float, ...]:
+    """Spacings in geometric progression that add up to `depth`."""
+    from scipy.optimize import brentq
+
+    powers = np.arange(nodes - 1)
+
+    def excess(log_ratio: float) -> float:
+        return float(np.log(first) + np.log(np.exp(log_ratio * powers).sum()) - np.log(depth))
+
+    ratio = np.exp(brentq(excess, 0.0, 5.0))
+    spacing = first * ratio**powers
+    return (0.0, *(float(z) for z in np.cumsum(spacing * depth / spacing.sum())))
+
+
+def _parameter(section: Section) -> ParameterConfig:
+    start = section.numbers("start")
+    if start and len(start) != 2:
+        raise InputError(f"two numbers for start in {section.where}", f"{list(start)}", "write [low, high]")
+    config = ParameterConfig(
+        value=section.get("value", float, None),
+        fixed=section.get("fixed", bool, False),
+        lower=section.get("lower", float, None),
+        upper=section.get("upper", float, None),
+        start=(start[0], start[1]) if start else None,
+        prior=section.choice("prior", PRIOR_NAMES, "flat"),
+        mean=section.get("mean", float, None),
+        sd=section.get("sd", float, None),
+    )
+    section.finish()
+    informative = config.prior != "flat"
+    if informative != (config.mean is not None) or informative != (config.sd is not None):
+        raise InputError(
+            f"mean and sd together with prior = 'normal' or 'log-normal' in {section.where}",
+            f"prior = {config.prior!r}, mean = {config.mean}, sd = {config.sd}",
+            "give all three, or leave mean and sd out for a flat prior",
+        )
+    return config
+
+
+def _observation(stream: str, section: Section) -> ObservationConfig:
+    variable(stream)
+    fit = section.get("fit", bool, True)
+    sigma = section.get("sigma", float, None)
+    average = section.get("average", bool, False)
+    section.finish()
+    if fit and sigma is None:
+        raise InputError(
+            f"sigma of the fitted stream in {section.where}", "nothing",
+            f"give the error of one observation in {variable(stream).unit}, or fit = false",
+        )  # fmt: skip
+    return ObservationConfig(sigma, fit, average)
+
+
+def _method(section: Section) -> MethodConfig:
+    config = MethodConfig(
+        section.get("name", str, "lm"),
+        section.get("starts", int, 1),
+        section.get("seed", int, 0),
+        section.get("options", dict, {}),
+    )
+    section.finish()
+    return config

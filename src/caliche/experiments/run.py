@@ -1,0 +1,241 @@
+"""A run: calibrate an experiment and leave one folder that tells all of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+from caliche.errors import InputError
+from caliche.estimation import Result, estimate
+from caliche.estimation.method import Callback
+from caliche.estimation.timing import Stopwatch
+from caliche.experiments.dataset import result_dataset, series_dataset
+from caliche.experiments.experiment import Experiment
+from caliche.experiments.prediction import (
+    Prediction,
+    observed_series,
+    predict,
+    score_windows,
+)
+from caliche.experiments.scores import score
+
+PACKAGES = ("caliche", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, the result, and the summary as written."""
+
+    folder: Path
+    result: Result
+    summary: Mapping[str, Any]
+
+
+def run_experiment(
+    experiment: Experiment,
+    method: str | None = None,
+    starts: int | None = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    callback: Callback | None = None,
+    command: str | None = None,
+    import_seconds: float = 0.0,
+) -> Run:
+    """Calibrate an experiment and write its run folder (all but the report).
+
+    Parameters
+    ----------
+    method, starts, seed : instead of the configuration's.
+    out : the folder, which must not exist; default `runs/<experiment>-<time>`.
+    callback : see `caliche.estimate`.
+
+    Raises
+    ------
+    InputError : anything wrong with configuration or data; then nothing is written.
+    """
+    c = experiment.config.method
+    folder = new_folder(out, experiment.config.name)
+    watch = Stopwatch()
+    problem = experiment.problem()
+    # Options belong to the method they were written for.
+    options = c.options if method in (None, c.name) else {}
+    result = estimate(
+        problem,
+        c.name if method is None else method,
+        starts=c.starts if starts is None else starts,
+        seed=c.seed if seed is None else seed,
+        callback=callback,
+        **options,
+    )
+    scoring = experiment.scoring_problem()
+    prediction = predict(scoring, result.u, result.covariance_u)
+    guess = predict(scoring, np.asarray(scoring.space.initial()))
+    seconds = {"import": import_seconds, **watch.seconds()}
+    summary = summarise(experiment, result, prediction, seconds, command)
+
+    def write(inside: Path) -> None:
+        (inside / "config.toml").write_text(as_run(experiment, result, len(result.starts)))
+        (inside / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+        dataset = result_dataset(experiment, result, prediction, guess)
+        dataset.to_netcdf(inside / "result.nc", engine="h5netcdf")
+
+    _write_whole(folder, write)
+    return Run(folder, result, summary)
+
+
+def run_simulation(
+    experiment: Experiment, out: Path | None = None
+) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """Run the model once at the configured values; write `simulation.nc` and the configuration.
+
+    Returns the folder and the scores of every observed stream over the whole window.
+    """
+    folder = new_folder(out, f"{experiment.config.name}-simulation")
+    problem = experiment.scoring_problem()
+    prediction = predict(problem, np.asarray(problem.space.initial()))
+    observed = observed_series(experiment)
+    observations = experiment.config.observations
+    scores = {
+        name: {**asdict(score(observed[name], series)), "fitted": observations[name].fit}
+        for name, series in prediction.streams.items()
+    }
+
+    def write(inside: Path) -> None:
+        (inside / "config.toml").write_text(tomli_w.dumps(experiment.config.raw))
+        series_dataset(experiment, prediction).to_netcdf(
+            inside / "simulation.nc", engine="h5netcdf"
+        )
+
+    _write_whole(folder, write)
+    return folder, scores
+
+
+def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder aside and move it into place when it is whole."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        inside = Path(scratch) / "run"
+        inside.mkdir()
+        write(inside)
+        shutil.move(inside, folder)
+
+
+def new_folder(out: Path | None, name: str) -> Path:
+    """The folder of a new run, which must not exist; its parent is made."""
+    if out is None:
+        out = Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(
+            "a folder for the run that does not exist yet", f"{out}, which does",
+            "choose another --out, or move that folder away",
+        )  # fmt: skip
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("a folder that can be made", f"{out}: {error.strerror}", "choose another --out") from None
+    if not os.access(out.parent, os.W_OK):
+        raise InputError("a folder that can be written", str(out.parent), "choose another --out")
+    if out.exists():
+        out.rmdir()
+    return out
+
+
+def as_run(experiment: Experiment, result: Result, starts: int) -> str:
+    """The configuration with what the command line changed, as TOML."""
+    raw = dict(experiment.config.raw)
+    raw["method"] = {
+        **raw.get("method", {}),
+        "name": result.method,
+        "starts": starts,
+        "seed": result.seed,
+    }
+    return tomli_w.dumps(raw)
+
+
+def summarise(
+    experiment: Experiment,
+    result: Result,
+    prediction: Prediction,
+    seconds: Mapping[str, float],
+    command: str | None,
+) -> dict[str, Any]:
+    """The content of summary.json: numbers, words and versions; null for what does not exist."""
+    truth = experiment.truth or {}
+    observations = experiment.config.observations
+    fit, holdout = score_windows(experiment, prediction)
+
+    def scores(by_stream: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: {**asdict(s), "fitted": observations[name].fit, "sigma": observations[name].sigma}
+            for name, s in by_stream.items()
+        }
+
+    parameters = {}
+    for name, p in result.parameters.items():
+        entry = asdict(p)
+        interval = entry.pop("interval")
+        entry.pop("name")
+        entry["interval95"] = None if interval is None else list(interval)
+        entry["truth"] = truth.get(name)
+        parameters[name] = entry
+    summary = {
+        "experiment": experiment.config.name,
+        "title": experiment.config.title,
+        "description": experiment.config.description,
+        "method": result.method,
+        "converged": result.converged,
+        "reason": result.reason,
+        "seed": result.seed,
+        "n_iterations": result.n_iterations,
+        "n_model_runs": result.n_model_runs,
+        "seconds": dict(seconds),
+        "parameters": parameters,
+        "correlation": {"names": list(result.names), "matrix": result.correlation.tolist()},
+        "starts": [asdict(start) for start in result.starts],
+        "fit": scores(fit),
+        "holdout": None if holdout is None else scores(holdout),
+        "residuals": {
+            name: {
+                "lag1_autocorrelation": r.lag1_autocorrelation,
+                "variance_ratio": r.variance_ratio,
+            }
+            for name, r in result.residuals.items()
+        },
+        "derived": {
+            name: {"value": value, "sd": sd, "unit": unit, "long_name": text}
+            for name, (value, sd, unit, text) in result.derived.items()
+        },
+        "warnings": list(result.warnings),
+        "versions": versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+    }
+    return finite(summary)
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def finite(value: Any) -> Any:
+    """The value with non-finite numbers replaced by None, for JSON."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

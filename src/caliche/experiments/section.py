@@ -1,0 +1,90 @@
+"""Reading one table of a TOML file: every key accounted for, every error with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from caliche.errors import InputError, nearest
+
+_MISSING = object()
+_NAMES = {
+    float: "a number",
+    int: "a whole number",
+    str: "text",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+    datetime: "a date and time",
+}
+
+
+class Section:
+    """One table of a configuration, read key by key; `finish` refuses what nobody read.
+
+    Parameters
+    ----------
+    table : the table.
+    where : its place for error messages, such as "tower.toml, [window]".
+    """
+
+    def __init__(self, table: Mapping[str, Any], where: str) -> None:
+        self.table, self.where = table, where
+        self._known: set[str] = set()
+
+    def get(self, key: str, kind: type, default: Any = _MISSING) -> Any:
+        """Value of a key, checked to be of a kind; an InputError if missing without a default."""
+        self._known.add(key)
+        if key not in self.table:
+            if default is _MISSING:
+                raise InputError(
+                    f"{key} in {self.where}", "nothing", f"add {key} = ... ({_NAMES[kind]})"
+                )
+            return default
+        value = self.table[key]
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if kind is datetime and isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise InputError(
+                f"{_NAMES[kind]} for {key} in {self.where}", repr(value), f"write {_NAMES[kind]}"
+            )
+        return value
+
+    def choice(self, key: str, allowed: tuple[str, ...], default: str) -> Any:
+        """Text that is one of `allowed`."""
+        value = self.get(key, str, default)
+        if value not in allowed:
+            raise InputError(
+                f"{key} in {self.where} to be one of {', '.join(allowed)}",
+                repr(value),
+                nearest(value, allowed),
+            )
+        return value
+
+    def numbers(self, key: str, default: tuple[float, ...] = ()) -> tuple[float, ...]:
+        """A list of numbers."""
+        values = self.get(key, list, list(default))
+        if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            raise InputError(f"numbers for {key} in {self.where}", repr(values), "write [0.1, 0.2]")
+        return tuple(float(v) for v in values)
+
+    def section(self, key: str, default: Mapping[str, Any] | None = None) -> Section:
+        """The table under a key."""
+        table = self.get(key, dict, _MISSING if default is None else default)
+        return Section(table, f"{self.where.rstrip(']')}{'.' if '[' in self.where else ', ['}{key}]")
+
+    def sections(self, key: str) -> dict[str, Section]:
+        """The tables under a table, by name; none if the key is missing."""
+        outer = self.section(key, {})
+        return {name: outer.section(name) for name in outer.table}
+
+    def finish(self) -> None:
+        """Refuse keys that mean nothing here: an option is never ignored silently."""
+        for key in self.table:
+            if key not in self._known:
+                raise InputError(
+                    f"a known key in {self.where}", repr(key), nearest(key, self._known)
+                )

@@ -1,0 +1,56 @@
+"""Twin experiments: forcing made up, observations simulated, the truth known."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from caliche.experiments.config import Synthetic, Window
+from caliche.variables import variable
+
+
+def huang_forcing(hours: np.ndarray) -> dict[str, np.ndarray]:
+    """Idealised clear days of Huang et al. (2026), arXiv:2505.02979, at these hours (time,).
+
+    SWdown = 800 cos(theta) W m-2 between sunrise (7 h) and sunset (21 h) with theta running from
+    -pi/2 to pi/2, LWdown = 100 W m-2 (as in the paper; low for the Earth), Tair = 296 K.
+    """
+    sunrise, sunset = 7.0, 21.0
+    clock = hours % 24.0
+    theta = np.pi / 2.0 * (2.0 * clock - sunrise - sunset) / (sunset - sunrise)
+    day = (clock > sunrise) & (clock < sunset)
+    return {
+        "incoming_shortwave": np.where(day, 800.0 * np.cos(theta), 0.0),
+        "incoming_longwave": np.full(hours.shape, 100.0),
+        "air_temperature": np.full(hours.shape, 296.0),
+    }
+
+
+def synthetic_forcing(window: Window) -> xr.Dataset:
+    """Forcing of the twin on the window's times, in the form a reader gives."""
+    steps = round((window.end - window.start) / np.timedelta64(1, "s") / window.time_step)
+    seconds = window.time_step * np.arange(steps + 1)
+    time = window.start + (seconds * 1e9).astype("timedelta64[ns]")
+    forcing = huang_forcing(seconds / 3600.0)
+    data = {name: ("time", values, _attributes(name)) for name, values in forcing.items()}
+    return xr.Dataset(data, coords={"time": time}, attrs={"site": "synthetic"})
+
+
+def with_observations(
+    dataset: xr.Dataset,
+    perfect: dict[str, np.ndarray],
+    sigma: dict[str, float | None],
+    synthetic: Synthetic,
+) -> xr.Dataset:
+    """The dataset with perfect observations, plus white noise of each stream's sigma if asked."""
+    generator = np.random.default_rng(synthetic.seed)
+    result = dataset.copy()
+    for name, values in perfect.items():
+        noise = generator.standard_normal(values.shape) * (sigma[name] or 0.0)
+        result[name] = ("time", values + noise if synthetic.noise else values, _attributes(name))
+    return result
+
+
+def _attributes(stream: str) -> dict[str, object]:
+    meta = variable(stream)
+    return {"units": meta.unit, "long_name": meta.long_name, "source": "made by caliche"}

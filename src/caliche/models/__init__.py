@@ -1,0 +1,6 @@
+"""Models: they assemble physics into two pure functions, an initial state and a step."""
+
+from caliche.models.base import Model as Model
+from caliche.models.base import ParameterDeclaration as ParameterDeclaration
+from caliche.models.base import simulate as simulate
+from caliche.models.soil_heat import SoilHeat as SoilHeat

@@ -1,0 +1,160 @@
+"""What is seen of a model: which diagnostics, at which depth, averaged how; and how well.
+
+The operator belongs to a site, not to a model: models offer diagnostics, sites have sensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from caliche.errors import InputError
+from caliche.models.base import Diagnostics, Model
+from caliche.variables import VARIABLES, variable
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One observed quantity: its name (with depth), and over how many steps it is averaged.
+
+    `steps` = 0 compares the model at the instant of the stamp (states) or over its last step
+    (fluxes); n > 0 compares the mean over the n steps that end at the stamp.
+    """
+
+    name: str
+    steps: int = 0
+
+
+class ObservationOperator(eqx.Module):
+    """Predictions (time + 1, stream) of what the sensors of a site would read.
+
+    `select` picks and interpolates inside the time loop, so that only what is observed is kept;
+    `average` then takes the means in time.
+    """
+
+    streams: tuple[Stream, ...] = eqx.field(static=True)
+    _sources: tuple[tuple[str, int, float], ...] = eqx.field(static=True)
+
+    def select(self, diagnostics: Diagnostics) -> Float[Array, "stream"]:
+        """The streams in one step's diagnostics, interpolated linearly in depth."""
+        values = []
+        for name, index, weight in self._sources:
+            value = diagnostics[name]
+            if value.ndim:
+                # Index and weight are numbers known when compiling, never traced.
+                value = value[index] if weight == 0.0 else (
+                    (1.0 - weight) * value[index] + weight * value[index + 1]
+                )  # fmt: skip
+            values.append(value)
+        return jnp.stack(values)
+
+    def average(
+        self, initial: Float[Array, "stream"], series: Float[Array, "time stream"]
+    ) -> Float[Array, "time+1 stream"]:
+        """Predictions at times 0 ... N; NaN where a mean would need what was before time 0."""
+        full = jnp.concatenate([initial[None], series])
+        if not any(stream.steps for stream in self.streams):
+            return full
+        columns = []
+        for k, stream in enumerate(self.streams):
+            column = full[:, k]
+            if stream.steps:
+                over_step = series[:, k]
+                if variable(stream.name).is_state:
+                    over_step = 0.5 * (column[1:] + column[:-1])
+                column = _running_mean(over_step, stream.steps)
+            columns.append(column)
+        return jnp.stack(columns, axis=1)
+
+
+def _running_mean(values: Float[Array, "time"], steps: int) -> Float[Array, "time+1"]:
+    """Mean of the last `steps` values, NaN for the first `steps` entries of time 0 ... N."""
+    windows = jnp.stack([values[k : len(values) - steps + 1 + k] for k in range(steps)])
+    return jnp.concatenate([jnp.full(steps, jnp.nan), windows.mean(axis=0)])
+
+
+def make_operator(model: Model, streams: Sequence[Stream]) -> ObservationOperator:
+    """The operator that observes `streams` of `model`.
+
+    Raises
+    ------
+    InputError : an unknown stream, a depth outside the model's grid, or a quantity the model does
+        not compute.
+    """
+    sources = []
+    for stream in streams:
+        entry = variable(stream.name)
+        if entry.depth is None:
+            sources.append((entry.name, 0, 0.0))
+        else:
+            sources.append((entry.name, *_locate(stream.name, entry.depth, model.depths[entry.name])))
+    return ObservationOperator(tuple(streams), tuple(sources))
+
+
+def _locate(stream: str, depth: float, depths: np.ndarray) -> tuple[int, float]:
+    """Index above a depth and weight of the entry below it."""
+    if not depths[0] <= depth <= depths[-1]:
+        raise InputError(
+            f"a depth within the grid of the model ({depths[0]:g} to {depths[-1]:g} m)",
+            f"{stream}",
+            "deepen the grid or leave the stream out",
+        )
+    index = min(int(np.searchsorted(depths, depth, side="right")) - 1, len(depths) - 2)
+    weight = float((depth - depths[index]) / (depths[index + 1] - depths[index]))
+    if weight > 1.0 - 1e-12:
+        return index + 1, 0.0
+    return index, 0.0 if weight < 1e-12 else weight
+
+
+class Observations(eqx.Module):
+    """Observed values and their uncertainty on the model's time axis.
+
+    Attributes
+    ----------
+    values : (time + 1, stream), SI; any finite number where nothing was observed.
+    mask : (time + 1, stream), True where a value was observed and is to be fitted.
+    sigma : (stream,) standard deviation of observation plus representation error.
+    """
+
+    values: Float[Array, "time stream"]
+    mask: Array
+    sigma: Float[Array, "stream"]
+
+    @staticmethod
+    def from_series(
+        series: Mapping[str, np.ndarray], sigma: Mapping[str, float]
+    ) -> Observations:
+        """From one array (time + 1,) per stream, NaN where missing: masked, never filled.
+
+        Raises
+        ------
+        InputError : a standard deviation that is not positive, or a stream without observations.
+        """
+        for name, values in series.items():
+            if not sigma[name] > 0.0:
+                raise InputError(
+                    f"a positive sigma of {name}", f"{sigma[name]:g}",
+                    f"give the error of one observation in {variable(name).unit}",
+                )  # fmt: skip
+            if not np.isfinite(values).any():
+                raise InputError(
+                    f"observations of {name} in the window", "none",
+                    "move the window, relax the quality control or leave the stream out",
+                )  # fmt: skip
+        stacked = np.stack([np.asarray(v, float) for v in series.values()], axis=1)
+        mask = np.isfinite(stacked)
+        return Observations(
+            jnp.asarray(np.where(mask, stacked, 0.0)),
+            jnp.asarray(mask),
+            jnp.asarray([float(sigma[name]) for name in series]),
+        )
+
+
+def known_streams(model: Model) -> tuple[str, ...]:
+    """Names of what a model computes, without depths."""
+    return tuple(name for name in VARIABLES if name in model.depths or not VARIABLES[name].has_depth)

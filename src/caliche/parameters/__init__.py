@@ -1,0 +1,8 @@
+"""Parameters to be estimated: priors, transforms, and the space that joins them."""
+
+from caliche.parameters.priors import Flat as Flat
+from caliche.parameters.priors import LogNormal as LogNormal
+from caliche.parameters.priors import Normal as Normal
+from caliche.parameters.priors import Prior as Prior
+from caliche.parameters.space import FreeParameter as FreeParameter
+from caliche.parameters.space import ParameterSpace as ParameterSpace

@@ -1,0 +1,206 @@
+"""Assembly of the report from a run folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from caliche.report import numbers, panels, words
+from caliche.report.energy import closure_sentences
+from caliche.report.run_folder import RunFolder, read_run
+from caliche.report.style import report_style
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into a run folder from its three files, and return its path.
+
+    Raises
+    ------
+    InputError : `summary.json`, `result.nc` or `config.toml` is missing or cannot be read.
+    """
+    folder = Path(folder)
+    page = render(read_run(folder))
+    # Written aside and renamed, so that a reader never meets half a page.
+    handle, name = tempfile.mkstemp(prefix=".report-", suffix=".html", dir=folder)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(page)
+        os.chmod(name, 0o644)
+        return Path(name).replace(folder / "report.html")
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def render(run: RunFolder) -> str:
+    """The whole page as text."""
+    environment = Environment(
+        loader=PackageLoader("caliche.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    with report_style():
+        content = {**_texts(run), **_tables(run), **_plates(run)}
+    return environment.get_template("report.html.j2").render(
+        run=run.summary, config=run.config, n=numbers, **content
+    )
+
+
+def _texts(run: RunFolder) -> dict[str, Any]:
+    """Everything said in sentences."""
+    summary, parameters = run.summary, run.summary["parameters"]
+    labels = {stream.name: stream.label for stream in run.streams}
+    units = {stream.name: stream.unit for stream in run.streams}
+    holdout = summary["holdout"]
+    initial = run.by_start("misfit")[:, :1]
+    largest = float(initial[np.isfinite(initial)].max()) if np.isfinite(initial).any() else 0.0
+    sds = {name: numbers.number(entry.get("sd")) for name, entry in run.free.items()}
+    fitted = [
+        (stream.label, int((np.isfinite(stream.observed) & ~run.holdout).sum()))
+        for stream in run.streams
+        if stream.fitted
+    ]
+    site = str(run.results.attrs.get("site", ""))
+    sentences = [
+        words.what_was_done(summary, fitted, _period(run), run.utc_offset, site),
+        words.estimates(parameters, summary["converged"]),
+        words.truth_sentence(parameters) if summary["converged"] else "",
+        words.misses(summary["fit"], holdout, labels, units),
+        words.starts_sentence(summary["starts"], largest, sds),
+    ]
+    return {
+        "site": site,
+        "not_converged": "" if summary["converged"] else words.not_converged(summary["reason"]),
+        "reason": words.sentence(summary["reason"]),
+        "paragraph": _unbroken(" ".join(sentence for sentence in sentences if sentence)),
+        "cautions": [
+            _unbroken(caution)
+            for caution in (
+                *words.bound_warnings(run.free),
+                *words.correlation_warnings(summary["correlation"], parameters),
+                *words.residual_warnings(summary["residuals"], run.free, labels),
+            )
+        ],
+        "own_warnings": list(dict.fromkeys(summary["warnings"])),
+        "held_out": _held_out(run),
+        "closure": [_unbroken(sentence) for sentence in closure_sentences(run)],
+        "clock": words.clock(run.utc_offset),
+    }
+
+
+def _unbroken(text: str) -> str:
+    """No line break inside a number, nor between a lag and its value."""
+    text = text.replace("lag-1 ", "lag\u20111\u00a0")
+    for sign in ("±", "×", "%"):
+        text = text.replace(f" {sign}", f"\u00a0{sign}")
+    return text.replace("± ", "±\u00a0").replace("× ", "×\u00a0")
+
+
+def _tables(run: RunFolder) -> dict[str, Any]:
+    """Rows of the parameter and score tables."""
+    summary, labels = run.summary, {stream.name: stream for stream in run.streams}
+    parameters = [
+        {
+            **entry,
+            "name": name,
+            "label": words.parameter_label(name, entry),
+            "estimate": numbers.value_and_sd(entry["estimate"], entry.get("sd")),
+            "interval": numbers.interval(
+                entry.get("interval95"), entry.get("sd"), entry["estimate"]
+            ),
+            "range": _unbroken(_range(entry)),
+        }
+        for name, entry in summary["parameters"].items()
+    ]
+    scores = [
+        {"title": title, "rows": _score_rows(table, labels)}
+        for title, table in (("Fit", summary["fit"]), ("Hold-out", summary["holdout"]))
+        if table
+    ]
+    return {
+        "rows": sorted(parameters, key=lambda row: bool(row.get("fixed"))),
+        "has_truth": any(row.get("truth") is not None for row in parameters),
+        "scores": scores,
+        "derived": [
+            {**entry, "label": entry.get("long_name") or name.replace("_", " "),
+             "text": numbers.value_and_sd(entry["value"], entry.get("sd"))}
+            for name, entry in summary["derived"].items()
+        ],
+        "starts": summary["starts"],
+        "seconds": {k: numbers.plain(v, 3) for k, v in summary["seconds"].items() if v is not None},
+    }  # fmt: skip
+
+
+def _plates(run: RunFolder) -> dict[str, Any]:
+    """Every figure of the page."""
+    fitted = [stream for stream in run.streams if stream.fitted]
+    return {
+        "parameters_plate": panels.parameters_plate(run),
+        "stream_plates": [
+            panels.stream_plate(run, stream, f"stream{i}") for i, stream in enumerate(run.streams)
+        ],
+        "residual_plates": [
+            panels.residual_plate(run, stream, f"residual{i}") for i, stream in enumerate(fitted)
+        ],
+        "search_plates": [
+            plate for plate in (panels.search_plate(run), panels.trajectories_plate(run)) if plate
+        ],
+        "correlation_plate": panels.correlation_plate(run),
+        "energy_plate": panels.energy_plate(run),
+    }
+
+
+def _score_rows(table: dict[str, Any], streams: dict[str, Any]) -> list[dict[str, Any]]:
+    """Scores of every stream, fitted ones first."""
+    rows = []
+    for name, score in table.items():
+        stream = streams.get(name)
+        rows.append({
+            "label": stream.label if stream else name.replace("_", " "),
+            "unit": stream.unit if stream else "",
+            **score,
+        })  # fmt: skip
+    return sorted(rows, key=lambda row: not row.get("fitted"))
+
+
+def _range(entry: dict[str, Any]) -> str:
+    """Bounds and prior of a parameter in one cell."""
+    low, high = numbers.number(entry.get("lower")), numbers.number(entry.get("upper"))
+    parts = []
+    if np.isfinite(low) and np.isfinite(high):
+        parts.append(f"{numbers.plain(low)} to {numbers.plain(high)}")
+    elif np.isfinite(low) or np.isfinite(high):
+        parts.append(f"above {numbers.plain(low)}" if np.isfinite(low) else
+                     f"below {numbers.plain(high)}")  # fmt: skip
+    if entry.get("prior"):
+        parts.append(str(entry["prior"]))
+    return "; ".join(parts) or "none"
+
+
+def _period(run: RunFolder) -> tuple[np.datetime64, np.datetime64]:
+    """First and last time in the fit, or of the whole run if nothing was fitted."""
+    used = np.zeros(run.local_time.size, bool)
+    for stream in run.streams:
+        used |= stream.fitted & np.isfinite(stream.observed) & ~run.holdout
+    where = np.flatnonzero(used)
+    first, last = (where[0], where[-1]) if where.size else (0, -1)
+    return run.local_time[first], run.local_time[last]
+
+
+def _held_out(run: RunFolder) -> str:
+    """Which part of the record was held out."""
+    where = np.flatnonzero(run.holdout)
+    if where.size == 0:
+        return ""
+    first, last = (words.moment(run.local_time[int(i)]) for i in (where[0], where[-1]))
+    if where[-1] - where[0] + 1 == where.size:
+        return f"Held out: {first} to {last}, {words.clock(run.utc_offset)}."
+    share = numbers.percent(where.size, run.local_time.size)
+    return f"Held out: {share} of the time steps, in several stretches, from {first} to {last}."

@@ -1,0 +1,288 @@
+"""What a run found, in sentences. Pure functions of the summary: numbers in, English out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from caliche.report.numbers import number, percent, plain, rounded, value_and_sd, with_unit
+
+METHODS = {
+    "lm": "Levenberg–Marquardt least squares",
+    "adam": "gradient descent (Adam)",
+    "lbfgs": "quasi-Newton minimisation (L-BFGS)",
+}
+STRONG_CORRELATION = 0.95
+NOTABLE_AUTOCORRELATION = 0.3
+# Outside this range of residual variance over declared variance, sigma is off by half or more.
+_VARIANCE_RATIOS = (0.44, 2.25)
+_SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def listing(items: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    items = list(items)
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`one start`, `17,520 observations`."""
+    text = _SMALL[count] if 0 <= count < len(_SMALL) else f"{count:,}"
+    return f"{text} {noun}{'' if count == 1 else 's'}"
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def clock(utc_offset: float) -> str:
+    """Which clock a time is read on: `UTC`, or `local standard time (UTC−7)`."""
+    if utc_offset == 0:
+        return "UTC"
+    hours, minutes = divmod(round(abs(utc_offset) * 60), 60)
+    sign = "−" if utc_offset < 0 else "+"
+    return f"local standard time (UTC{sign}{hours}{f':{minutes:02d}' if minutes else ''})"
+
+
+def moment(time: np.datetime64) -> str:
+    """A time to the minute: 2012-05-01 00:30."""
+    return str(time.astype("datetime64[m]")).replace("T", " ")
+
+
+def parameter_label(name: str, entry: Mapping[str, Any]) -> str:
+    return str(entry.get("long_name") or name.replace("_", " "))
+
+
+def not_converged(reason: str) -> str:
+    """The statement that stands before any number when a run did not converge."""
+    return (
+        f"This calibration did not converge: {sentence(reason)} "
+        "The values below are where the search stopped, not estimates, "
+        "and their error bars mean nothing."
+    )
+
+
+def what_was_done(
+    summary: Mapping[str, Any],
+    streams: Sequence[tuple[str, int]],
+    period: tuple[np.datetime64, np.datetime64],
+    utc_offset: float,
+    site: str,
+) -> str:
+    """What was estimated from what, over which period. `streams` are (label, count), fitted."""
+    free = sum(not p.get("fixed") for p in summary["parameters"].values())
+    method = METHODS.get(summary["method"], summary["method"])
+    data = listing(f"{count:,} of {label}" for label, count in streams)
+    if not data:
+        data = "no observations"
+    elif len(streams) == 1:
+        data = f"{streams[0][1]:,} observations of {streams[0][0]}"
+    else:
+        data = f"{sum(count for _, count in streams):,} observations ({data})"
+    where = f" at {site}" if site else ""
+    verb = "estimated" if summary["converged"] else "sought"
+    return (
+        f"{capital(counted(free, 'parameter'))} {'was' if free == 1 else 'were'} {verb} from "
+        f"{data}{where}, {moment(period[0])} to {moment(period[1])} {clock(utc_offset)}, "
+        f"with {method}."
+    )
+
+
+def estimate(name: str, entry: Mapping[str, Any]) -> str:
+    """`thermal conductivity is 0.826 ± 0.043 W m⁻¹ K⁻¹ (5 %)`."""
+    value, sd, unit = number(entry["estimate"]), number(entry.get("sd")), entry.get("unit", "")
+    text = with_unit(value_and_sd(value, sd), unit)
+    if not math.isfinite(sd):
+        return f"{parameter_label(name, entry)} is {text} (no error bar)"
+    # A share of a temperature depends on where its scale begins, so it is not a statement.
+    share = "" if unit in ("K", "degC", "°C") else percent(sd, value)
+    return f"{parameter_label(name, entry)} is {text}{f' ({share})' if share else ''}"
+
+
+def estimates(parameters: Mapping[str, Mapping[str, Any]], converged: bool = True) -> str:
+    """One sentence with every free parameter's estimate and standard deviation."""
+    free = {n: p for n, p in parameters.items() if not p.get("fixed")}
+    if not free:
+        return "No parameter was free."
+    each = [estimate(name, entry) for name, entry in free.items()]
+    joined = "; ".join(each) if len(each) > 2 else listing(each)
+    if not converged:
+        return f"Where the search stopped, {joined}."
+    return f"{capital(joined)} (± is one standard deviation)."
+
+
+def misses(fit: Mapping[str, Any], holdout: Mapping[str, Any] | None, labels: Mapping[str, str],
+           units: Mapping[str, str]) -> str:  # fmt: skip
+    """Typical error per fitted stream, in the fit and in the hold-out."""
+    parts = []
+    for stream, score in fit.items():
+        if not score.get("fitted"):
+            continue
+        unit = units.get(stream, "")
+        part = f"{with_unit(rounded(score['rmse']), unit)} for {labels.get(stream, stream)}"
+        held = (holdout or {}).get(stream) or {}
+        if math.isfinite(number(held.get("rmse"))):
+            part += f" ({with_unit(rounded(held['rmse']), unit)} in the hold-out)"
+        parts.append(part)
+    if not parts:
+        return ""
+    return f"The root-mean-square error is {listing(parts)}."
+
+
+def same_optimum(starts: Sequence[Mapping[str, Any]], initial_misfit: float) -> np.ndarray:
+    """Which starts ended at the lowest misfit, to one part in a thousand.
+
+    A millionth of the largest initial misfit is allowed on top: a twin without noise ends at
+    zero, where no relative tolerance can be met.
+    """
+    misfit = np.array([number(start["misfit"]) for start in starts])
+    if not np.isfinite(misfit).any():
+        return np.zeros(misfit.size, bool)
+    best = np.nanmin(misfit)
+    slack = initial_misfit if math.isfinite(initial_misfit) else 0.0
+    return misfit <= best + 1e-3 * abs(best) + 1e-6 * slack
+
+
+def starts_sentence(
+    starts: Sequence[Mapping[str, Any]],
+    initial_misfit: float,
+    sds: Mapping[str, float],
+) -> str:
+    """How many starts reached the same optimum, and whether that optimum is one point."""
+    if not starts:
+        return ""
+    if len(starts) == 1:
+        return "The search began from a single start, so other optima were not looked for."
+    same = same_optimum(starts, initial_misfit)
+    if not same.any():
+        return f"None of the {len(starts)} starts reached a finite misfit."
+    count = "All" if same.all() else f"{int(same.sum())} of"
+    text = f"{count} {len(starts)} starts reached the same lowest misfit"
+    if same.sum() == 1:
+        return f"Only 1 of {len(starts)} starts reached the lowest misfit: it may be a local one."
+    spread = {
+        name: np.ptp([number(s["estimate"].get(name)) for s, k in zip(starts, same, strict=True)
+                      if k]) / sd
+        for name, sd in sds.items() if math.isfinite(sd) and sd > 0
+    }  # fmt: skip
+    worst = max(spread, key=lambda name: spread[name], default=None)
+    if worst is not None and spread[worst] > 1:
+        return (
+            f"{text}, but their values of {worst.replace('_', ' ')} differ by up to "
+            f"{plain(spread[worst], 2)} standard deviations: the optimum is a valley, not a point."
+        )
+    return f"{text}."
+
+
+def truth_sentence(parameters: Mapping[str, Mapping[str, Any]]) -> str:
+    """For a twin: how many 95 % intervals hold the true value."""
+    twins = {
+        name: entry
+        for name, entry in parameters.items()
+        if not entry.get("fixed") and entry.get("truth") is not None and entry.get("interval95")
+    }
+    if not twins:
+        return ""
+    outside = [
+        parameter_label(name, entry)
+        for name, entry in twins.items()
+        if not entry["interval95"][0] <= entry["truth"] <= entry["interval95"][1]
+    ]
+    if not outside:
+        which = "every" if len(twins) > 1 else "the"
+        return f"The true value lies inside {which} 95 % interval."
+    return (
+        f"The true value lies inside the 95 % interval of {len(twins) - len(outside)} of "
+        f"{len(twins)} parameter{'' if len(twins) == 1 else 's'}; outside: {listing(outside)}."
+    )
+
+
+def bound_warnings(parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A parameter that ended at a bound is not an estimate."""
+    found = []
+    for name, entry in parameters.items():
+        if not entry.get("at_bound"):
+            continue
+        value, low, high = (number(entry.get(key)) for key in ("estimate", "lower", "upper"))
+        # With one side open, the distance to it is NaN and the other side is the one reached.
+        is_lower = not math.isfinite(high) or abs(value - low) <= abs(high - value)
+        side, bound = ("lower", low) if is_lower else ("upper", high)
+        found.append(
+            f"{capital(parameter_label(name, entry))} ended at its {side} bound, "
+            f"{with_unit(plain(bound), entry.get('unit', ''))}: the data ask for a value outside "
+            "the allowed range, or do not constrain it. Its error bar cannot be trusted."
+        )
+    return found
+
+
+def correlation_warnings(
+    correlation: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> list[str]:
+    """Pairs that the data cannot tell apart."""
+    names, found = correlation.get("names", []), []
+    for i, first in enumerate(names):
+        for j in range(i):
+            r = number(correlation["matrix"][i][j])
+            if abs(r) > STRONG_CORRELATION:
+                pair = [parameter_label(n, parameters.get(n, {})) for n in (names[j], first)]
+                found.append(
+                    f"{capital(listing(pair))} are strongly correlated "
+                    f"(r = {f'{r:.2f}'.replace('-', '−')}): only their combination is well "
+                    "constrained."
+                )
+    return found
+
+
+def inflation(parameters: Mapping[str, Mapping[str, Any]]) -> tuple[float, float] | None:
+    """Smallest and largest ratio of the reported to the naive standard deviation."""
+    pairs = [(number(p.get("sd")), number(p.get("sd_naive"))) for p in parameters.values()]
+    ratios = [sd / naive for sd, naive in pairs if math.isfinite(sd) and naive > 0]
+    return (min(ratios), max(ratios)) if ratios else None
+
+
+def residual_warnings(
+    residuals: Mapping[str, Mapping[str, Any]],
+    parameters: Mapping[str, Mapping[str, Any]],
+    labels: Mapping[str, str],
+) -> list[str]:
+    """Autocorrelated residuals and a wrong sigma, with what they did to the error bars."""
+    found = []
+    lags = {s: number(r.get("lag1_autocorrelation")) for s, r in residuals.items()}
+    red = [f"{labels.get(s, s)} (lag-1 {lag:.2f})" for s, lag in lags.items()
+           if lag > NOTABLE_AUTOCORRELATION]  # fmt: skip
+    if red:
+        found.append(
+            f"Residuals are autocorrelated in {listing(red)}: neighbouring errors repeat each "
+            f"other, so the data hold less information than their number says. "
+            f"{_what_happened_to_the_bars(inflation(parameters))}"
+        )
+    for stream, entry in residuals.items():
+        ratio = number(entry.get("variance_ratio"))
+        if math.isfinite(ratio) and not _VARIANCE_RATIOS[0] < ratio < _VARIANCE_RATIOS[1]:
+            times, size = math.sqrt(ratio), "larger" if ratio > 1 else "smaller"
+            found.append(
+                f"The residuals of {labels.get(stream, stream)} are {plain(times, 2)} times the "
+                f"declared sigma, {size} than the error model assumes."
+            )
+    return found
+
+
+def _what_happened_to_the_bars(ratios: tuple[float, float] | None) -> str:
+    if ratios is None:
+        return "There are no error bars to judge."
+    low, high = (f"{ratio:.1f}" for ratio in ratios)
+    if ratios[1] < 1.05:
+        return "The error bars were not widened for this and are too narrow."
+    factor = low if low == high else f"{low} to {high}"
+    return f"The error bars were widened for this, to {factor} times the naive ones."
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop; it may come without one."""
+    text = text.strip() or "no reason was recorded"
+    return text if text.endswith((".", "!", "?")) else f"{text}."

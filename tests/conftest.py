@@ -1,0 +1,36 @@
+"""One configuration for every test: 64 bit, no silent promotion, checked annotations, data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Checks every annotated shape and type of these modules while the tests run; it has to come before
+# the first import of the package.
+install_import_hook(
+    ["caliche.physics", "caliche.models", "caliche.observations"], "beartype.beartype"
+)
+
+ON_CI = os.environ.get("CI") == "true"
+
+settings.register_profile("caliche", deadline=None, max_examples=30, derandomize=ON_CI)
+settings.load_profile("caliche")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Folder of the observations and published results, from the variable CALICHE_DATA."""
+    folder = os.environ.get("CALICHE_DATA")
+    if folder is None:
+        message = "set CALICHE_DATA to the folder that holds huang-2026 and the sites"
+        pytest.fail(message) if ON_CI else pytest.skip(message)
+    return Path(folder)

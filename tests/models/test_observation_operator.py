@@ -1,0 +1,107 @@
+"""What sensors read of a model: depths between nodes, means in time, and what cannot be read."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from soil_heat_cases import parameters, steady_forcing
+
+from caliche.errors import InputError
+from caliche.models import SoilHeat, simulate
+from caliche.observations import Observations, Stream, make_operator
+
+MODEL = SoilHeat((0.0, 0.1, 0.3, 0.6), 1800.0)
+PROFILE = {
+    "soil_temperature": jnp.array([300.0, 296.0, 294.0, 293.0]),
+    "ground_heat_flux": jnp.array([100.0, 80.0, 40.0, 20.0, 10.0]),  # at 0, 5, 20, 45, 60 cm
+    "surface_temperature": jnp.asarray(300.0),
+}
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        ("surface_temperature", 300.0),
+        ("soil_temperature_0.00m", 300.0),
+        ("soil_temperature_0.10m", 296.0),
+        ("soil_temperature_0.60m", 293.0),
+        ("soil_temperature_0.05m", 298.0),
+        ("soil_temperature_0.35m", 294.0 - 1.0 / 6.0),
+        ("ground_heat_flux_0.00m", 100.0),
+        ("ground_heat_flux_0.05m", 80.0),
+        ("ground_heat_flux_0.08m", 72.0),
+        ("ground_heat_flux_0.60m", 10.0),
+    ],
+)
+def test_interpolation_in_depth(stream, expected):
+    value = make_operator(MODEL, [Stream(stream)]).select(PROFILE)[0]
+    on_an_entry = expected in np.concatenate(list(map(np.atleast_1d, PROFILE.values())))
+    assert float(value) == (expected if on_an_entry else pytest.approx(expected, rel=1e-14))
+
+
+def test_ground_heat_flux_between_faces_is_interpolated_from_a_run():
+    operator = make_operator(MODEL, [Stream("ground_heat_flux_0.20m")])
+    args = MODEL, parameters(MODEL), steady_forcing(MODEL, 3)
+    _, initial, series = simulate(*args, output=operator.select)
+    _, _, everything = simulate(*args)
+    temperature = everything["soil_temperature"]
+    expected = -0.8 * (temperature[:, 2] - temperature[:, 1]) / 0.2  # 0.2 m is midway: its face
+    # sdirk2 gives the mean over the step; the flux at its end differs by its change in time
+    np.testing.assert_allclose(series[:, 0], everything["ground_heat_flux"][:, 2], rtol=1e-14)
+    assert bool(jnp.all(jnp.sign(series[:, 0]) == jnp.sign(expected)))
+    assert bool(jnp.isnan(initial[0]))  # no flux before the first step
+
+
+def test_means_over_steps():
+    """Fluxes: the mean of the steps; temperatures: of the step means, by the trapezoidal rule."""
+    streams = [
+        Stream("net_radiation"), Stream("net_radiation", 2),
+        Stream("surface_temperature"), Stream("surface_temperature", 2),
+    ]  # fmt: skip
+    operator = make_operator(MODEL, streams)
+    flux, state = jnp.array([10.0, 20.0, 60.0]), jnp.array([1.0, 2.0, 4.0, 8.0])
+    series = jnp.stack([flux, flux, state[1:], state[1:]], axis=1)
+    initial = jnp.array([jnp.nan, jnp.nan, state[0], state[0]])
+    result = operator.average(initial, series)
+    nan = np.nan
+    expected = [[nan, 10, 20, 60], [nan, nan, 15, 40], [1, 2, 4, 8], [nan, nan, 2.25, 4.5]]
+    np.testing.assert_allclose(result.T, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        ("soil_temperature_0.80m", "within the grid"),
+        ("soil_temperature", "a depth in the name"),
+        ("soil_temprature_0.05m", "did you mean"),
+    ],
+)
+def test_streams_that_cannot_be_read(stream, message):
+    with pytest.raises(InputError, match=message):
+        make_operator(MODEL, [Stream(stream)])
+
+
+@pytest.mark.parametrize("stream", ["sensible_heat_flux", "incoming_shortwave"])
+def test_streams_the_model_does_not_compute(stream):
+    """The combined closure has no separate sensible heat flux; forcing is no diagnostic."""
+    with pytest.raises(InputError):
+        make_operator(MODEL, [Stream(stream)])
+
+
+def test_missing_observations_are_masked_not_filled():
+    series = {"surface_temperature": np.array([290.0, np.nan, 292.0])}
+    observations = Observations.from_series(series, {"surface_temperature": 0.5})
+    assert observations.mask[:, 0].tolist() == [True, False, True]
+    assert bool(jnp.isfinite(observations.values).all())
+
+
+@pytest.mark.parametrize(
+    ("values", "sigma", "message"),
+    [([290.0, 291.0], 0.0, "positive sigma"), ([np.nan, np.nan], 0.5, "observations of")],
+)
+def test_unusable_observations(values, sigma, message):
+    with pytest.raises(InputError, match=message):
+        Observations.from_series(
+            {"surface_temperature": np.array(values)}, {"surface_temperature": sigma}
+        )

@@ -1,0 +1,112 @@
+"""Energy: nothing is lost between the surface, the soil and the bottom, whatever the options."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from soil_heat_cases import COMBINATION_IDS, COMBINATIONS
+
+from caliche.models import SoilHeat
+from caliche.models.soil_heat import SoilHeatState
+
+# Stretched, two layers, the boundary on a node.
+DEPTHS = 0.8 * np.linspace(0.0, 1.0, 9) ** 2
+LAYER_BOTTOM = float(DEPTHS[4])
+RANGES = {
+    "incoming_shortwave": (0.0, 1200.0),
+    "incoming_longwave": (150.0, 500.0),
+    "air_temperature": (255.0, 320.0),
+    "wind_speed": (0.0, 20.0),
+    "specific_humidity": (0.0, 0.03),
+    "air_pressure": (6e4, 1.05e5),
+    "bottom_temperature": (270.0, 310.0),
+}
+# One number between 0 and 1 for each parameter, forcing variable and node temperature.
+UNIT = arrays(float, 30, elements=st.floats(0.0, 1.0))
+
+
+@eqx.filter_jit
+def step(model, params, state, forcing):
+    return model.step(model.prepare(params), state, forcing)
+
+
+def draw(model: SoilHeat, unit: np.ndarray):
+    """Parameters between their bounds, forcing and temperatures within what occurs on land."""
+    unit = iter(unit)
+    params = {d.name: jnp.asarray(d.lower + next(unit) * (d.upper - d.lower))
+              for d in model.declarations}  # fmt: skip
+    forcing = {name: jnp.asarray(RANGES[name][0] + next(unit) * np.ptp(RANGES[name]))
+               for name in model.forcing_variables}  # fmt: skip
+    # Up to 20 K from node to node, and as much between surface and air.
+    temperature = forcing["air_temperature"] + np.array([20.0 * next(unit) - 10.0 for _ in DEPTHS])
+    if model.bottom == "fixed-temperature":
+        params["bottom_temperature"] = temperature[-1]
+    return params, forcing, SoilHeatState(temperature)
+
+
+@pytest.mark.parametrize(("scheme", "bottom", "closure"), COMBINATIONS, ids=COMBINATION_IDS)
+@example(unit=np.zeros(30))
+@example(unit=np.ones(30))
+@given(unit=UNIT)
+def test_energy_budget_closes(scheme, bottom, closure, unit):
+    model = SoilHeat(DEPTHS, 1800.0, scheme, closure, bottom=bottom, layer_bottoms=[LAYER_BOTTOM])
+    params, forcing, state = draw(model, unit)
+    new, now = step(model, params, state, forcing)
+
+    # the surface
+    soil = now["ground_heat_flux"]
+    outgoing = now["outgoing_shortwave"] + now["outgoing_longwave"]
+    incoming = forcing["incoming_shortwave"] + forcing["incoming_longwave"]
+    assert abs(incoming - outgoing - now["net_radiation"]) < 1e-9
+    assert abs(now["net_radiation"] - now["turbulent_heat_flux"] - soil[0]) < 1e-9
+    if closure.separates:
+        parts = now["sensible_heat_flux"] + now["latent_heat_flux"]
+        assert abs(parts - now["turbulent_heat_flux"]) < 1e-9
+
+    # every control volume, with capacities from the definition
+    capacity = np.where(
+        DEPTHS[1:] <= LAYER_BOTTOM + 1e-12,
+        float(params["volumetric_heat_capacity_1"]),
+        float(params["volumetric_heat_capacity_2"]),
+    )
+    half_cells = 0.5 * capacity * np.diff(DEPTHS)
+    rise = np.asarray(new.temperature - state.temperature) / 1800.0
+    storage = (np.append(half_cells, 0.0) + np.append(0.0, half_cells)) * rise
+    np.testing.assert_allclose(storage, -np.diff(soil), rtol=0, atol=1e-9)
+
+    # the whole column, and the model's own account of it
+    assert abs(soil[0] - soil[-1] - storage.sum()) < 1e-9
+    assert abs(now["energy_imbalance"]) < 1e-9
+    if bottom == "zero-flux":
+        assert abs(soil[-1]) < 1e-9
+
+
+@example(unit=np.zeros(30))
+@example(unit=np.ones(30))
+@given(unit=UNIT)
+@pytest.mark.parametrize("closure", [c for s, _, c in COMBINATIONS if s == "backward-euler"],
+                         ids=lambda c: c.name)  # fmt: skip
+def test_fluxes_are_those_of_the_temperature_reported(closure, unit):
+    """Newton's method has converged: the balance holds at the surface temperature itself."""
+    model = SoilHeat(DEPTHS, 1800.0, "backward-euler", closure, layer_bottoms=[LAYER_BOTTOM])
+    params, forcing, state = draw(model, unit)
+    new, now = step(model, params, state, forcing)
+    fluxes = model.surface_fluxes(params, new.temperature[0], forcing)
+    np.testing.assert_allclose(fluxes.ground_heat_flux, now["ground_heat_flux"][0], atol=1e-7)
+
+
+def test_measured_bottom_flux_in_a_steady_state_is_the_flux_through_the_column():
+    model = SoilHeat([0.0, 0.1, 0.3, 0.6], 1e9, "backward-euler", bottom="measured-temperature")
+    params = {d.name: jnp.asarray(d.default) for d in model.declarations}
+    middle = {name: jnp.asarray(0.5 * sum(RANGES[name])) for name in model.forcing_variables}
+    state = SoilHeatState(jnp.full(4, middle["bottom_temperature"]))
+    for _ in range(3):
+        state, now = step(model, params, state, middle)
+    through = 0.8 * (state.temperature[0] - state.temperature[-1]) / 0.6
+    np.testing.assert_allclose(now["ground_heat_flux"], through, rtol=1e-6)
+    assert abs(through) > 10.0

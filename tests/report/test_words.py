@@ -1,0 +1,223 @@
+import math
+
+import numpy as np
+import pytest
+
+from caliche.report import words
+
+
+def entry(**changes):
+    base = {
+        "estimate": 0.826, "sd": 0.043, "sd_naive": 0.0165, "interval95": [0.742, 0.91],
+        "unit": "W m-1 K-1", "lower": 0.1, "upper": 3.0, "fixed": False, "truth": None,
+        "long_name": "thermal conductivity", "at_bound": False,
+    }  # fmt: skip
+    return base | changes
+
+
+HEAT = entry(
+    estimate=1.482e6, sd=6.1e4, sd_naive=2.3e4, unit="J m-3 K-1", long_name="heat capacity",
+    interval95=[1.36e6, 1.6e6], lower=5e5, upper=4e6,
+)  # fmt: skip
+TWO = {"conductivity": entry(), "capacity": HEAT}
+PERIOD = (np.datetime64("2012-05-01T01:00:00"), np.datetime64("2012-05-07T00:00:00"))
+
+
+def start(misfit, converged=True, **estimate):
+    return {"misfit": misfit, "converged": converged, "estimate": estimate, "status": ""}
+
+
+def test_listing():
+    assert words.listing([]) == ""
+    assert words.listing(["a", "b"]) == "a and b"
+    assert words.listing(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize(
+    ("offset", "text"),
+    [
+        (0, "UTC"),
+        (-7, "local standard time (UTC−7)"),
+        (5.5, "local standard time (UTC+5:30)"),
+        (-3.5, "local standard time (UTC−3:30)"),
+    ],
+)
+def test_the_clock_is_named(offset, text):
+    assert words.clock(offset) == text
+
+
+def test_what_was_estimated_from_what():
+    summary = {"parameters": TWO | {"albedo": {"fixed": True}}, "method": "lm", "converged": True}
+    streams = [("soil temperature at 0.05 m", 1125), ("soil temperature at 0.15 m", 123)]
+    assert words.what_was_done(summary, streams, PERIOD, -7, "US-WestPhoenix") == (
+        "Two parameters were estimated from 1,248 observations (1,125 of soil temperature at "
+        "0.05 m and 123 of soil temperature at 0.15 m) at US-WestPhoenix, 2012-05-01 01:00 to "
+        "2012-05-07 00:00 local standard time (UTC−7), with Levenberg–Marquardt least squares."
+    )
+
+
+def test_a_search_that_failed_estimated_nothing():
+    summary = {"parameters": {"a": entry()}, "method": "adam", "converged": False}
+    assert words.what_was_done(summary, [("net radiation", 9)], PERIOD, 0, "") == (
+        "One parameter was sought from 9 observations of net radiation, 2012-05-01 01:00 to "
+        "2012-05-07 00:00 UTC, with gradient descent (Adam)."
+    )
+    assert words.not_converged("the misfit was still falling") == (
+        "This calibration did not converge: the misfit was still falling. The values below are "
+        "where the search stopped, not estimates, and their error bars mean nothing."
+    )
+
+
+def test_estimates():
+    assert words.estimates(TWO) == (
+        "Thermal conductivity is 0.826 ± 0.043 W m⁻¹ K⁻¹ (5 %) and heat capacity is "
+        "(1.482 ± 0.061) × 10⁶ J m⁻³ K⁻¹ (4 %) (± is one standard deviation)."
+    )
+    assert words.estimates({"a": entry(sd=None)}) == (
+        "Thermal conductivity is 0.826 W m⁻¹ K⁻¹ (no error bar) (± is one standard deviation)."
+    )
+    assert words.estimates({"a": entry(fixed=True)}) == "No parameter was free."
+    assert words.estimates({"a": entry()}, converged=False) == (
+        "Where the search stopped, thermal conductivity is 0.826 ± 0.043 W m⁻¹ K⁻¹ (5 %)."
+    )
+
+
+def test_a_temperature_has_no_percentage():
+    warm = entry(estimate=306.12, sd=0.31, unit="K", long_name="deep temperature")
+    assert words.estimate("deep", warm) == "deep temperature is 306.12 ± 0.31 K"
+
+
+def test_a_parameter_without_a_long_name_is_called_by_its_own():
+    assert words.parameter_label("heat_capacity", {"long_name": ""}) == "heat capacity"
+
+
+def test_typical_errors():
+    fit = {"t": {"rmse": 0.5, "fitted": True}, "q": {"rmse": 18.6, "fitted": False}}
+    labels, units = {"t": "soil temperature"}, {"t": "K"}
+    assert words.misses(fit, None, labels, units) == (
+        "The root-mean-square error is 0.500 K for soil temperature."
+    )
+    assert words.misses(fit, {"t": {"rmse": 0.61}}, labels, units) == (
+        "The root-mean-square error is 0.500 K for soil temperature (0.610 K in the hold-out)."
+    )
+    assert words.misses({"q": fit["q"]}, None, labels, units) == ""
+
+
+def test_starts_that_met():
+    starts = [start(181.3, a=1.0), start(181.31, a=1.001), start(320.0, a=2.0)]
+    assert words.starts_sentence(starts, 4000.0, {"a": 0.1}) == (
+        "2 of 3 starts reached the same lowest misfit."
+    )
+    assert words.starts_sentence(starts[:2], 4000.0, {"a": 0.1}) == (
+        "All 2 starts reached the same lowest misfit."
+    )
+
+
+def test_starts_along_a_valley():
+    starts = [start(181.3, heat_capacity=1.0), start(181.31, heat_capacity=1.44)]
+    assert words.starts_sentence(starts, 4000.0, {"heat_capacity": 0.1}) == (
+        "All 2 starts reached the same lowest misfit, but their values of heat capacity differ "
+        "by up to 4.4 standard deviations: the optimum is a valley, not a point."
+    )
+
+
+def test_lonely_and_single_starts():
+    starts = [start(181.3, a=1.0), start(320.0, a=2.0), start(None, False, a=None)]
+    assert words.starts_sentence(starts, 0.0, {"a": 0.1}) == (
+        "Only 1 of 3 starts reached the lowest misfit: it may be a local one."
+    )
+    assert words.starts_sentence(starts[:1], 0.0, {}) == (
+        "The search began from a single start, so other optima were not looked for."
+    )
+    assert words.starts_sentence([], 0.0, {}) == ""
+    assert words.starts_sentence(starts[2:] * 2, 0.0, {}) == (
+        "None of the 2 starts reached a finite misfit."
+    )
+
+
+def test_a_twin_without_noise_ends_near_zero_from_every_start():
+    starts = [start(1e-22), start(3e-18), start(2e-15)]
+    assert words.same_optimum(starts, 5e3).all()
+
+
+def test_truth_inside_and_outside():
+    inside, outside = entry(truth=0.8), entry(truth=2.0)
+    assert words.truth_sentence({"a": entry()}) == ""
+    assert words.truth_sentence({"a": inside}) == "The true value lies inside the 95 % interval."
+    assert words.truth_sentence({"a": inside, "b": inside}) == (
+        "The true value lies inside every 95 % interval."
+    )
+    assert words.truth_sentence({"a": inside, "b": outside}) == (
+        "The true value lies inside the 95 % interval of 1 of 2 parameters; outside: thermal "
+        "conductivity."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "side"),
+    [
+        ({"estimate": 2.9999}, "upper bound, 3 W"),
+        ({"estimate": 0.1}, "lower bound, 0.1 W"),
+        ({"estimate": 3.0, "lower": None}, "upper bound, 3 W"),
+        ({"estimate": 0.1, "upper": None}, "lower bound, 0.1 W"),
+    ],
+)
+def test_a_parameter_at_its_bound(changes, side):
+    (warning,) = words.bound_warnings({"a": entry(at_bound=True, **changes), "b": entry()})
+    assert warning == (
+        f"Thermal conductivity ended at its {side} m⁻¹ K⁻¹: the data ask for a value outside the "
+        "allowed range, or do not constrain it. Its error bar cannot be trusted."
+    )
+
+
+def test_strong_correlations():
+    matrix = [[1.0, -0.97], [-0.97, 1.0]]
+    correlation = {"names": ["conductivity", "capacity"], "matrix": matrix}
+    assert words.correlation_warnings(correlation, TWO) == [
+        "Thermal conductivity and heat capacity are strongly correlated (r = −0.97): only their "
+        "combination is well constrained."
+    ]
+    correlation["matrix"] = [[1.0, 0.94], [0.94, 1.0]]
+    assert words.correlation_warnings(correlation, TWO) == []
+    assert words.correlation_warnings({}, TWO) == []
+
+
+def test_autocorrelated_residuals_and_what_they_did():
+    residuals = {"t": {"lag1_autocorrelation": 0.84, "variance_ratio": 1.0}}
+    labels = {"t": "soil temperature"}
+    head = (
+        "Residuals are autocorrelated in soil temperature (lag-1 0.84): neighbouring errors "
+        "repeat each other, so the data hold less information than their number says. "
+    )
+    assert words.residual_warnings(residuals, {"a": entry()}, labels) == [
+        f"{head}The error bars were widened for this, to 2.6 times the naive ones."
+    ]
+    wider = {"a": entry(), "b": entry(sd=0.0825)}
+    assert words.residual_warnings(residuals, wider, labels) == [
+        f"{head}The error bars were widened for this, to 2.6 to 5.0 times the naive ones."
+    ]
+    assert words.residual_warnings(residuals, {"a": entry(sd_naive=0.043)}, labels) == [
+        f"{head}The error bars were not widened for this and are too narrow."
+    ]
+    assert words.residual_warnings(residuals, {"a": entry(sd=None)}, labels) == [
+        f"{head}There are no error bars to judge."
+    ]
+
+
+def test_a_wrong_sigma():
+    residuals = {"t": {"lag1_autocorrelation": None, "variance_ratio": 9.0},
+                 "q": {"lag1_autocorrelation": 0.1, "variance_ratio": 0.25},
+                 "r": {"lag1_autocorrelation": 0.1, "variance_ratio": None}}  # fmt: skip
+    assert words.residual_warnings(residuals, TWO, {"t": "soil temperature"}) == [
+        "The residuals of soil temperature are 3 times the declared sigma, larger than the error "
+        "model assumes.",
+        "The residuals of q are 0.5 times the declared sigma, smaller than the error model "
+        "assumes.",
+    ]
+
+
+def test_no_error_bars_no_inflation():
+    assert words.inflation({"a": entry(sd=None)}) is None
+    assert words.inflation({}) is None
+    assert words.inflation({"a": entry()}) == pytest.approx((2.606, 2.606), abs=1e-3)
+    assert math.isfinite(words.inflation({"a": entry(), "b": entry(sd_naive=None)})[0])
