@@ -156,7 +156,9 @@ def init(
     from importlib import resources
 
     if path.suffix != ".toml":
-        raise InputError("a file name that ends in .toml", str(path), f"{path.with_suffix('.toml')}")
+        raise InputError(
+            "a file name that ends in .toml", str(path), f"{path.with_suffix('.toml')}"
+        )
     if path.exists():
         raise InputError("a file that does not exist yet", f"{path}, which does", "another name")
     if not path.parent.is_dir():

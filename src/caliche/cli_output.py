@@ -85,7 +85,9 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         else:
             low, high = (plain(v) for v in p["interval95"])
             guess = plain(p["initial"])
-            rows.append([name, value_and_sd(p["estimate"], p["sd"]), f"{low} to {high}", guess, p["unit"]])
+            rows.append(
+                [name, value_and_sd(p["estimate"], p["sd"]), f"{low} to {high}", guess, p["unit"]]
+            )
     print_table(["parameter", "estimate ± sd", "95 % interval", "first guess", "unit"], rows)
     print_scores("\nFit:", summary["fit"])
     if summary["holdout"]:

@@ -40,7 +40,7 @@ class ObservationOperator(eqx.Module):
     streams: tuple[Stream, ...] = eqx.field(static=True)
     _sources: tuple[tuple[str, int, float], ...] = eqx.field(static=True)
 
-    def select(self, diagnostics: Diagnostics) -> Float[Array, "stream"]:
+    def select(self, diagnostics: Diagnostics) -> Float[Array, stream]:
         """The streams in one step's diagnostics, interpolated linearly in depth."""
         values = []
         for name, index, weight in self._sources:
@@ -54,7 +54,7 @@ class ObservationOperator(eqx.Module):
         return jnp.stack(values)
 
     def average(
-        self, initial: Float[Array, "stream"], series: Float[Array, "time stream"]
+        self, initial: Float[Array, stream], series: Float[Array, "time stream"]
     ) -> Float[Array, "time+1 stream"]:
         """Predictions at times 0 ... N; NaN where a mean would need what was before time 0."""
         full = jnp.concatenate([initial[None], series])
@@ -72,7 +72,7 @@ class ObservationOperator(eqx.Module):
         return jnp.stack(columns, axis=1)
 
 
-def _running_mean(values: Float[Array, "time"], steps: int) -> Float[Array, "time+1"]:
+def _running_mean(values: Float[Array, time], steps: int) -> Float[Array, time + 1]:
     """Mean of the last `steps` values, NaN for the first `steps` entries of time 0 ... N."""
     windows = jnp.stack([values[k : len(values) - steps + 1 + k] for k in range(steps)])
     return jnp.concatenate([jnp.full(steps, jnp.nan), windows.mean(axis=0)])
@@ -92,7 +92,9 @@ def make_operator(model: Model, streams: Sequence[Stream]) -> ObservationOperato
         if entry.depth is None:
             sources.append((entry.name, 0, 0.0))
         else:
-            sources.append((entry.name, *_locate(stream.name, entry.depth, model.depths[entry.name])))
+            sources.append(
+                (entry.name, *_locate(stream.name, entry.depth, model.depths[entry.name]))
+            )
     return ObservationOperator(tuple(streams), tuple(sources))
 
 
@@ -123,12 +125,10 @@ class Observations(eqx.Module):
 
     values: Float[Array, "time stream"]
     mask: Array
-    sigma: Float[Array, "stream"]
+    sigma: Float[Array, stream]
 
     @staticmethod
-    def from_series(
-        series: Mapping[str, np.ndarray], sigma: Mapping[str, float]
-    ) -> Observations:
+    def from_series(series: Mapping[str, np.ndarray], sigma: Mapping[str, float]) -> Observations:
         """From one array (time + 1,) per stream, NaN where missing: masked, never filled.
 
         Raises
@@ -157,4 +157,6 @@ class Observations(eqx.Module):
 
 def known_streams(model: Model) -> tuple[str, ...]:
     """Names of what a model computes, without depths."""
-    return tuple(name for name in VARIABLES if name in model.depths or not VARIABLES[name].has_depth)
+    return tuple(
+        name for name in VARIABLES if name in model.depths or not VARIABLES[name].has_depth
+    )

@@ -98,8 +98,11 @@ _TABLE = [
 ]  # fmt: skip
 
 VARIABLES: dict[str, Variable] = {variable.name: variable for variable in _TABLE}
-FORCING = tuple(name for name in VARIABLES if VARIABLES[name].alma in
-                ("SWdown", "LWdown", "Tair", "Qair", "PSurf", "Wind", "Rainf"))
+FORCING = tuple(
+    name
+    for name in VARIABLES
+    if VARIABLES[name].alma in ("SWdown", "LWdown", "Tair", "Qair", "PSurf", "Wind", "Rainf")
+)
 
 _AT_DEPTH = re.compile(r"^(?P<name>[a-z_]+)_(?P<depth>\d+(\.\d+)?)m$")
 

@@ -12,6 +12,8 @@ from caliche.models import SoilHeat, simulate
 from caliche.models.closures import BOWEN_RATIO, BULK_TRANSFER, COMBINED
 from caliche.physics.humidity import saturation_specific_humidity
 
+# Of the nine combinations, six in which every scheme, bottom and closure occurs twice.
+TWICE_EACH = [pytest.param(*COMBINATIONS[k], id=COMBINATION_IDS[k]) for k in (1, 2, 3, 5, 6, 7)]
 DEPTHS = (0.0, 0.02, 0.06, 0.15, 0.3)
 STEPS = 6
 
@@ -44,7 +46,7 @@ def in_units_of_the_default(model: SoilHeat):
     return jnp.ones(len(names)), lambda x: {n: size[n] * x[k] for k, n in enumerate(names)}
 
 
-@pytest.mark.parametrize(("scheme", "bottom", "closure"), COMBINATIONS, ids=COMBINATION_IDS)
+@pytest.mark.parametrize(("scheme", "bottom", "closure"), TWICE_EACH)
 def test_reverse_forward_and_finite_differences_agree(scheme, bottom, closure):
     model = SoilHeat(
         DEPTHS, 1800.0, scheme, closure, bottom=bottom, layer_bottoms=[0.06],
@@ -62,10 +64,11 @@ def test_reverse_forward_and_finite_differences_agree(scheme, bottom, closure):
     once, twice = ((ahead - behind) / 4e-5).reshape(2, -1)
     difference = (4.0 * once - 0.5 * twice) / 3.0
     reverse = jax.jit(jax.grad(function))(x)
-    forward = jax.jit(jax.jacfwd(function))(x)
+    direction = jnp.cos(jnp.arange(len(x), dtype=float))
+    forward = jax.jit(lambda v: jax.jvp(function, (x,), (v,))[1])(direction)
     scale = float(jnp.abs(reverse).max())
     assert bool(jnp.all(jnp.abs(reverse) > 1e-9 * scale))  # every parameter is felt
-    np.testing.assert_allclose(forward, reverse, rtol=1e-9, atol=1e-12 * scale)
+    np.testing.assert_allclose(forward, reverse @ direction, rtol=0, atol=1e-11 * scale)
     np.testing.assert_allclose(difference, reverse, rtol=1e-6, atol=1e-8 * scale)
 
 
@@ -89,9 +92,8 @@ def test_gradient_at_the_kinks(closure):
     assert bool(jnp.all(by_forcing["incoming_shortwave"][1:] != 0.0))
 
 
-@pytest.mark.parametrize("scheme", ["sdirk2", "crank-nicolson"])
-def test_second_derivatives_are_finite_symmetric_and_right(scheme):
-    model = SoilHeat(DEPTHS, 1800.0, scheme, BULK_TRANSFER)
+def test_second_derivatives_are_finite_symmetric_and_right():
+    model = SoilHeat(DEPTHS, 1800.0, "backward-euler", BULK_TRANSFER)
     forcing = night_and_day(model)
     x, to_params = in_units_of_the_default(model)
     gradient = jax.jit(jax.grad(lambda x: summary(model, to_params(x), forcing)))

@@ -51,9 +51,7 @@ def test_stencil_equals_dense_matrix_and_control_volumes(temperature, ground_hea
     dense[0] += ground_heat_flux
     tolerance = 1e-12 * CONDUCTIVITY / SPACING * np.abs(temperature).max()
     np.testing.assert_allclose(stencil, dense, rtol=0, atol=tolerance)
-    np.testing.assert_allclose(
-        stencil, volumes.at[0].add(ground_heat_flux), rtol=0, atol=tolerance
-    )
+    np.testing.assert_allclose(stencil, volumes.at[0].add(ground_heat_flux), rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("bottom_temperature", [None, jnp.asarray(291.0)])

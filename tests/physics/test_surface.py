@@ -51,9 +51,7 @@ def test_sensible_heat_flows_from_warm_to_cold(surface, air, wind):
 def test_evaporation_follows_the_humidity_deficit(humidity_ratio, sign):
     temperature, pressure = scalars(300.0, 1e5)
     q = humidity_ratio * humidity.saturation_specific_humidity(temperature, pressure)
-    flux = turbulence.bulk_latent_heat_flux(
-        *scalars(4e-3, 0.5, 1.2, 3.0), temperature, q, pressure
-    )
+    flux = turbulence.bulk_latent_heat_flux(*scalars(4e-3, 0.5, 1.2, 3.0), temperature, q, pressure)
     assert jnp.sign(flux) == sign
 
 

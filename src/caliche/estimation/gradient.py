@@ -17,7 +17,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, Iterate, remaining_step, unjudged
+from caliche.estimation.method import (
+    CONVERGED,
+    NOT_FINITE,
+    RUNNING,
+    Iterate,
+    remaining_step,
+    unjudged,
+)
 from caliche.inverse_problem import InverseProblem
 
 
@@ -43,7 +50,7 @@ class GradientMethod:
     max_iterations: int
     tolerance: float
 
-    def init(self, problem: InverseProblem, u: Float[Array, "parameter"]) -> GradientState:
+    def init(self, problem: InverseProblem, u: Float[Array, parameter]) -> GradientState:
         return GradientState(unjudged(u), self.optimiser.init(u))
 
     def advance(self, problem: InverseProblem, state: GradientState) -> GradientState:
@@ -59,7 +66,7 @@ class GradientMethod:
         return GradientState(self._judge(problem, u, runs), optimiser)
 
     def _judge(
-        self, problem: InverseProblem, u: Float[Array, "parameter"], runs: Array | int
+        self, problem: InverseProblem, u: Float[Array, parameter], runs: Array | int
     ) -> Iterate:
         equations = problem.normal_equations(u)
         remaining = remaining_step(problem, u, equations)

@@ -39,7 +39,7 @@ class LevenbergMarquardtState(NamedTuple):
 
     iterate: Iterate
     equations: NormalEquations
-    trial: Float[Array, "parameter"]
+    trial: Float[Array, parameter]
     damping: Float[Array, ""]
     growth: Float[Array, ""]
 
@@ -58,9 +58,7 @@ class LevenbergMarquardt:
     tolerance: float = 1e-6
     name: str = "lm"
 
-    def init(
-        self, problem: InverseProblem, u: Float[Array, "parameter"]
-    ) -> LevenbergMarquardtState:
+    def init(self, problem: InverseProblem, u: Float[Array, parameter]) -> LevenbergMarquardtState:
         # An infinite cost accepts the first evaluation, which is that of the start itself.
         equations = NormalEquations(
             jnp.asarray(jnp.inf), jnp.zeros_like(u), jnp.zeros((len(u), len(u)))
@@ -80,9 +78,7 @@ class LevenbergMarquardt:
         damping = state.damping * jnp.where(accepted, shrink, state.growth)
         growth = jnp.where(accepted, 2.0, 2.0 * state.growth)
         u = jnp.where(accepted, state.trial, state.iterate.u)
-        equations = jax.tree.map(
-            lambda a, b: jnp.where(accepted, a, b), evaluated, state.equations
-        )
+        equations = jax.tree.map(lambda a, b: jnp.where(accepted, a, b), evaluated, state.equations)
         runs = state.iterate.model_runs + 1 + len(u)
         iterate = self._judge(problem, u, equations, damping, runs)
         trial = u + self._step(problem, u, equations, damping)
@@ -91,15 +87,16 @@ class LevenbergMarquardt:
     def _step(
         self,
         problem: InverseProblem,
-        u: Float[Array, "parameter"],
+        u: Float[Array, parameter],
         equations: NormalEquations,
         damping: Float[Array, ""],
-    ) -> Float[Array, "parameter"]:
+    ) -> Float[Array, parameter]:
         gradient, hessian = _without_held(problem, u, equations)
         diagonal = jnp.diagonal(hessian)
         scale = jnp.clip(diagonal, 1e-12 * jnp.max(diagonal))
         step = -jnp.linalg.solve(hessian + damping * jnp.diag(scale), gradient)
-        return step * jnp.minimum(1.0, LONGEST_MOVE / (jnp.max(jnp.abs(step)) + 1e-300))
+        # One coordinate by one: a coordinate far out on its way to a bound must not slow the rest.
+        return jnp.clip(step, -LONGEST_MOVE, LONGEST_MOVE)
 
     def _gain(
         self, problem: InverseProblem, state: LevenbergMarquardtState, trial: NormalEquations
@@ -120,7 +117,7 @@ class LevenbergMarquardt:
     def _judge(
         self,
         problem: InverseProblem,
-        u: Float[Array, "parameter"],
+        u: Float[Array, parameter],
         equations: NormalEquations,
         damping: Float[Array, ""],
         runs: Array,
@@ -133,8 +130,8 @@ class LevenbergMarquardt:
 
 
 def _without_held(
-    problem: InverseProblem, u: Float[Array, "parameter"], equations: NormalEquations
-) -> tuple[Float[Array, "parameter"], Float[Array, "parameter parameter"]]:
+    problem: InverseProblem, u: Float[Array, parameter], equations: NormalEquations
+) -> tuple[Float[Array, parameter], Float[Array, "parameter parameter"]]:
     """Gradient and Hessian in which parameters that a bound holds do not move."""
     held = at_bound(problem.space.informative, u, equations.gradient)
     return jnp.where(held, 0.0, equations.gradient), hold(equations.hessian, held)

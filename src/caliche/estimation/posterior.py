@@ -112,7 +112,7 @@ def residual_statistics(
 
 
 @jax.jit
-def _linearise(problem: InverseProblem, u: Float[Array, "parameter"]) -> tuple[Array, Array]:
+def _linearise(problem: InverseProblem, u: Float[Array, parameter]) -> tuple[Array, Array]:
     return problem.linearise(u)
 
 
@@ -136,14 +136,12 @@ def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
     seen = values > RANK_TOLERANCE * values[-1]
     inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
     naive = np.where(free, inverse / np.outer(scale, scale), 0.0)
-    return Posterior(
-        u, naive @ middle @ naive, naive, vectors[:, ~seen], scale, held, statistics
-    )
+    return Posterior(u, naive @ middle @ naive, naive, vectors[:, ~seen], scale, held, statistics)
 
 
 @jax.jit
-def _derived(problem: InverseProblem, u: Float[Array, "parameter"]) -> tuple[dict, dict]:
-    def values(u: Float[Array, "parameter"]) -> dict[str, Float[Array, ""]]:
+def _derived(problem: InverseProblem, u: Float[Array, parameter]) -> tuple[dict, dict]:
+    def values(u: Float[Array, parameter]) -> dict[str, Float[Array, ""]]:
         return dict(problem.model.derived(problem.space.to_physical(u)))
 
     return values(u), jax.jacfwd(values)(u)

@@ -14,6 +14,7 @@ import numpy as np
 from caliche.data.source import Source
 from caliche.errors import InputError, nearest
 
+
 @dataclass(frozen=True)
 class Window:
     """Start, end of the fit and end (UTC) of a study; what follows the fit is held out."""
@@ -67,11 +68,15 @@ class ParameterConfig:
 
 @dataclass(frozen=True)
 class ObservationConfig:
-    """A stream: fitted with error `sigma`, or only scored; `average`d over its interval or not."""
+    """A stream: fitted with error `sigma`, or only scored.
+
+    `average` is the time (s) before each stamp over which the sensor's value is a mean; None for
+    the last step of a flux and the instant of a state.
+    """
 
     sigma: float | None
     fit: bool
-    average: bool
+    average: float | None
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,9 @@ class ExperimentConfig:
 def bundled() -> dict[str, str]:
     """Bundled experiments: name -> title."""
     folder = resources.files("caliche.experiments") / "bundled"
-    names = sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    names = sorted(
+        p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")
+    )
     return {name: _load(name)[0]["title"] for name in names}
 
 
@@ -140,7 +147,9 @@ def parse_override(text: str) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             continue
     raise InputError(
-        "an override in TOML syntax", repr(text), 'quote names with dots: observations."a_0.1m".sigma=1'
+        "an override in TOML syntax",
+        repr(text),
+        'quote names with dots: observations."a_0.1m".sigma=1',
     )
 
 
@@ -157,7 +166,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _load(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path, str]:
     """Merged TOML, its folder and name; follows `extends`."""
     if experiment in seen:
-        raise InputError("experiments that extend each other to end", " -> ".join(seen), "break the ring")
+        raise InputError(
+            "experiments that extend each other to end", " -> ".join(seen), "break the ring"
+        )
     path = Path(experiment)
     bundle = resources.files("caliche.experiments") / "bundled"
     if path.suffix == ".toml":
@@ -183,5 +194,3 @@ def _load(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], 
         inside = folder / parent if parent.endswith(".toml") else parent
         raw = merge(_load(str(inside), (*seen, experiment))[0], raw)
     return raw, folder, name
-
-

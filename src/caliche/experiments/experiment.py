@@ -6,7 +6,6 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +23,7 @@ from caliche.inverse_problem import InverseProblem
 from caliche.models import SoilHeat
 from caliche.models.base import ParameterDeclaration
 from caliche.models.closures import CLOSURES
-from caliche.observations import Observations, ObservationOperator, Stream, make_operator
+from caliche.observations import ObservationOperator, Observations, Stream, make_operator
 from caliche.parameters import FreeParameter, ParameterSpace
 from caliche.parameters.priors import PRIORS, Flat, Prior
 from caliche.variables import stream_name, variable
@@ -172,9 +171,7 @@ class Experiment:
             for name, source in self._forcing_sources().items()
         }
         series = {
-            s.name: _seen(dataset[s.name].values[:n_time], s)
-            if observed
-            else np.zeros(n_time)
+            s.name: _seen(dataset[s.name].values[:n_time], s) if observed else np.zeros(n_time)
             for s in streams
         }
         sigma = {n: self.config.observations[n].sigma or 1.0 for n in names}
@@ -183,13 +180,19 @@ class Experiment:
         )
 
     def _steps(self, dataset: xr.Dataset, name: str, time_step: float) -> int:
-        """Steps over which a stream is averaged: those of its interval, if it shall be."""
-        if self.config.synthetic is not None:
-            return 0
-        interval = dataset[name].attrs.get("interval", time_step)
-        if variable(name).is_state and not self.config.observations[name].average:
-            return 0
-        return max(1, round(interval / time_step))
+        """Steps over which a stream is averaged; 0 for a state at the instant of its stamp."""
+        average = self.config.observations[name].average
+        if average is None:
+            if variable(name).is_state or self.config.synthetic is not None:
+                return 0
+            average = float(dataset[name].attrs.get("interval", time_step))
+        steps = round(average / time_step)
+        if steps < 1 or abs(steps * time_step - average) > 1e-6:
+            raise InputError(
+                f"average of {name} to be a whole number of time steps of {time_step:g} s",
+                f"{average:g} s", "shorten time_step, or leave average out",
+            )  # fmt: skip
+        return steps
 
     def _forcing_names(self) -> list[str]:
         radiation = ["incoming_shortwave", "incoming_longwave"]
@@ -252,7 +255,9 @@ def _predict(problem: InverseProblem, params: dict[str, Array]) -> Array:
 
 
 def _free(declaration: ParameterDeclaration, config: ParameterConfig) -> FreeParameter:
-    return FreeParameter(declaration, _prior(declaration, config), _guess(declaration, config), config.start)
+    return FreeParameter(
+        declaration, _prior(declaration, config), _guess(declaration, config), config.start
+    )
 
 
 def _prior(declaration: ParameterDeclaration, config: ParameterConfig) -> Prior:

@@ -208,7 +208,11 @@ def _grid(section: Section) -> tuple[float, ...]:
     depth, nodes = section.get("depth", float, 1.0), section.get("nodes", int, 51)
     first = section.get("first_spacing", float, None)
     if given:
-        if given[0] != 0.0 or len(given) < 3 or any(b <= a for a, b in zip(given, given[1:], strict=False)):
+        if (
+            given[0] != 0.0
+            or len(given) < 3
+            or any(b <= a for a, b in zip(given, given[1:], strict=False))
+        ):
             raise InputError(
                 f"node_depths in {section.where} that begin with 0 and increase, at least three",
                 f"{list(given)}", "write [0.0, 0.01, 0.03, ...] in metres",
@@ -246,7 +250,9 @@ def _stretched(depth: float, nodes: int, first: float) -> tuple[float, ...]:
 def _parameter(section: Section) -> ParameterConfig:
     start = section.numbers("start")
     if start and len(start) != 2:
-        raise InputError(f"two numbers for start in {section.where}", f"{list(start)}", "write [low, high]")
+        raise InputError(
+            f"two numbers for start in {section.where}", f"{list(start)}", "write [low, high]"
+        )
     config = ParameterConfig(
         value=section.get("value", float, None),
         fixed=section.get("fixed", bool, False),
@@ -272,7 +278,7 @@ def _observation(stream: str, section: Section) -> ObservationConfig:
     variable(stream)
     fit = section.get("fit", bool, True)
     sigma = section.get("sigma", float, None)
-    average = section.get("average", bool, False)
+    average = section.get("average", float, None)
     section.finish()
     if fit and sigma is None:
         raise InputError(

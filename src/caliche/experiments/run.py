@@ -144,7 +144,9 @@ def new_folder(out: Path | None, name: str) -> Path:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError("a folder that can be made", f"{out}: {error.strerror}", "choose another --out") from None
+        raise InputError(
+            "a folder that can be made", f"{out}: {error.strerror}", "choose another --out"
+        ) from None
     if not os.access(out.parent, os.W_OK):
         raise InputError("a folder that can be written", str(out.parent), "choose another --out")
     if out.exists():

@@ -74,7 +74,9 @@ class Section:
     def section(self, key: str, default: Mapping[str, Any] | None = None) -> Section:
         """The table under a key."""
         table = self.get(key, dict, _MISSING if default is None else default)
-        return Section(table, f"{self.where.rstrip(']')}{'.' if '[' in self.where else ', ['}{key}]")
+        return Section(
+            table, f"{self.where.rstrip(']')}{'.' if '[' in self.where else ', ['}{key}]"
+        )
 
     def sections(self, key: str) -> dict[str, Section]:
         """The tables under a table, by name; none if the key is missing."""

@@ -69,9 +69,7 @@ class Model(Protocol):
         """The diagnostics that a state alone determines (those observed at time zero)."""
         ...
 
-    def step(
-        self, prepared: Prepared, state: State, forcing: Forcing
-    ) -> tuple[State, Diagnostics]:
+    def step(self, prepared: Prepared, state: State, forcing: Forcing) -> tuple[State, Diagnostics]:
         """One time step: state at its end, and diagnostics at its end or averaged over it."""
         ...
 

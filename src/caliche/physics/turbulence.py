@@ -33,9 +33,7 @@ def bowen_partition(sensible_heat_flux: Scalar, bowen_ratio: Scalar) -> Scalar:
     return sensible_heat_flux / bowen_ratio
 
 
-def air_density(
-    air_pressure: Scalar, air_temperature: Scalar, specific_humidity: Scalar
-) -> Scalar:
+def air_density(air_pressure: Scalar, air_temperature: Scalar, specific_humidity: Scalar) -> Scalar:
     """Density of moist air (kg m-3), ideal gas with virtual temperature."""
     virtual_temperature = air_temperature * (1.0 + VIRTUAL_TEMPERATURE_FACTOR * specific_humidity)
     return air_pressure / (GAS_CONSTANT_DRY_AIR * virtual_temperature)
