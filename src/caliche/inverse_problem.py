@@ -24,7 +24,7 @@ class NormalEquations(NamedTuple):
     """
 
     cost: Float[Array, ""]
-    gradient: Float[Array, parameter]
+    gradient: Float[Array, " parameter"]
     hessian: Float[Array, "parameter parameter"]
 
 
@@ -44,7 +44,7 @@ class InverseProblem(eqx.Module):
     """
 
     model: Model
-    forcing: dict[str, Float[Array, time]]
+    forcing: dict[str, Float[Array, " time"]]
     operator: ObservationOperator
     observations: Observations
     space: ParameterSpace
@@ -61,31 +61,31 @@ class InverseProblem(eqx.Module):
         _, initial, series = simulate(self.model, params, self.forcing, self.operator.select)
         return self.operator.average(initial, series)
 
-    def forward(self, u: Float[Array, parameter]) -> Float[Array, "time stream"]:
+    def forward(self, u: Float[Array, " parameter"]) -> Float[Array, "time stream"]:
         """Predicted observations (time + 1, stream) at a control vector."""
         return self.predict(self.space.to_physical(u))
 
-    def standardised_misfit(self, u: Float[Array, parameter]) -> Float[Array, "time stream"]:
+    def standardised_misfit(self, u: Float[Array, " parameter"]) -> Float[Array, "time stream"]:
         """(forward(u) - y) / sigma (time + 1, stream), zero where nothing was observed."""
         observed = self.observations
         # Where before subtracting: an unobserved prediction may be NaN, and 0 * NaN is not 0.
         prediction = jnp.where(observed.mask, self.forward(u), observed.values)
         return (prediction - observed.values) / observed.sigma[None, :]
 
-    def residual(self, u: Float[Array, parameter]) -> Float[Array, residual]:
+    def residual(self, u: Float[Array, " parameter"]) -> Float[Array, " residual"]:
         """The misfits, flattened, followed by the whitened prior departures."""
         prior = u[self.space.informative.nonzero()[0]]
         return jnp.concatenate([self.standardised_misfit(u).ravel(), prior])
 
-    def cost(self, u: Float[Array, parameter]) -> Float[Array, ""]:
+    def cost(self, u: Float[Array, " parameter"]) -> Float[Array, ""]:
         """J(u) = |residual(u)|^2 / 2."""
         return 0.5 * jnp.sum(self.residual(u) ** 2)
 
-    def log_posterior(self, u: Float[Array, parameter]) -> Float[Array, ""]:
+    def log_posterior(self, u: Float[Array, " parameter"]) -> Float[Array, ""]:
         """-J(u): the log posterior density of u up to a constant."""
         return -self.cost(u)
 
-    def normal_equations(self, u: Float[Array, parameter]) -> NormalEquations:
+    def normal_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
         """Cost, gradient and Gauss-Newton Hessian by forward tangents, one per parameter."""
         residual, jacobian = self.linearise(u)
         return NormalEquations(
@@ -93,11 +93,11 @@ class InverseProblem(eqx.Module):
         )
 
     def linearise(
-        self, u: Float[Array, parameter]
-    ) -> tuple[Float[Array, residual], Float[Array, "residual parameter"]]:
+        self, u: Float[Array, " parameter"]
+    ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
         """Residual and its exact Jacobian (residual, parameter)."""
 
-        def tangent(direction: Float[Array, parameter]) -> tuple[Array, Array]:
+        def tangent(direction: Float[Array, " parameter"]) -> tuple[Array, Array]:
             return jax.jvp(self.residual, (u,), (direction,))
 
         residual, columns = jax.vmap(tangent, out_axes=(None, 1))(jnp.eye(len(u)))

@@ -40,7 +40,7 @@ class ObservationOperator(eqx.Module):
     streams: tuple[Stream, ...] = eqx.field(static=True)
     _sources: tuple[tuple[str, int, float], ...] = eqx.field(static=True)
 
-    def select(self, diagnostics: Diagnostics) -> Float[Array, stream]:
+    def select(self, diagnostics: Diagnostics) -> Float[Array, " stream"]:
         """The streams in one step's diagnostics, interpolated linearly in depth."""
         values = []
         for name, index, weight in self._sources:
@@ -54,7 +54,7 @@ class ObservationOperator(eqx.Module):
         return jnp.stack(values)
 
     def average(
-        self, initial: Float[Array, stream], series: Float[Array, "time stream"]
+        self, initial: Float[Array, " stream"], series: Float[Array, "time stream"]
     ) -> Float[Array, "time+1 stream"]:
         """Predictions at times 0 ... N; NaN where a mean would need what was before time 0."""
         full = jnp.concatenate([initial[None], series])
@@ -72,7 +72,7 @@ class ObservationOperator(eqx.Module):
         return jnp.stack(columns, axis=1)
 
 
-def _running_mean(values: Float[Array, time], steps: int) -> Float[Array, time + 1]:
+def _running_mean(values: Float[Array, " time"], steps: int) -> Float[Array, " time+1"]:
     """Mean of the last `steps` values, NaN for the first `steps` entries of time 0 ... N."""
     windows = jnp.stack([values[k : len(values) - steps + 1 + k] for k in range(steps)])
     return jnp.concatenate([jnp.full(steps, jnp.nan), windows.mean(axis=0)])
@@ -125,7 +125,7 @@ class Observations(eqx.Module):
 
     values: Float[Array, "time stream"]
     mask: Array
-    sigma: Float[Array, stream]
+    sigma: Float[Array, " stream"]
 
     @staticmethod
     def from_series(series: Mapping[str, np.ndarray], sigma: Mapping[str, float]) -> Observations:

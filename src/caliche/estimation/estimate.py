@@ -161,7 +161,7 @@ def _vectors(space: ParameterSpace, u: Float[Array, "row p"]) -> Float[Array, "r
 
 
 @jax.jit
-def _slopes(space: ParameterSpace, u: Float[Array, p]) -> Float[Array, "p p"]:
+def _slopes(space: ParameterSpace, u: Float[Array, " p"]) -> Float[Array, "p p"]:
     return jax.jacfwd(space.vector)(u)
 
 

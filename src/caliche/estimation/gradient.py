@@ -50,7 +50,7 @@ class GradientMethod:
     max_iterations: int
     tolerance: float
 
-    def init(self, problem: InverseProblem, u: Float[Array, parameter]) -> GradientState:
+    def init(self, problem: InverseProblem, u: Float[Array, " parameter"]) -> GradientState:
         return GradientState(unjudged(u), self.optimiser.init(u))
 
     def advance(self, problem: InverseProblem, state: GradientState) -> GradientState:
@@ -66,7 +66,7 @@ class GradientMethod:
         return GradientState(self._judge(problem, u, runs), optimiser)
 
     def _judge(
-        self, problem: InverseProblem, u: Float[Array, parameter], runs: Array | int
+        self, problem: InverseProblem, u: Float[Array, " parameter"], runs: Array | int
     ) -> Iterate:
         equations = problem.normal_equations(u)
         remaining = remaining_step(problem, u, equations)
@@ -86,7 +86,7 @@ def adam(
     """
     inner = 25
     schedule = optax.exponential_decay(learning_rate, inner * max_iterations, 1e-3)
-    optimiser = optax.adam(schedule)
+    optimiser: Any = optax.adam(schedule)
 
     def update(problem: InverseProblem, u: Array, state: Any) -> tuple[Array, Any, Array]:
         updates, state = optimiser.update(jax.grad(problem.cost)(u), state, u)
@@ -101,7 +101,7 @@ def lbfgs(max_iterations: int = 200, tolerance: float = 1e-3) -> GradientMethod:
 
     Five updates per recorded iteration.
     """
-    optimiser = optax.lbfgs(memory_size=10)
+    optimiser: Any = optax.lbfgs(memory_size=10)
 
     def update(problem: InverseProblem, u: Array, state: Any) -> tuple[Array, Any, Array]:
         cost, gradient = optax.value_and_grad_from_state(problem.cost)(u, state=state)

@@ -39,7 +39,7 @@ class LevenbergMarquardtState(NamedTuple):
 
     iterate: Iterate
     equations: NormalEquations
-    trial: Float[Array, parameter]
+    trial: Float[Array, " parameter"]
     damping: Float[Array, ""]
     growth: Float[Array, ""]
 
@@ -58,7 +58,9 @@ class LevenbergMarquardt:
     tolerance: float = 1e-6
     name: str = "lm"
 
-    def init(self, problem: InverseProblem, u: Float[Array, parameter]) -> LevenbergMarquardtState:
+    def init(
+        self, problem: InverseProblem, u: Float[Array, " parameter"]
+    ) -> LevenbergMarquardtState:
         # An infinite cost accepts the first evaluation, which is that of the start itself.
         equations = NormalEquations(
             jnp.asarray(jnp.inf), jnp.zeros_like(u), jnp.zeros((len(u), len(u)))
@@ -87,10 +89,10 @@ class LevenbergMarquardt:
     def _step(
         self,
         problem: InverseProblem,
-        u: Float[Array, parameter],
+        u: Float[Array, " parameter"],
         equations: NormalEquations,
         damping: Float[Array, ""],
-    ) -> Float[Array, parameter]:
+    ) -> Float[Array, " parameter"]:
         gradient, hessian = _without_held(problem, u, equations)
         diagonal = jnp.diagonal(hessian)
         scale = jnp.clip(diagonal, 1e-12 * jnp.max(diagonal))
@@ -117,7 +119,7 @@ class LevenbergMarquardt:
     def _judge(
         self,
         problem: InverseProblem,
-        u: Float[Array, parameter],
+        u: Float[Array, " parameter"],
         equations: NormalEquations,
         damping: Float[Array, ""],
         runs: Array,
@@ -130,8 +132,8 @@ class LevenbergMarquardt:
 
 
 def _without_held(
-    problem: InverseProblem, u: Float[Array, parameter], equations: NormalEquations
-) -> tuple[Float[Array, parameter], Float[Array, "parameter parameter"]]:
+    problem: InverseProblem, u: Float[Array, " parameter"], equations: NormalEquations
+) -> tuple[Float[Array, " parameter"], Float[Array, "parameter parameter"]]:
     """Gradient and Hessian in which parameters that a bound holds do not move."""
     held = at_bound(problem.space.informative, u, equations.gradient)
     return jnp.where(held, 0.0, equations.gradient), hold(equations.hessian, held)

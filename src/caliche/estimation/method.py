@@ -35,14 +35,14 @@ class Iterate(NamedTuple):
     deviations: sqrt(g^T H^-1 g). It is the gradient measured in units that mean something.
     """
 
-    u: Float[Array, parameter]
+    u: Float[Array, " parameter"]
     cost: Float[Array, ""]
     remaining: Float[Array, ""]
     status: Int[Array, ""]
     model_runs: Int[Array, ""]
 
 
-def unjudged(u: Float[Array, parameter]) -> Iterate:
+def unjudged(u: Float[Array, " parameter"]) -> Iterate:
     """The iterate of a start that has not been evaluated yet."""
     infinite = jnp.asarray(jnp.inf)
     return Iterate(u, infinite, infinite, jnp.asarray(RUNNING), jnp.asarray(0))
@@ -68,7 +68,7 @@ class Method(Protocol):
     @property
     def tolerance(self) -> float: ...
 
-    def init(self, problem: InverseProblem, u: Float[Array, parameter]) -> Any: ...
+    def init(self, problem: InverseProblem, u: Float[Array, " parameter"]) -> Any: ...
 
     def advance(self, problem: InverseProblem, state: Any) -> Any: ...
 
@@ -82,7 +82,7 @@ def at_bound(informative: Any, u: Any, gradient: Any) -> Any:
 
 
 def remaining_step(
-    problem: InverseProblem, u: Float[Array, parameter], equations: NormalEquations
+    problem: InverseProblem, u: Float[Array, " parameter"], equations: NormalEquations
 ) -> Float[Array, ""]:
     """Length of the remaining Gauss-Newton step in posterior standard deviations.
 

@@ -112,7 +112,7 @@ def residual_statistics(
 
 
 @jax.jit
-def _linearise(problem: InverseProblem, u: Float[Array, parameter]) -> tuple[Array, Array]:
+def _linearise(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple[Array, Array]:
     return problem.linearise(u)
 
 
@@ -140,8 +140,8 @@ def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
 
 
 @jax.jit
-def _derived(problem: InverseProblem, u: Float[Array, parameter]) -> tuple[dict, dict]:
-    def values(u: Float[Array, parameter]) -> dict[str, Float[Array, ""]]:
+def _derived(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple[dict, dict]:
+    def values(u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
         return dict(problem.model.derived(problem.space.to_physical(u)))
 
     return values(u), jax.jacfwd(values)(u)

@@ -11,10 +11,10 @@ _intervals: list[tuple[float, float]] = []
 _listening = False
 
 
-def _record(event: str, duration: float, **_: object) -> None:
+def _record(event: str, duration_secs: float, **_: str | int) -> None:
     if event.startswith(_COMPILING):
         now = time.perf_counter()
-        _intervals.append((now - duration, now))
+        _intervals.append((now - duration_secs, now))
 
 
 def _compiling_since(began: float) -> float:

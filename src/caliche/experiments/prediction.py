@@ -38,8 +38,8 @@ class Prediction:
 
 
 def _run(
-    problem: InverseProblem, u: Float[Array, parameter]
-) -> tuple[Float[Array, "time stream"], dict[str, Float[Array, time]]]:
+    problem: InverseProblem, u: Float[Array, " parameter"]
+) -> tuple[Float[Array, "time stream"], dict[str, Float[Array, " time"]]]:
     def output(diagnostics: Diagnostics) -> tuple[Array, dict[str, Array]]:
         energy = {
             name: jnp.ravel(diagnostics[name])[0] for name in ENERGY_TERMS if name in diagnostics
@@ -56,8 +56,8 @@ def _run(
 
 
 @jax.jit
-def _run_with_tangents(problem: InverseProblem, u: Float[Array, parameter]):
-    def tangent(direction: Float[Array, parameter]):
+def _run_with_tangents(problem: InverseProblem, u: Float[Array, " parameter"]):
+    def tangent(direction: Float[Array, " parameter"]):
         (streams, energy), (slope, _) = jax.jvp(lambda v: _run(problem, v), (u,), (direction,))
         return streams, energy, slope
 

@@ -39,7 +39,7 @@ def _floats(values: Iterable[float]) -> tuple[float, ...]:
 class SoilHeatState(eqx.Module):
     """Temperature of every node, K."""
 
-    temperature: Float[Array, node]
+    temperature: Float[Array, " node"]
 
 
 class PreparedSoilHeat(eqx.Module):
@@ -67,9 +67,9 @@ class SurfaceFluxes(eqx.Module):
 class Stage(eqx.Module):
     """Result of one implicit stage: temperatures, and the fluxes that led there."""
 
-    temperature: Float[Array, node]
+    temperature: Float[Array, " node"]
     surface: SurfaceFluxes
-    conducted: Float[Array, interval]
+    conducted: Float[Array, " interval"]
 
 
 class SoilHeat(eqx.Module):
@@ -102,7 +102,7 @@ class SoilHeat(eqx.Module):
     bottom: Bottom = eqx.field(static=True, default="fixed-temperature")
     initial: Initial = eqx.field(static=True, default="bottom-temperature")
     initial_depths: tuple[float, ...] = eqx.field(static=True, default=(), converter=_floats)
-    initial_values: Float[Array, knot] | None = None
+    initial_values: Float[Array, " knot"] | None = None
     layer_bottoms: tuple[float, ...] = eqx.field(static=True, default=(), converter=_floats)
 
     # -- what the model declares ------------------------------------------------------------
@@ -144,6 +144,7 @@ class SoilHeat(eqx.Module):
         elif self.bottom == "measured-temperature":
             bottom = forcing["bottom_temperature"]
         if self.initial == "bottom-temperature":
+            assert bottom is not None, "the configuration refuses this without a bottom temperature"
             return SoilHeatState(jnp.full_like(nodes, 1.0) * bottom)
         if self.initial == "uniform":
             temperature = jnp.full_like(nodes, 1.0) * params["initial_temperature"]
@@ -236,7 +237,7 @@ class SoilHeat(eqx.Module):
         return SurfaceFluxes(reflected, outgoing, net, sensible, latent)
 
     def _stages(
-        self, prepared: PreparedSoilHeat, old: Float[Array, node], forcing: Forcing
+        self, prepared: PreparedSoilHeat, old: Float[Array, " node"], forcing: Forcing
     ) -> tuple[list[Stage], tuple[float, ...]]:
         """The stages of a step and the weights with which their fluxes make the step's mean.
 
@@ -265,7 +266,7 @@ class SoilHeat(eqx.Module):
         self,
         prepared: PreparedSoilHeat,
         forcing: Forcing,
-        start: Float[Array, node],
+        start: Float[Array, " node"],
         bottom_temperature: Float[Array, ""],
     ) -> Stage:
         implicit = prepared.implicit
@@ -283,7 +284,7 @@ class SoilHeat(eqx.Module):
         return Stage(temperature, surface, conducted)
 
     def _explicit_stage(
-        self, prepared: PreparedSoilHeat, forcing: Forcing, temperature: Float[Array, node]
+        self, prepared: PreparedSoilHeat, forcing: Forcing, temperature: Float[Array, " node"]
     ) -> Stage:
         surface = self.surface_fluxes(prepared.params, temperature[0], forcing)
         conducted = heat_conduction.interface_heat_flux(prepared.column, temperature)
@@ -295,7 +296,7 @@ class SoilHeat(eqx.Module):
         layers = len(self.layer_bottoms) + 1
         return [""] if layers == 1 else [f"_{k + 1}" for k in range(layers)]
 
-    def _by_interval(self, params: Params, name: str) -> Float[Array, interval]:
+    def _by_interval(self, params: Params, name: str) -> Float[Array, " interval"]:
         nodes = np.asarray(self.node_depths)
         if not self.layer_bottoms:
             return jnp.full(len(nodes) - 1, 1.0) * params[name]
@@ -304,7 +305,7 @@ class SoilHeat(eqx.Module):
 
     def _initial_profile(
         self, params: Params, bottom: Float[Array, ""] | None
-    ) -> Float[Array, node]:
+    ) -> Float[Array, " node"]:
         if self.initial == "observed":
             values = jnp.asarray(self.initial_values)
         else:

@@ -23,8 +23,11 @@ Scalar = Float[Array, ""]
 class Prior(Protocol):
     """A prior on one parameter: `informative` ones enter the cost."""
 
-    lower: float
-    upper: float
+    @property
+    def lower(self) -> float: ...
+
+    @property
+    def upper(self) -> float: ...
 
     @property
     def informative(self) -> bool: ...

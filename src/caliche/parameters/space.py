@@ -111,20 +111,20 @@ class ParameterSpace(eqx.Module):
         """Which free parameters (P,) carry a prior that enters the cost."""
         return np.array([parameter.prior.informative for parameter in self.free])
 
-    def vector(self, u: Float[Array, parameter]) -> Float[Array, parameter]:
+    def vector(self, u: Float[Array, " parameter"]) -> Float[Array, " parameter"]:
         """Physical values of the free parameters, in order."""
         return jnp.stack([p.prior.to_physical(u[k]) for k, p in enumerate(self.free)])
 
-    def to_physical(self, u: Float[Array, parameter]) -> dict[str, Float[Array, ""]]:
+    def to_physical(self, u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
         """Every parameter of the model by name: the free ones at u, the fixed ones as given."""
         values = self.vector(u)
         return {**self.fixed, **{name: values[k] for k, name in enumerate(self.names)}}
 
-    def to_whitened(self, values: Mapping[str, float | Array]) -> Float[Array, parameter]:
+    def to_whitened(self, values: Mapping[str, float | Array]) -> Float[Array, " parameter"]:
         """The control vector at which the free parameters have these values."""
         return jnp.stack([p.prior.to_whitened(jnp.asarray(values[p.name])) for p in self.free])
 
-    def initial(self) -> Float[Array, parameter]:
+    def initial(self) -> Float[Array, " parameter"]:
         """The control vector of the first guess."""
         return _initial(self)
 
@@ -140,7 +140,7 @@ class ParameterSpace(eqx.Module):
 
 
 @jax.jit
-def _initial(space: ParameterSpace) -> Float[Array, parameter]:
+def _initial(space: ParameterSpace) -> Float[Array, " parameter"]:
     return space.to_whitened({p.name: jnp.asarray(p.initial) for p in space.free})
 
 
@@ -152,7 +152,7 @@ def _spread(
     return jnp.stack(columns, axis=1)
 
 
-def _quantile(parameter: FreeParameter, probability: Float[Array, start]) -> Array:
+def _quantile(parameter: FreeParameter, probability: Float[Array, " start"]) -> Array:
     """Whitened values (start,) at these probabilities of a parameter's start distribution."""
     prior = parameter.prior
     if parameter.start is None and prior.informative:
@@ -174,6 +174,6 @@ def free_parameter(
     start: tuple[float, float] | None = None,
 ) -> FreeParameter:
     """A free parameter with the declaration's bounds and default where nothing else is said."""
-    prior = Flat(declaration.lower, declaration.upper) if prior is None else prior
-    initial = declaration.default if initial is None else initial
-    return FreeParameter(declaration, prior, initial, start)
+    bounds = Flat(declaration.lower, declaration.upper)
+    guess = declaration.default if initial is None else initial
+    return FreeParameter(declaration, bounds if prior is None else prior, guess, start)

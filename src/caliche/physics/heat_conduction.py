@@ -29,14 +29,14 @@ class Column(eqx.Module):
     heat_capacity : (N,) M, J m-2 K-1, of each control volume.
     """
 
-    conductance: Float[Array, interval]
-    heat_capacity: Float[Array, node]
+    conductance: Float[Array, " interval"]
+    heat_capacity: Float[Array, " node"]
 
 
 def make_column(
-    spacing: Float[Array, interval],
-    thermal_conductivity: Float[Array, interval],
-    volumetric_heat_capacity: Float[Array, interval],
+    spacing: Float[Array, " interval"],
+    thermal_conductivity: Float[Array, " interval"],
+    volumetric_heat_capacity: Float[Array, " interval"],
 ) -> Column:
     """Column from node spacing (m), conductivity (W m-1 K-1) and capacity (J m-3 K-1) by interval.
 
@@ -48,12 +48,14 @@ def make_column(
     return Column(thermal_conductivity / spacing, heat_capacity)
 
 
-def interface_heat_flux(column: Column, temperature: Float[Array, node]) -> Float[Array, interval]:
+def interface_heat_flux(
+    column: Column, temperature: Float[Array, " node"]
+) -> Float[Array, " interval"]:
     """Conductive heat flux between neighbouring nodes (W m-2, positive downwards)."""
     return -column.conductance * jnp.diff(temperature)
 
 
-def conductive_heating(column: Column, temperature: Float[Array, node]) -> Float[Array, node]:
+def conductive_heating(column: Column, temperature: Float[Array, " node"]) -> Float[Array, " node"]:
     """Net conductive heating of each control volume (W m-2), both ends insulated."""
     flux = interface_heat_flux(column, temperature)
     return jnp.pad(flux, (1, 0)) - jnp.pad(flux, (0, 1))
@@ -67,16 +69,16 @@ class ImplicitColumn(eqx.Module):
     """
 
     column: Column
-    diagonal: Float[Array, node]
-    off_diagonal: Float[Array, interval]
-    pivots: Float[Array, node]
-    response: Float[Array, node]
+    diagonal: Float[Array, " node"]
+    off_diagonal: Float[Array, " interval"]
+    pivots: Float[Array, " node"]
+    response: Float[Array, " node"]
     time_step: float = eqx.field(static=True)
     fixed_bottom: bool = eqx.field(static=True)
 
     def free_temperature(
-        self, temperature: Float[Array, node], bottom_temperature: Float[Array, ""]
-    ) -> Float[Array, node]:
+        self, temperature: Float[Array, " node"], bottom_temperature: Float[Array, ""]
+    ) -> Float[Array, " node"]:
         """Temperature (K) at the end of an implicit step that has no ground heat flux.
 
         The full solution is `free_temperature(...) + response * G`. Solved for the increment, so
@@ -106,8 +108,8 @@ def factorise(column: Column, time_step: float, fixed_bottom: bool) -> ImplicitC
 
 
 def eliminate(
-    diagonal: Float[Array, node], off_diagonal: Float[Array, interval]
-) -> Float[Array, node]:
+    diagonal: Float[Array, " node"], off_diagonal: Float[Array, " interval"]
+) -> Float[Array, " node"]:
     """Pivots of a symmetric tridiagonal matrix eliminated from the last row up.
 
     Pivots are only a means of solving; derivatives come from the matrix itself, so the gradient
@@ -125,17 +127,17 @@ def eliminate(
 
 
 def solve_tridiagonal(
-    diagonal: Float[Array, node],
-    off_diagonal: Float[Array, interval],
-    pivots: Float[Array, node],
-    right_hand_side: Float[Array, node],
-) -> Float[Array, node]:
+    diagonal: Float[Array, " node"],
+    off_diagonal: Float[Array, " interval"],
+    pivots: Float[Array, " node"],
+    right_hand_side: Float[Array, " node"],
+) -> Float[Array, " node"]:
     """Solve a symmetric positive definite tridiagonal system with pivots from `eliminate`.
 
     Differentiated implicitly: a tangent or an adjoint is one more solve with the same pivots.
     """
 
-    def matvec(x: Float[Array, node]) -> Float[Array, node]:
+    def matvec(x: Float[Array, " node"]) -> Float[Array, " node"]:
         return (
             diagonal * x
             + jnp.pad(off_diagonal * x[1:], (0, 1))
@@ -145,7 +147,7 @@ def solve_tridiagonal(
     factor = jax.lax.stop_gradient(off_diagonal) / pivots[1:]
     inverse_pivots = 1.0 / pivots
 
-    def solve(_: Callable, b: Float[Array, node]) -> Float[Array, node]:
+    def solve(_matvec: Callable, b: Float[Array, " node"]) -> Float[Array, " node"]:
         def up(below: Float[Array, ""], row: tuple) -> tuple:
             value = row[0] - row[1] * below
             return value, value

@@ -22,7 +22,9 @@ SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
 NEIGHBOUR_SUM = np.array([1.0, 0.0, 1.0])
 
 
-def convolve(values: Float[Array, padded], kernel: Float[np.ndarray, width]) -> Float[Array, valid]:
+def convolve(
+    values: Float[Array, " padded"], kernel: Float[np.ndarray, " width"]
+) -> Float[Array, " valid"]:
     """Convolution with a symmetric kernel, without padding: one channel, one column."""
     layer = jnp.asarray(kernel, values.dtype)[None, None]
     # Highest precision: accelerators round the products of a convolution by default.
@@ -33,8 +35,8 @@ def convolve(values: Float[Array, padded], kernel: Float[np.ndarray, width]) -> 
 
 
 def with_ghost_nodes(
-    temperature: Float[Array, node], surface_rise: Float[Array, ""]
-) -> Float[Array, node + 2]:
+    temperature: Float[Array, " node"], surface_rise: Float[Array, ""]
+) -> Float[Array, " node+2"]:
     """Temperature (K) with a ghost node at either end.
 
     `surface_rise` = 2 dz G / lambda (K) is the ghost's excess over node 1.
@@ -44,11 +46,11 @@ def with_ghost_nodes(
 
 
 def conductive_heating_stencil(
-    temperature: Float[Array, node],
+    temperature: Float[Array, " node"],
     thermal_conductivity: Float[Array, ""],
     spacing: float,
     ground_heat_flux: Float[Array, ""],
-) -> Float[Array, node]:
+) -> Float[Array, " node"]:
     """Heating of each control volume (W m-2), (lambda / dz) (T_{i-1} - 2 T_i + T_{i+1}).
 
     The control volumes at both ends are half cells: half of the second difference. Equals
@@ -76,13 +78,13 @@ class StencilStep(eqx.Module):
     bottom_temperature : K, given at the last node; None where the bottom is insulated.
     """
 
-    start: Float[Array, node]
+    start: Float[Array, " node"]
     diffusion_number: Float[Array, ""]
     surface_rise: Float[Array, ""]
     bottom_temperature: Float[Array, ""] | None = None
 
 
-def jacobi_sweep(step: StencilStep, guess: Float[Array, node]) -> Float[Array, node]:
+def jacobi_sweep(step: StencilStep, guess: Float[Array, " node"]) -> Float[Array, " node"]:
     """One Jacobi sweep, T_i <- (T_i^n + r (T_{i-1} + T_{i+1})) / (1 + 2 r)."""
     r = step.diffusion_number
     neighbours = convolve(with_ghost_nodes(guess, step.surface_rise), NEIGHBOUR_SUM)
@@ -92,7 +94,7 @@ def jacobi_sweep(step: StencilStep, guess: Float[Array, node]) -> Float[Array, n
     return temperature.at[-1].set(step.bottom_temperature)
 
 
-def jacobi(step: StencilStep, sweeps: int) -> Float[Array, node]:
+def jacobi(step: StencilStep, sweeps: int) -> Float[Array, " node"]:
     """Temperature (K) after a fixed number of sweeps from the start of the step.
 
     Differentiable in both modes; reverse mode keeps every sweep.
@@ -100,7 +102,7 @@ def jacobi(step: StencilStep, sweeps: int) -> Float[Array, node]:
     return jax.lax.fori_loop(0, sweeps, lambda _, guess: jacobi_sweep(step, guess), step.start)
 
 
-def jacobi_to_tolerance(step: StencilStep, tolerance: float) -> tuple[Float[Array, node], Array]:
+def jacobi_to_tolerance(step: StencilStep, tolerance: float) -> tuple[Float[Array, " node"], Array]:
     """Temperature (K) once a sweep changes no node by more than `tolerance` (K), and the sweeps.
 
     For comparison with the direct solve only. Not reverse-differentiable (`lax.while_loop`), and
