@@ -17,7 +17,15 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Checks every annotated shape and type of these modules while the tests run; it has to come before
 # the first import of the package.
 install_import_hook(
-    ["caliche.physics", "caliche.models", "caliche.observations"], "beartype.beartype"
+    [
+        "caliche.physics",
+        "caliche.models",
+        "caliche.observations",
+        "caliche.parameters",
+        "caliche.inverse_problem",
+        "caliche.estimation",
+    ],
+    "beartype.beartype",
 )
 
 ON_CI = os.environ.get("CI") == "true"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.models.base import Model, Params, simulate
@@ -56,6 +57,12 @@ class InverseProblem(eqx.Module):
                 'jax.config.update("jax_enable_x64", True) before building the problem.'
             )
 
+    @property
+    def mask(self) -> Array:
+        """Which entries (time + 1, stream) are fitted: observed, and possible to predict."""
+        visible = self.operator.visible(self.observations.mask.shape[0])
+        return self.observations.mask & jnp.asarray(visible)
+
     def predict(self, params: Params) -> Float[Array, "time stream"]:
         """Predicted observations (time + 1, stream) for physical parameters."""
         _, initial, series = simulate(self.model, params, self.forcing, self.operator.select)
@@ -69,7 +76,7 @@ class InverseProblem(eqx.Module):
         """(forward(u) - y) / sigma (time + 1, stream), zero where nothing was observed."""
         observed = self.observations
         # Where before subtracting: an unobserved prediction may be NaN, and 0 * NaN is not 0.
-        prediction = jnp.where(observed.mask, self.forward(u), observed.values)
+        prediction = jnp.where(self.mask, self.forward(u), observed.values)
         return (prediction - observed.values) / observed.sigma[None, :]
 
     def residual(self, u: Float[Array, " parameter"]) -> Float[Array, " residual"]:
@@ -106,4 +113,4 @@ class InverseProblem(eqx.Module):
     @property
     def n_observations(self) -> int:
         """Number of observed values that are fitted."""
-        return int(self.observations.mask.sum())
+        return int(np.asarray(self.mask).sum())

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError
 from caliche.models.base import Diagnostics, Model
-from caliche.variables import VARIABLES, variable
+from caliche.variables import variable
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,14 @@ class ObservationOperator(eqx.Module):
             values.append(value)
         return jnp.stack(values)
 
+    def visible(self, n_time: int) -> np.ndarray:
+        """Which entries (n_time, stream) can be predicted at all.
+
+        A flux has no value at time zero, and a mean none before it is complete.
+        """
+        blind = [max(s.steps, 0 if variable(s.name).is_state else 1) for s in self.streams]
+        return np.arange(n_time)[:, None] >= np.array(blind)[None, :]
+
     def average(
         self, initial: Float[Array, " stream"], series: Float[Array, "time stream"]
     ) -> Float[Array, "time+1 stream"]:
@@ -89,6 +97,12 @@ def make_operator(model: Model, streams: Sequence[Stream]) -> ObservationOperato
     sources = []
     for stream in streams:
         entry = variable(stream.name)
+        if entry.name not in model.diagnostics:
+            raise InputError(
+                f"a stream that the model computes ({', '.join(model.diagnostics)})",
+                stream.name,
+                "leave it out, or choose a closure that gives it",
+            )
         if entry.depth is None:
             sources.append((entry.name, 0, 0.0))
         else:
@@ -153,10 +167,3 @@ class Observations(eqx.Module):
             jnp.asarray(mask),
             jnp.asarray([float(sigma[name]) for name in series]),
         )
-
-
-def known_streams(model: Model) -> tuple[str, ...]:
-    """Names of what a model computes, without depths."""
-    return tuple(
-        name for name in VARIABLES if name in model.depths or not VARIABLES[name].has_depth
-    )

@@ -56,7 +56,9 @@ class GradientMethod:
     def advance(self, problem: InverseProblem, state: GradientState) -> GradientState:
         def update(_: int, carry: tuple) -> tuple:
             u, optimiser, runs = carry
-            u, optimiser, cost = self.update(problem, u, optimiser)
+            # Optax mixes widths of numbers, which strict promotion would refuse.
+            with jax.numpy_dtype_promotion("standard"):
+                u, optimiser, cost = self.update(problem, u, optimiser)
             return u, optimiser, runs + cost
 
         # The first iteration only judges the start.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,7 @@ def unjudged(u: Float[Array, " parameter"]) -> Iterate:
     return Iterate(u, infinite, infinite, jnp.asarray(RUNNING), jnp.asarray(0))
 
 
+@runtime_checkable
 class Method(Protocol):
     """A method advances one start; starts are vectorised outside.
 

@@ -99,7 +99,7 @@ def residual_statistics(
     problem: InverseProblem, misfit: np.ndarray
 ) -> dict[str, ResidualStatistics]:
     """Statistics of the standardised misfits (time + 1, stream) of each stream."""
-    mask = np.asarray(problem.observations.mask)
+    mask = np.asarray(problem.mask)
     # Each fitted parameter takes one degree of freedom, shared by the streams.
     kept = max(0.0, 1.0 - len(problem.space.free) / mask.sum())
     result = {}

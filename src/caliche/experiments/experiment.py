@@ -23,7 +23,7 @@ from caliche.inverse_problem import InverseProblem
 from caliche.models import SoilHeat
 from caliche.models.base import ParameterDeclaration
 from caliche.models.closures import CLOSURES
-from caliche.observations import ObservationOperator, Observations, Stream, make_operator
+from caliche.observations import Observations, Stream, make_operator
 from caliche.parameters import FreeParameter, ParameterSpace
 from caliche.parameters.priors import PRIORS, Flat, Prior
 from caliche.variables import stream_name, variable
@@ -145,8 +145,7 @@ class Experiment:
     # -- parts --------------------------------------------------------------------------------
 
     def _computes(self, stream: str) -> bool:
-        split = ("sensible_heat_flux", "latent_heat_flux")
-        return self.model.turbulence.separates or stream not in split
+        return variable(stream).name in self.model.diagnostics
 
     def _problem(
         self,
@@ -156,13 +155,6 @@ class Experiment:
         space: ParameterSpace,
         observed: bool = True,
     ) -> InverseProblem:
-        for name in names:
-            if not self._computes(name):
-                raise InputError(
-                    f"a closure that separates the turbulent fluxes, to fit {name}",
-                    f"turbulence = {self.config.model.turbulence!r}",
-                    "fit turbulent_heat_flux, or set turbulence = 'bowen-ratio'",
-                )
         time_step = self.config.window.time_step
         streams = [Stream(n, self._steps(dataset, n, time_step)) for n in names]
         operator = make_operator(self.model, streams)
@@ -171,8 +163,7 @@ class Experiment:
             for name, source in self._forcing_sources().items()
         }
         series = {
-            s.name: _seen(dataset[s.name].values[:n_time], s) if observed else np.zeros(n_time)
-            for s in streams
+            name: dataset[name].values[:n_time] if observed else np.zeros(n_time) for name in names
         }
         sigma = {n: self.config.observations[n].sigma or 1.0 for n in names}
         return InverseProblem(
@@ -290,14 +281,3 @@ def _first_from_second(values: np.ndarray) -> np.ndarray:
     if not np.isfinite(values[0]):
         values[0] = values[1]
     return values
-
-
-def _seen(values: np.ndarray, stream: Stream) -> np.ndarray:
-    """Observations without those that would need what was before time zero."""
-    values = np.array(values, dtype=float)
-    blind = stream.steps if variable(stream.name).is_state else max(1, stream.steps)
-    values[:blind] = np.nan
-    return values
-
-
-__all__ = ["Experiment", "ObservationOperator", "load_experiment"]

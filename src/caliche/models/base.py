@@ -45,6 +45,7 @@ class Model(Protocol):
     ----------
     declarations : the parameters, in order.
     forcing_variables : names of the forcing a step needs.
+    diagnostics : names of what a step computes.
     depths : for each diagnostic with a vertical axis, the depths (m) of its entries.
     """
 
@@ -53,6 +54,9 @@ class Model(Protocol):
 
     @property
     def forcing_variables(self) -> tuple[str, ...]: ...
+
+    @property
+    def diagnostics(self) -> tuple[str, ...]: ...
 
     @property
     def depths(self) -> Mapping[str, np.ndarray]: ...

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.errors import InputError
+from caliche.models import soil_heat_parameters as declared
 from caliche.models.base import Diagnostics, Forcing, ParameterDeclaration, Params
 from caliche.models.closures import COMBINED, TurbulentClosure
 from caliche.physics import heat_conduction, radiation
@@ -27,6 +29,16 @@ Scheme = Literal["sdirk2", "crank-nicolson", "backward-euler"]
 Bottom = Literal["fixed-temperature", "measured-temperature", "zero-flux"]
 Initial = Literal["bottom-temperature", "uniform", "observed", "estimated"]
 
+_DIAGNOSTICS = (
+    "soil_temperature",
+    "surface_temperature",
+    "outgoing_shortwave",
+    "outgoing_longwave",
+    "net_radiation",
+    "turbulent_heat_flux",
+    "ground_heat_flux",
+    "energy_imbalance",
+)
 # Alexander (1977), doi:10.1137/0714068: two stages, second order, L-stable, stiffly accurate.
 _SDIRK_GAMMA = 1.0 - 1.0 / np.sqrt(2.0)
 
@@ -34,6 +46,10 @@ _SDIRK_GAMMA = 1.0 - 1.0 / np.sqrt(2.0)
 def _floats(values: Iterable[float]) -> tuple[float, ...]:
     """Plain floats: static fields are hashed into the compilation cache."""
     return tuple(float(value) for value in values)
+
+
+def _array(values: Array | None) -> Array | None:
+    return None if values is None else jnp.asarray(values)
 
 
 class SoilHeatState(eqx.Module):
@@ -102,19 +118,44 @@ class SoilHeat(eqx.Module):
     bottom: Bottom = eqx.field(static=True, default="fixed-temperature")
     initial: Initial = eqx.field(static=True, default="bottom-temperature")
     initial_depths: tuple[float, ...] = eqx.field(static=True, default=(), converter=_floats)
-    initial_values: Float[Array, " knot"] | None = None
+    initial_values: Float[Array, " knot"] | None = eqx.field(default=None, converter=_array)
     layer_bottoms: tuple[float, ...] = eqx.field(static=True, default=(), converter=_floats)
+
+    def __check_init__(self) -> None:
+        if self.initial == "bottom-temperature" and self.bottom == "zero-flux":
+            raise InputError(
+                "a bottom temperature to start from", "bottom = 'zero-flux'",
+                "set initial = 'uniform', 'observed' or 'estimated'",
+            )  # fmt: skip
+        nodes = np.asarray(self.node_depths)
+        for bottom in self.layer_bottoms:
+            if not np.isclose(nodes[1:-1], bottom, atol=1e-9).any():
+                raise InputError(
+                    "layer_bottoms on nodes inside the grid", f"{bottom:g} m",
+                    f"the nearest node is at {nodes[np.abs(nodes - bottom).argmin()]:g} m",
+                )  # fmt: skip
 
     # -- what the model declares ------------------------------------------------------------
 
     @property
     def declarations(self) -> tuple[ParameterDeclaration, ...]:
-        return declare(self)
+        return declared.declare(
+            self.turbulence,
+            declared.layer_suffixes(self.layer_bottoms),
+            self.bottom == "fixed-temperature",
+            self.initial == "uniform",
+            self.initial_depths if self.initial == "estimated" else (),
+        )
 
     @property
     def forcing_variables(self) -> tuple[str, ...]:
         names = ("incoming_shortwave", "incoming_longwave", *self.turbulence.forcing_variables)
         return (*names, "bottom_temperature") if self.bottom == "measured-temperature" else names
+
+    @property
+    def diagnostics(self) -> tuple[str, ...]:
+        split = ("sensible_heat_flux", "latent_heat_flux") if self.turbulence.separates else ()
+        return (*_DIAGNOSTICS, *split)
 
     @property
     def depths(self) -> Mapping[str, np.ndarray]:
@@ -144,7 +185,7 @@ class SoilHeat(eqx.Module):
         elif self.bottom == "measured-temperature":
             bottom = forcing["bottom_temperature"]
         if self.initial == "bottom-temperature":
-            assert bottom is not None, "the configuration refuses this without a bottom temperature"
+            assert bottom is not None, "refused by __check_init__"
             return SoilHeatState(jnp.full_like(nodes, 1.0) * bottom)
         if self.initial == "uniform":
             temperature = jnp.full_like(nodes, 1.0) * params["initial_temperature"]
@@ -197,28 +238,11 @@ class SoilHeat(eqx.Module):
 
     @property
     def derived_labels(self) -> Mapping[str, tuple[str, str]]:
-        labels = {}
-        if self.turbulence.name == "bowen-ratio":
-            labels[_COMBINED] = (
-                "W m-2 K-1", "heat transfer coefficient of sensible and latent heat together",
-            )  # fmt: skip
-        for suffix in self._layer_suffixes:
-            labels |= {f"{name}{suffix}": label for name, label in _DERIVED.items()}
-        return labels
+        return declared.derived_labels(self.turbulence, declared.layer_suffixes(self.layer_bottoms))
 
     def derived(self, params: Params) -> Mapping[str, Float[Array, ""]]:
-        values = {}
-        if self.turbulence.name == "bowen-ratio":
-            inverse = 1.0 / params["bowen_ratio"]
-            values[_COMBINED] = params["heat_transfer_coefficient"] * (1.0 + inverse)
-        for suffix in self._layer_suffixes:
-            conductivity = params[f"thermal_conductivity{suffix}"]
-            capacity = params[f"volumetric_heat_capacity{suffix}"]
-            diffusivity = conductivity / capacity
-            values[f"thermal_diffusivity{suffix}"] = diffusivity
-            values[f"thermal_inertia{suffix}"] = jnp.sqrt(conductivity * capacity)
-            values[f"daily_damping_depth{suffix}"] = jnp.sqrt(diffusivity * 86400.0 / jnp.pi)
-        return values
+        suffixes = declared.layer_suffixes(self.layer_bottoms)
+        return declared.derive(params, self.turbulence, suffixes)
 
     # -- parts --------------------------------------------------------------------------------
 
@@ -250,17 +274,17 @@ class SoilHeat(eqx.Module):
             bottom_new = forcing["bottom_temperature"]
         implicit = functools.partial(self._implicit_stage, prepared, forcing)
         if self.scheme == "backward-euler":
-            return [implicit(old, bottom_new)], (1.0,)
+            return [implicit(old, bottom_new, old)], (1.0,)
         if self.scheme == "crank-nicolson":
             explicit = self._explicit_stage(prepared, forcing, old)
             net = heat_conduction.conductive_heating(prepared.column, old)
             net = net.at[0].add(explicit.surface.ground_heat_flux)
             half = old + 0.5 * self.time_step * net / prepared.column.heat_capacity
-            return [explicit, implicit(half, bottom_new)], (0.5, 0.5)
+            return [explicit, implicit(half, bottom_new, old)], (0.5, 0.5)
         gamma = float(_SDIRK_GAMMA)
-        first = implicit(old, bottom_old + gamma * (bottom_new - bottom_old))
+        first = implicit(old, bottom_old + gamma * (bottom_new - bottom_old), old)
         start = old + (1.0 - gamma) / gamma * (first.temperature - old)
-        return [first, implicit(start, bottom_new)], (1.0 - gamma, gamma)
+        return [first, implicit(start, bottom_new, first.temperature)], (1.0 - gamma, gamma)
 
     def _implicit_stage(
         self,
@@ -268,7 +292,9 @@ class SoilHeat(eqx.Module):
         forcing: Forcing,
         start: Float[Array, " node"],
         bottom_temperature: Float[Array, ""],
+        guess: Float[Array, " node"],
     ) -> Stage:
+        # `start` may be an extrapolation far from any temperature that occurs; `guess` is not.
         implicit = prepared.implicit
         free = implicit.free_temperature(start, bottom_temperature)
 
@@ -276,7 +302,7 @@ class SoilHeat(eqx.Module):
             return self.surface_fluxes(prepared.params, temperature, forcing).ground_heat_flux
 
         surface_temperature = solve_surface_temperature(
-            ground_heat_flux, free[0], implicit.response[0], jax.lax.stop_gradient(start[0])
+            ground_heat_flux, free[0], implicit.response[0], jax.lax.stop_gradient(guess[0])
         )
         surface = self.surface_fluxes(prepared.params, surface_temperature, forcing)
         temperature = free + implicit.response * surface.ground_heat_flux
@@ -290,18 +316,13 @@ class SoilHeat(eqx.Module):
         conducted = heat_conduction.interface_heat_flux(prepared.column, temperature)
         return Stage(temperature, surface, conducted)
 
-    @property
-    def _layer_suffixes(self) -> list[str]:
-        """What follows the name of a soil property: its layer, unless there is but one."""
-        layers = len(self.layer_bottoms) + 1
-        return [""] if layers == 1 else [f"_{k + 1}" for k in range(layers)]
-
     def _by_interval(self, params: Params, name: str) -> Float[Array, " interval"]:
         nodes = np.asarray(self.node_depths)
         if not self.layer_bottoms:
             return jnp.full(len(nodes) - 1, 1.0) * params[name]
+        suffixes = declared.layer_suffixes(self.layer_bottoms)
         layer = np.searchsorted(self.layer_bottoms, 0.5 * (nodes[1:] + nodes[:-1]))
-        return jnp.stack([params[name + suffix] for suffix in self._layer_suffixes])[layer]
+        return jnp.stack([params[name + suffix] for suffix in suffixes])[layer]
 
     def _initial_profile(
         self, params: Params, bottom: Float[Array, ""] | None
@@ -317,61 +338,3 @@ class SoilHeat(eqx.Module):
             depths = jnp.append(depths, self.node_depths[-1])
             values = jnp.append(values, bottom)
         return jnp.interp(jnp.asarray(self.node_depths), depths, values)
-
-
-_COMBINED = "combined_heat_transfer_coefficient"
-_DERIVED = {
-    "thermal_diffusivity": ("m2 s-1", "thermal diffusivity"),
-    "thermal_inertia": ("J m-2 K-1 s-1/2", "thermal inertia"),
-    "daily_damping_depth": ("m", "damping depth of the daily wave"),
-}
-_HUANG = "Huang et al. (2026), arXiv:2505.02979"
-_OKE = "Oke (1987), Boundary Layer Climates, tables 1.1 and 2.1"
-
-_SURFACE = (
-    ParameterDeclaration(
-        "albedo", "albedo of the surface to shortwave radiation", "1", 0.2, 0.01, 0.9, _OKE
-    ),
-    ParameterDeclaration(
-        "emissivity", "longwave emissivity of the surface", "1", 0.95, 0.7, 1.0, _HUANG
-    ),
-)
-_SOIL = (
-    ParameterDeclaration(
-        "thermal_conductivity", "thermal conductivity of the soil",
-        "W m-1 K-1", 0.8, 0.05, 5.0, _OKE,
-    ),
-    ParameterDeclaration(
-        "volumetric_heat_capacity", "volumetric heat capacity of the soil",
-        "J m-3 K-1", 2.2e6, 0.5e6, 5.0e6, _OKE,
-    ),
-)  # fmt: skip
-
-
-def _temperature(name: str, long_name: str) -> ParameterDeclaration:
-    return ParameterDeclaration(name, long_name, "K", 293.0, 240.0, 340.0, _HUANG)
-
-
-def declare(model: SoilHeat) -> tuple[ParameterDeclaration, ...]:
-    """Parameters of a configured SoilHeat: its layers, closure, bottom and initial profile."""
-    soil = list(_SOIL)
-    if model.layer_bottoms:
-        soil = [
-            ParameterDeclaration(
-                f"{p.name}_{k + 1}", f"{p.long_name}, layer {k + 1}",
-                p.unit, p.default, p.lower, p.upper, p.source,
-            )
-            for p in _SOIL
-            for k in range(len(model.layer_bottoms) + 1)
-        ]  # fmt: skip
-    temperatures = []
-    if model.bottom == "fixed-temperature":
-        temperatures.append(_temperature("bottom_temperature", "temperature at the bottom"))
-    if model.initial == "uniform":
-        temperatures.append(_temperature("initial_temperature", "initial temperature"))
-    if model.initial == "estimated":
-        temperatures += [
-            _temperature(stream_name("initial_temperature", z), f"initial temperature at {z:g} m")
-            for z in model.initial_depths
-        ]
-    return (*_SURFACE, *model.turbulence.declarations, *soil, *temperatures)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from caliche.errors import InputError
 Scalar = Float[Array, ""]
 
 
+@runtime_checkable
 class Prior(Protocol):
     """A prior on one parameter: `informative` ones enter the cost."""
 
@@ -129,9 +130,10 @@ class Normal:
         # its digits far from the mean.
         a, b = self._tails()
         mass = 1.0 - a - b
-        low = ndtri(a + mass * ndtr(jnp.minimum(u, 0.0)))
-        high = -ndtri(b + mass * ndtr(-jnp.maximum(u, 0.0)))
-        value = self.mean + self.sd * jnp.where(u < 0.0, low, high)
+        below = u < 0.0
+        low = ndtri(a + mass * ndtr(jnp.where(below, u, 0.0)))
+        high = -ndtri(b + mass * ndtr(-jnp.where(below, 0.0, u)))
+        value = self.mean + self.sd * jnp.where(below, low, high)
         return jnp.clip(value, self.lower, self.upper)
 
     def to_whitened(self, value: Scalar) -> Scalar:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# From 20 K away the error falls as 1e-1, 1e-5, 1e-14 K (quartic emission, Magnus humidity); the
-# fourth step makes the result independent of the first guess to round-off.
-NEWTON_ITERATIONS = 4
+# The error of Newton's method squares itself at each step: once a step is below this (K), what is
+# left is round-off. Three or four steps do; the limit serves a start without a solution (NaN).
+LAST_STEP = 1e-7
+MOST_ITERATIONS = 50
 
 
 def solve_surface_temperature(
@@ -40,13 +42,21 @@ def solve_surface_temperature(
         return temperature - intercept - response * ground_heat_flux(temperature)
 
     def newton(function: Callable, start: Float[Array, ""]) -> Float[Array, ""]:
-        temperature = start
-        for _ in range(NEWTON_ITERATIONS):
-            value, slope = jax.jvp(function, (temperature,), (jax.numpy.ones_like(temperature),))
-            temperature = temperature - value / slope
+        def unfinished(carry: tuple[Array, Array, Array]) -> Array:
+            _, step, iteration = carry
+            return (jnp.abs(step) > LAST_STEP) & (iteration < MOST_ITERATIONS)
+
+        def iterate(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            temperature, _, iteration = carry
+            value, slope = jax.jvp(function, (temperature,), (jnp.ones_like(temperature),))
+            step = value / slope
+            return temperature - step, step, iteration + 1
+
+        first = (start, jnp.full_like(start, jnp.inf), jnp.asarray(0))
+        temperature, _, _ = jax.lax.while_loop(unfinished, iterate, first)
         return temperature
 
     def tangent_solve(function: Callable, right_hand_side: Float[Array, ""]) -> Float[Array, ""]:
-        return right_hand_side / function(jax.numpy.ones_like(right_hand_side))
+        return right_hand_side / function(jnp.ones_like(right_hand_side))
 
     return jax.lax.custom_root(imbalance, guess, newton, tangent_solve)

@@ -172,6 +172,8 @@ def _score_rows(table: dict[str, Any], streams: dict[str, Any]) -> list[dict[str
 
 def _range(entry: dict[str, Any]) -> str:
     """Bounds and prior of a parameter in one cell."""
+    if entry.get("prior"):
+        return str(entry["prior"])  # it names the bounds too
     low, high = numbers.number(entry.get("lower")), numbers.number(entry.get("upper"))
     parts = []
     if np.isfinite(low) and np.isfinite(high):
@@ -179,8 +181,6 @@ def _range(entry: dict[str, Any]) -> str:
     elif np.isfinite(low) or np.isfinite(high):
         parts.append(f"above {numbers.plain(low)}" if np.isfinite(low) else
                      f"below {numbers.plain(high)}")  # fmt: skip
-    if entry.get("prior"):
-        parts.append(str(entry["prior"]))
     return "; ".join(parts) or "none"
 
 

@@ -49,8 +49,6 @@ def parameters_plate(run: RunFolder) -> Plate | None:
         unit = scaled_unit(entry.get("unit", ""), power)
         label = words.capital(words.parameter_label(name, entry))
         axes[0].set_title(f"{label} ({unit})" if unit else label, fontsize=9, pad=3)
-    grid[0, 0].annotate("within its bounds", (1, 1), xycoords="axes fraction", ha="right",
-                        xytext=(0, 4), textcoords="offset points", color=style.MUTED)  # fmt: skip
     grid[0, 1].annotate("close up", (1, 1), xycoords="axes fraction", ha="right",
                         xytext=(0, 4), textcoords="offset points", color=style.MUTED)  # fmt: skip
     has_truth = any(entry.get("truth") is not None for entry in run.free.values())
