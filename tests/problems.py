@@ -176,7 +176,7 @@ class Certified:
     """A data set of the NIST Statistical Reference Datasets (itl.nist.gov/div898/strd).
 
     `estimate`, `sd` (from the residuals) and `residual_sum` (of squares) are certified to eleven
-    digits; `starts` are NIST's two, the first far away.
+    digits; `starts` are NIST's two, the first far away, the second near.
     """
 
     name: str
@@ -189,11 +189,12 @@ class Certified:
     residual_sum: float
 
     def problem(self) -> InverseProblem:
-        """Positive parameters, flat priors; every observation has sigma 1."""
+        """Positive parameters, flat priors; sigma is the residual standard deviation."""
+        sigma = np.sqrt(self.residual_sum / (len(self.y) - len(self.estimate)))
         names = [f"b{k + 1}" for k in range(len(self.estimate))]
         priors = {n: Flat(0.0, scale=s) for n, s in zip(names, self.starts[1], strict=True)}
         start = dict(zip(names, self.starts[0], strict=True))
-        return make_problem(self.function, priors, start, {"x": self.x}, self.y)
+        return make_problem(self.function, priors, start, {"x": self.x}, self.y, float(sigma))
 
     def controls(self, problem: InverseProblem) -> Float[Array, "2 parameter"]:
         """Both starts as control vectors."""
@@ -263,7 +264,7 @@ def _product(params: Params, forcing: Forcing) -> Array:
 def product_problem() -> InverseProblem:
     """y = a b x + c with a b = 6, c = 1: a and b cannot be told apart, their product is known."""
     x = np.linspace(0.0, 1.0, 11)
-    noise = 0.1 * np.cos(7.0 * np.arange(11.0))
+    noise = 0.1 * np.cos(2.0 * np.arange(11.0) ** 2)
     priors: dict[str, Prior] = {"a": Flat(0.0, 50.0), "b": Flat(0.0, 50.0), "c": Flat()}
     start = {"a": 1.0, "b": 2.0, "c": 0.0}
     return make_problem(

@@ -15,6 +15,7 @@ from caliche.estimation.gradient import adam, lbfgs
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import (
     CONVERGED,
+    NOT_FINITE,
     STATUS,
     Callback,
     Iterate,
@@ -68,6 +69,11 @@ def estimate(
         if starts < 1:
             raise InputError("at least one start", str(starts), "use starts = 1 or more")
         starts = problem.space.draw_starts(starts, seed)
+    elif np.ndim(starts) != 2 or np.shape(starts)[1] != len(problem.space.free):
+        raise InputError(
+            f"starts of shape (number of starts, {len(problem.space.free)})",
+            str(np.shape(starts)), "stack control vectors as made by space.to_whitened",
+        )  # fmt: skip
     outcome = run_method(chosen, problem, starts, callback)
     best = _best(outcome.final)
     curvature = posterior(problem, np.asarray(outcome.final.u[best]))
@@ -78,11 +84,14 @@ def _method(name: str, options: Mapping[str, Any]) -> Method:
     if name not in METHODS:
         raise InputError("the name of a method", repr(name), nearest(name, METHODS))
     try:
-        return METHODS[name](**options)
+        method = METHODS[name](**options)
     except TypeError:
         raise InputError(
             f"options that method {name} has", ", ".join(options), "see its docstring"
         ) from None
+    if method.max_iterations < 1:
+        raise InputError("at least one iteration", str(method.max_iterations), "allow some more")
+    return method
 
 
 def _best(final: Iterate) -> int:
@@ -216,6 +225,8 @@ def _reason(method: Method, final: Iterate, best: int) -> str:
             f"converged: the next Gauss-Newton step would move the parameters by {remaining:.1g} "
             f"of their standard deviations, less than the tolerance of {method.tolerance:g}"
         )
+    if status == NOT_FINITE:
+        return f"{STATUS[status]}, from any start" if len(final.status) > 1 else STATUS[status]
     return (
         f"{STATUS[status]}; the next Gauss-Newton step would still move the parameters by "
         f"{remaining:.2g} standard deviations"
@@ -240,6 +251,9 @@ def _warnings(
             )
         elif p.sd is not None and np.isinf(p.sd):
             found.append(f"The observations do not constrain {p.name}: fix it or observe more.")
+    failed = sum(s.status == STATUS[NOT_FINITE] for s in starts)
+    if failed:
+        found.append(f"The model gave no finite misfit from {failed} of {len(starts)} starts.")
     apart = [s for s in starts if s.misfit > starts[best].misfit + SAME_OPTIMUM]
     if apart:
         ended = sum(s.converged for s in apart)

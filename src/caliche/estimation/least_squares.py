@@ -135,5 +135,5 @@ def _without_held(
     problem: InverseProblem, u: Float[Array, " parameter"], equations: NormalEquations
 ) -> tuple[Float[Array, " parameter"], Float[Array, "parameter parameter"]]:
     """Gradient and Hessian in which parameters that a bound holds do not move."""
-    held = at_bound(problem.space.informative, u, equations.gradient)
+    held = at_bound(problem.space, u, equations.gradient)
     return jnp.where(held, 0.0, equations.gradient), hold(equations.hessian, held)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from caliche.inverse_problem import InverseProblem, NormalEquations
+from caliche.parameters.space import ParameterSpace
 
 RUNNING, CONVERGED, STALLED, NOT_FINITE = 0, 1, 2, 3
 STATUS = {
@@ -74,12 +76,17 @@ class Method(Protocol):
     def advance(self, problem: InverseProblem, state: Any) -> Any: ...
 
 
-def at_bound(informative: Any, u: Any, gradient: Any) -> Any:
+def at_bound(space: ParameterSpace, u: Any, gradient: Any) -> Any:
     """Parameters (P,) that lie on a bound and that the misfit pushes further out.
 
-    Only a flat prior has bounds that can hold a parameter; `informative` (P,) marks the others.
+    Only a flat prior has bounds that can hold a parameter, and it may have one, two or none.
     """
-    return ~informative & (abs(u) > BOUND_REACHED) & (u * gradient <= 0.0)
+    flat = ~space.informative
+    has_lower = flat & np.array([math.isfinite(p.prior.lower) for p in space.free])
+    has_upper = flat & np.array([math.isfinite(p.prior.upper) for p in space.free])
+    below = has_lower & (u < -BOUND_REACHED) & (gradient >= 0.0)
+    above = has_upper & (u > BOUND_REACHED) & (gradient <= 0.0)
+    return below | above
 
 
 def remaining_step(
@@ -89,7 +96,7 @@ def remaining_step(
 
     Directions the data do not see, and parameters held by a bound, do not count.
     """
-    held = at_bound(problem.space.informative, u, equations.gradient)
+    held = at_bound(problem.space, u, equations.gradient)
     gradient = jnp.where(held, 0.0, equations.gradient)
     hessian = hold(equations.hessian, held)
     scale = jnp.sqrt(jnp.clip(jnp.diagonal(hessian), 1e-300))

@@ -96,12 +96,14 @@ def lag1_autocorrelation(values: np.ndarray) -> float:
 
 
 def residual_statistics(
-    problem: InverseProblem, misfit: np.ndarray
+    problem: InverseProblem, misfit: np.ndarray, fitted: float
 ) -> dict[str, ResidualStatistics]:
-    """Statistics of the standardised misfits (time + 1, stream) of each stream."""
+    """Statistics of the standardised misfits (time + 1, stream) of each stream.
+
+    `fitted` is the number of degrees of freedom that the observations spent on parameters.
+    """
     mask = np.asarray(problem.mask)
-    # Each fitted parameter takes one degree of freedom, shared by the streams.
-    kept = max(0.0, 1.0 - len(problem.space.free) / mask.sum())
+    kept = max(0.0, 1.0 - fitted / mask.sum())  # the streams share them
     result = {}
     for k, stream in enumerate(problem.operator.streams):
         values = np.where(mask[:, k], misfit[:, k], np.nan)
@@ -120,15 +122,9 @@ def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
     """Gauss-Newton posterior of an inverse problem about its optimum."""
     linearised = _linearise(problem, jnp.asarray(u))
     residual, jacobian = (np.asarray(part) for part in linearised)
-    held = at_bound(problem.space.informative, u, jacobian.T @ residual)
+    held = at_bound(problem.space, u, jacobian.T @ residual)
     n_time, n_stream = problem.observations.mask.shape
     n = n_time * n_stream
-    statistics = residual_statistics(problem, residual[:n].reshape(n_time, n_stream))
-    by_stream = jacobian[:n].reshape(n_time, n_stream, -1)
-    middle = jacobian[n:].T @ jacobian[n:]
-    for k, stream in enumerate(problem.operator.streams):
-        rows = by_stream[:, k]
-        middle = middle + statistics[stream.name].inflation * rows.T @ rows
     free = ~np.logical_or.outer(held, held)
     hessian = np.where(free, jacobian.T @ jacobian, np.diag(held.astype(float)))
     scale = np.sqrt(np.clip(np.diag(hessian), 1e-300, None))
@@ -136,6 +132,14 @@ def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
     seen = values > RANK_TOLERANCE * values[-1]
     inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
     naive = np.where(free, inverse / np.outer(scale, scale), 0.0)
+    # The trace of the influence matrix: a parameter that its prior determines takes none.
+    fitted = float(np.sum((jacobian[:n] @ naive) * jacobian[:n]))
+    statistics = residual_statistics(problem, residual[:n].reshape(n_time, n_stream), fitted)
+    by_stream = jacobian[:n].reshape(n_time, n_stream, -1)
+    middle = jacobian[n:].T @ jacobian[n:]
+    for k, stream in enumerate(problem.operator.streams):
+        rows = by_stream[:, k]
+        middle = middle + statistics[stream.name].inflation * rows.T @ rows
     return Posterior(u, naive @ middle @ naive, naive, vectors[:, ~seen], scale, held, statistics)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
+from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation import Result, estimate
 from caliche.estimation.method import Callback
@@ -32,7 +33,7 @@ from caliche.experiments.prediction import (
 )
 from caliche.experiments.scores import score
 
-PACKAGES = ("caliche", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
+PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,8 @@ def summarise(
 
 def versions() -> dict[str, str]:
     """Versions that a result depends on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    packages = {name: version(name) for name in PACKAGES}
+    return {"caliche": __version__, "python": platform.python_version(), **packages}
 
 
 def finite(value: Any) -> Any:
