@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ from caliche.errors import InputError
 
 _STARTED = time.perf_counter()
 OK, BAD_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
+# Typer brings its own click, or uses the installed one; both say so of an unknown option.
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="caliche",
@@ -52,22 +55,30 @@ def estimate(
     out: OutOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Calibrate an experiment: parameters with error bars, a run folder and a report.
+    """Calibrate parameters, with error bars and a report.
 
-    Exit code 0 if the calibration converged, 3 if it ran but did not, 2 for bad input.
+    Writes a folder with result.nc, summary.json, config.toml and report.html. Exit code 0 if the
+    calibration converged, 3 if it ran but did not, 2 for bad input.
     """
     from caliche.cli_output import Progress, print_summary
 
     load, run_experiment, write_report = _workbench()
+    from caliche.experiments.parse import check_method
+    from caliche.experiments.run import new_folder
+
     imported = time.perf_counter() - _STARTED
-    loaded = load(experiment, set_ or [])
+    if method is not None:
+        check_method(method)
+    flags = {"starts": starts, "seed": seed}
+    given = [f"method.{key}={value}" for key, value in flags.items() if value is not None]
+    loaded = load(experiment, [*(set_ or []), *given])
+    folder = new_folder(out, loaded.config.name)
+    loaded.problem()  # bad data are told before any progress is shown
     with Progress(loaded.config.name) as progress:
         run = run_experiment(
             loaded,
             method=method,
-            starts=starts,
-            seed=seed,
-            out=out,
+            out=folder,
             callback=progress.update,
             command=_command(),
             import_seconds=imported,
@@ -85,7 +96,7 @@ def simulate(
     out: OutOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Run the model once, with the values of the configuration, and score it."""
+    """Run the model once, as configured, and score it."""
     from caliche.cli_output import print_scores
 
     load, *_ = _workbench()
@@ -98,7 +109,10 @@ def simulate(
 
 @app.command()
 def check(experiment: ExperimentArgument, set_: SetOption = None) -> None:
-    """Look before you leap: data, window, parameters, gradients and what a run will cost."""
+    """Look over data, window, parameters and gradients.
+
+    Finds what would stop `caliche estimate`, and says what it would cost. Writes nothing.
+    """
     load, *_ = _workbench()
     from caliche.experiments.check import check_experiment
 
@@ -110,7 +124,7 @@ def check(experiment: ExperimentArgument, set_: SetOption = None) -> None:
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
 ) -> None:
-    """Write the report of a run again, from its folder alone."""
+    """Write the report of a run folder again."""
     from caliche.report import write_report
 
     typer.echo(f"Report: {write_report(run)}")
@@ -129,10 +143,14 @@ def experiments() -> None:
 def parameters(
     turbulence: Annotated[
         str | None,
-        typer.Argument(help="Only those of soil-heat with this closure of the turbulent fluxes."),
+        typer.Argument(
+            metavar="[TURBULENCE]",
+            help="Only those of soil-heat with this closure: combined, bowen-ratio or "
+            "bulk-transfer.",
+        ),
     ] = None,
 ) -> None:
-    """List every parameter with its unit, default, bounds and source."""
+    """List the parameters: units, defaults, bounds, sources."""
     from caliche.cli_output import print_parameters
 
     print_parameters(turbulence)
@@ -140,7 +158,7 @@ def parameters(
 
 @app.command()
 def data() -> None:
-    """List the data that CALICHE_DATA names."""
+    """List the data in the folder that CALICHE_DATA names."""
     from caliche.cli_output import print_table
     from caliche.data.locate import list_data
 
@@ -152,12 +170,12 @@ def data() -> None:
 def init(
     path: Annotated[Path, typer.Argument(help="The file to write, such as my-tower.toml.")],
 ) -> None:
-    """Write a commented experiment file for your own tower, to be filled in."""
+    """Write an experiment file for your tower, to fill in."""
     from importlib import resources
 
     if path.suffix != ".toml":
         raise InputError(
-            "a file name that ends in .toml", str(path), f"{path.with_suffix('.toml')}"
+            "a file name that ends in .toml", str(path), f"{path.name.partition('.')[0]}.toml"
         )
     if path.exists():
         raise InputError("a file that does not exist yet", f"{path}, which does", "another name")
@@ -182,17 +200,39 @@ def _workbench():
 
 def _command() -> str:
     """The command as typed, without the machine's folders."""
-    return " ".join(["caliche", *sys.argv[1:]])
+    return shlex.join(["caliche", *sys.argv[1:]])
 
 
 def main() -> NoReturn:
     """Entry point: bad input is one sentence on stderr and exit code 2."""
+    code = OK
     try:
-        app(standalone_mode=True)
+        # Not standalone: typer then returns the exit code of typer.Exit and lets errors through.
+        code = app(args=sys.argv[1:] or ["--help"], prog_name="caliche", standalone_mode=False)
     except InputError as error:
-        print(f"caliche: {error}", file=sys.stderr)
-        raise SystemExit(BAD_INPUT) from None
-    except KeyboardInterrupt:
+        code = _refuse(error)
+    except USAGE_ERROR as error:
+        code = _refuse(_usage(error))
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # some versions of typer turn the interrupt into this exit code
         print("caliche: interrupted; nothing was written", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
-    raise SystemExit(OK)
+    raise SystemExit(code or OK)
+
+
+def _refuse(error: InputError) -> int:
+    print(f"caliche: {error}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _usage(error: Exception) -> InputError:
+    """Typer's complaint about the command line in the shape of every other one."""
+    tell = getattr(error, "format_message", lambda: str(error))
+    got, _, nearest = tell().strip().rstrip(".?").partition(". Did you mean ")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "caliche"
+    return InputError(
+        "a command line that can be read",
+        got[:1].lower() + got[1:],
+        nearest or f"{command} --help",
+    )

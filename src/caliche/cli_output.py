@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from caliche.errors import InputError, nearest
 from caliche.report.numbers import plain, value_and_sd
+
+GAP = "   "  # between the columns of a table
 
 
 class Progress:
@@ -24,7 +26,7 @@ class Progress:
 
     def __init__(self, name: str) -> None:
         self._console = Console(stderr=True)
-        self._interactive = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._interactive = sys.stderr.isatty() and not self._console.is_dumb_terminal
         self._bar = Bar(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[what]}"),
             TimeElapsedColumn(), console=self._console, transient=True,
@@ -55,17 +57,50 @@ class Progress:
             print(what, file=sys.stderr, flush=True)
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table without colour; in a pipe it is as wide as it needs to be."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=250)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], drop: Sequence[str] = ()
+) -> None:
+    """A plain table, in a pipe as wide as it needs to be.
+
+    On a terminal too narrow for it the columns `drop` are left out, one after the other; if that
+    is not enough, each row becomes a block of lines.
+    """
+    limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    table = [list(header), *map(list, rows)]
+    dropping = list(drop)
+    while limit and _width(table) > limit and dropping:
+        column = table[0].index(dropping.pop(0))
+        table = [row[:column] + row[column + 1 :] for row in table]
+    if limit and _width(table) > limit:
+        table = [list(header), *map(list, rows)]
+        _print_blocks(table, limit)
+        return
+    widths = [max(len(row[k]) for row in table) for k in range(len(table[0]))]
+    table.insert(1, ["─" * width for width in widths])
+    for row in table:
+        print(GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _width(table: Sequence[Sequence[str]]) -> int:
+    columns = range(len(table[0]))
+    return sum(max(len(row[k]) for row in table) for k in columns) + len(GAP) * (len(columns) - 1)
+
+
+def _print_blocks(table: Sequence[Sequence[str]], limit: int) -> None:
+    """Each row as a heading and its named entries, wrapped."""
+    header, *rows = table
+    label = max(len(name) for name in header[1:])
+    for number, row in enumerate(rows):
+        print(("\n" if number else "") + row[0])
+        for name, cell in zip(header[1:], row[1:], strict=True):
+            if cell:
+                begin = f"  {name.ljust(label)}{GAP}"
+                print(
+                    textwrap.fill(
+                        cell, limit, initial_indent=begin, subsequent_indent=" " * len(begin),
+                        break_long_words=False, break_on_hyphens=False,
+                    )
+                )  # fmt: skip
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:
@@ -88,7 +123,8 @@ def print_summary(summary: Mapping[str, Any]) -> None:
             rows.append(
                 [name, value_and_sd(p["estimate"], p["sd"]), f"{low} to {high}", guess, p["unit"]]
             )
-    print_table(["parameter", "estimate ± sd", "95 % interval", "first guess", "unit"], rows)
+    header = ["parameter", "estimate ± sd", "95 % interval", "first guess", "unit"]
+    print_table(header, rows, drop=["first guess", "95 % interval"])
     print_scores("\nFit:", summary["fit"])
     if summary["holdout"]:
         print_scores("\nHold-out:", summary["holdout"])
@@ -116,7 +152,10 @@ def print_parameters(turbulence: str | None) -> None:
     from caliche.models.closures import CLOSURES
 
     if turbulence is not None and turbulence not in CLOSURES:
-        raise InputError("a closure", repr(turbulence), nearest(turbulence, CLOSURES))
+        raise InputError(
+            f"a closure of the turbulent fluxes, one of {', '.join(CLOSURES)}",
+            repr(turbulence), nearest(turbulence, CLOSURES),
+        )  # fmt: skip
     declared = {}
     for name in [turbulence] if turbulence else CLOSURES:
         model = SoilHeat((0.0, 0.1, 1.0), 1800.0, turbulence=CLOSURES[name])

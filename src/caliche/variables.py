@@ -135,3 +135,11 @@ def variable(stream: str) -> Variable:
         )  # fmt: skip
     known = [stream_name(v.name, 0.05) if v.has_depth else v.name for v in VARIABLES.values()]
     raise InputError("the name of a known variable", repr(stream), nearest(stream, known))
+
+
+def label(stream: str) -> str:
+    """A stream in words: soil_temperature_0.05m is "soil temperature at 0.05 m"."""
+    entry = variable(stream)
+    # The sign convention after the comma belongs to a table, not to a sentence.
+    words = entry.long_name.partition(",")[0]
+    return words if entry.depth is None else f"{words} at {stream.rpartition('_')[2][:-1]} m"

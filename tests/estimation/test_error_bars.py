@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from problems import SEEN, line_problem, with_observed
 
 from caliche.estimation import estimate
 from caliche.estimation.posterior import ResidualStatistics, lag1_autocorrelation
 from caliche.parameters import Flat
+from problems import SEEN, line_problem, with_observed
 
 X = np.linspace(0.0, 1.0, 11)
 

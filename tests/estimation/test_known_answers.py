@@ -6,6 +6,11 @@ import functools
 
 import numpy as np
 import pytest
+
+from caliche.errors import InputError
+from caliche.estimation import METHODS, Result, estimate
+from caliche.estimation.posterior import posterior
+from caliche.parameters import Normal
 from problems import (
     ECKERLE4,
     MGH10,
@@ -17,11 +22,6 @@ from problems import (
     product_problem,
 )
 
-from caliche.errors import InputError
-from caliche.estimation import METHODS, Result, estimate
-from caliche.estimation.posterior import posterior
-from caliche.parameters import Normal
-
 
 @functools.cache
 def solved(name: str, method: str) -> Result:
@@ -30,7 +30,8 @@ def solved(name: str, method: str) -> Result:
         "rosenbrock": Rosenbrock.problem,
         "product": product_problem,
     }
-    return estimate(makers[name](), method)
+    # Three starts as in the contract test, which shares the compiled program.
+    return estimate(makers[name](), method, starts=3 if name == "linear" else 1, seed=4)
 
 
 @pytest.mark.parametrize(("method", "tolerance"), [("lm", 1e-6), ("lbfgs", 1e-3), ("adam", 1e-3)])
@@ -44,7 +45,7 @@ def test_linear_gaussian_posterior(method, tolerance):
         assert abs(value - LinearGaussian.estimate[k]) < tolerance * sd[k]
         assert error == pytest.approx(sd[k], rel=1e-9)
     # J is flat at its minimum: half the tolerance squared is what is left.
-    excess = result.misfit[np.isfinite(result.misfit)][-1] - LinearGaussian.cost
+    excess = min(start.misfit for start in result.starts) - LinearGaussian.cost
     assert abs(excess) < max(tolerance**2, 1e-12)
 
 

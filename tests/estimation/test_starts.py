@@ -5,12 +5,12 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import LinearGaussian, line_problem, root_problem
 
 from caliche.errors import InputError
-from caliche.estimation import METHODS, estimate
+from caliche.estimation import estimate
 from caliche.models.base import ParameterDeclaration
 from caliche.parameters import Flat, FreeParameter, LogNormal, Normal, ParameterSpace
+from problems import LinearGaussian, line_problem, root_problem
 
 X = np.linspace(-1.0, 1.0, 20)
 LINE = line_problem(X, 2.0 + X + 0.1 * np.cos(3.0 * np.arange(20.0)), 0.1)
@@ -30,7 +30,7 @@ def test_a_failed_start_neither_wins_nor_kills():
     assert result.starts[0].estimate["a"] == pytest.approx(-0.5)  # it stays where it was
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["lm", "adam"])
 def test_every_start_fails(method):
     problem = root_problem()
     controls = [problem.space.to_whitened({"a": a}) for a in (-0.5, -0.2)]
@@ -69,9 +69,7 @@ def test_starts_as_an_array_begin_where_they_are_put():
 
 
 def spread_problem():
-    return line_problem(
-        X, 2.0 + X, 0.1, intercept=Flat(-5.0, 5.0), slope=Normal(0.0, 2.0, -3.0, 3.0)
-    )
+    return line_problem(X, 2.0 + X, 0.1, intercept=Flat(-5.0, 5.0), slope=Normal(0.0, 2.0))
 
 
 def test_seed_decides():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import with_observed
 
 from caliche.estimation import estimate
 from caliche.experiments import Experiment, load_experiment
+from problems import with_observed
 
 TWINS = {"1depth": "twin-one-depth", "2depths": "twin-two-depths"}
 

@@ -80,8 +80,19 @@ def _open(browser: Any, path: Path, width: int) -> None:
     browser.get(path.as_uri())
 
 
-@pytest.fixture(params=["usual", "year", "smallest"])
+@pytest.fixture(scope="module")
+def real_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run as the command line makes it."""
+    from caliche import load_experiment, run_experiment
+
+    folder = tmp_path_factory.mktemp("real") / "run"
+    return run_experiment(load_experiment("twin-two-depths"), starts=3, out=folder).folder
+
+
+@pytest.fixture(params=["real", "usual", "year", "smallest"])
 def report(request: pytest.FixtureRequest, build_run: Any) -> Path:
+    if request.param == "real":
+        return write_report(request.getfixturevalue("real_run"))
     options: dict[str, Any] = {
         "usual": {},
         "year": {"steps": 17520, "step_minutes": 30, "starts": 50, "iterations": 200},

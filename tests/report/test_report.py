@@ -215,12 +215,7 @@ def test_optional_parts_of_a_run_may_be_absent(build_run):
     assert "Times are in UTC" in text
 
 
-def test_a_parameter_at_its_bound_and_a_run_without_free_ones(build_run):
-    def spoil(summary, dataset):
-        summary["parameters"]["thermal_conductivity"] |= {"at_bound": True, "estimate": 3.0}
-
-    assert "ended at its upper bound, 3 W m⁻¹ K⁻¹" in page_of(build_run(change=spoil))
-
+def test_a_run_without_free_parameters(build_run):
     def fix(summary, dataset):
         for entry in summary["parameters"].values():
             entry |= {"fixed": True, "sd": None, "interval95": None}

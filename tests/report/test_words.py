@@ -153,23 +153,6 @@ def test_truth_inside_and_outside():
     )
 
 
-@pytest.mark.parametrize(
-    ("changes", "side"),
-    [
-        ({"estimate": 2.9999}, "upper bound, 3 W"),
-        ({"estimate": 0.1}, "lower bound, 0.1 W"),
-        ({"estimate": 3.0, "lower": None}, "upper bound, 3 W"),
-        ({"estimate": 0.1, "upper": None}, "lower bound, 0.1 W"),
-    ],
-)
-def test_a_parameter_at_its_bound(changes, side):
-    (warning,) = words.bound_warnings({"a": entry(at_bound=True, **changes), "b": entry()})
-    assert warning == (
-        f"Thermal conductivity ended at its {side} m⁻¹ K⁻¹: the data ask for a value outside the "
-        "allowed range, or do not constrain it. Its error bar cannot be trusted."
-    )
-
-
 def test_strong_correlations():
     matrix = [[1.0, -0.97], [-0.97, 1.0]]
     correlation = {"names": ["conductivity", "capacity"], "matrix": matrix}
@@ -203,17 +186,6 @@ def test_autocorrelated_residuals_and_what_they_did():
         f"{head}There are no error bars to judge."
     ]
 
-
-def test_a_wrong_sigma():
-    residuals = {"t": {"lag1_autocorrelation": None, "variance_ratio": 9.0},
-                 "q": {"lag1_autocorrelation": 0.1, "variance_ratio": 0.25},
-                 "r": {"lag1_autocorrelation": 0.1, "variance_ratio": None}}  # fmt: skip
-    assert words.residual_warnings(residuals, TWO, {"t": "soil temperature"}) == [
-        "The residuals of soil temperature are 3 times the declared sigma, larger than the error "
-        "model assumes.",
-        "The residuals of q are 0.5 times the declared sigma, smaller than the error model "
-        "assumes.",
-    ]
 
 
 def test_no_error_bars_no_inflation():

@@ -28,6 +28,7 @@ from caliche.estimation.result import ParameterEstimate, Result, Start
 from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters.space import FreeParameter, ParameterSpace
+from caliche.variables import label
 
 METHODS: Mapping[str, Callable[..., Method]] = {
     "lm": LevenbergMarquardt,
@@ -245,12 +246,14 @@ def _warnings(
         if p.at_bound:
             low = abs(p.estimate - p.lower) < abs(p.estimate - p.upper)
             found.append(
-                f"{p.name} lies on its {'lower' if low else 'upper'} bound "
-                f"({p.lower if low else p.upper:g}): it has no error bar, and the other error "
-                "bars hold with it fixed there."
+                f"{p.long_name} ended at its {'lower' if low else 'upper'} bound, "
+                f"{p.lower if low else p.upper:g} {p.unit}: the data ask for a value outside the "
+                "allowed range. It has no error bar, and the others hold with it fixed there."
             )
         elif p.sd is not None and np.isinf(p.sd):
-            found.append(f"The observations do not constrain {p.name}: fix it or observe more.")
+            found.append(
+                f"The observations do not constrain the {p.long_name}: fix it or observe more."
+            )
     failed = sum(s.status == STATUS[NOT_FINITE] for s in starts)
     if failed:
         found.append(f"The model gave no finite misfit from {failed} of {len(starts)} starts.")
@@ -264,7 +267,7 @@ def _warnings(
     for name, r in curvature.residuals.items():
         if r.variance_ratio > 4.0:
             found.append(
-                f"The residuals of {name} are {np.sqrt(r.variance_ratio):.1f} times the declared "
-                "sigma: the model or the sigma is wrong."
+                f"The residuals of {label(name)} are {np.sqrt(r.variance_ratio):.1f} times the "
+                "declared sigma: the model or the sigma is wrong."
             )
-    return tuple(found)
+    return tuple(text[0].upper() + text[1:] for text in found)

@@ -54,7 +54,7 @@ class GradientMethod:
         return GradientState(unjudged(u), self.optimiser.init(u))
 
     def advance(self, problem: InverseProblem, state: GradientState) -> GradientState:
-        def update(_: int, carry: tuple) -> tuple:
+        def update(_: Array, carry: tuple) -> tuple:
             u, optimiser, runs = carry
             # Optax mixes widths of numbers, which strict promotion would refuse.
             with jax.numpy_dtype_promotion("standard"):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
 from caliche.inverse_problem import InverseProblem
 from caliche.variables import variable
@@ -84,6 +85,11 @@ def _parameters(problem: InverseProblem) -> Iterator[str]:
 def _gradients(problem: InverseProblem) -> Iterator[str]:
     u = problem.space.initial()
     cost = jax.jit(lambda v: problem.cost(v))
+    if not np.isfinite(float(cost(u))):
+        raise InputError(
+            "a finite misfit at the first guess", f"{float(cost(u))}",
+            "look at the first guesses, the sigmas and the grid",
+        )  # fmt: skip
     reverse = np.asarray(jax.jit(jax.grad(problem.cost))(u))
     forward = np.asarray(jax.jit(jax.jacfwd(problem.cost))(u))
     step = 1e-4

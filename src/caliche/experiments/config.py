@@ -167,14 +167,15 @@ def _load(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], 
     """Merged TOML, its folder and name; follows `extends`."""
     if experiment in seen:
         raise InputError(
-            "experiments that extend each other to end", " -> ".join(seen), "break the ring"
-        )
+            "experiments that do not extend each other in a ring",
+            " -> ".join((*seen, experiment)), "take extends out of one of them",
+        )  # fmt: skip
     path = Path(experiment)
     bundle = resources.files("caliche.experiments") / "bundled"
     if path.suffix == ".toml":
         if not path.is_file():
             raise InputError("an experiment file", f"no file {experiment}", "check the path")
-        text, folder, name = path.read_text(encoding="utf-8"), path.resolve().parent, path.stem
+        text, folder, name = _text(path), path.resolve().parent, path.stem
     else:
         names = [p.name.removesuffix(".toml") for p in bundle.iterdir() if p.name.endswith(".toml")]
         if experiment not in names:
@@ -190,7 +191,21 @@ def _load(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], 
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"valid TOML in {path.name}", str(error), "correct that line") from None
     parent = raw.pop("extends", None)
+    if parent is not None and not isinstance(parent, str):
+        raise InputError(
+            f"the name of an experiment for extends in {path.name}", repr(parent),
+            'write extends = "west-phoenix", or the path of a .toml file',
+        )  # fmt: skip
     if parent is not None:
         inside = folder / parent if parent.endswith(".toml") else parent
         raw = merge(_load(str(inside), (*seen, experiment))[0], raw)
     return raw, folder, name
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"a text file in UTF-8 at {path}", f"{error}", "save the experiment as UTF-8"
+        ) from None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from caliche.data.quality import utc_text
 from caliche.data.source import Column, Source, TimeAxis
-from caliche.errors import InputError
+from caliche.errors import InputError, nearest
+from caliche.estimation.estimate import METHODS
 from caliche.experiments.config import (
     ExperimentConfig,
     MethodConfig,
@@ -29,12 +33,18 @@ LONGWAVE = ("kirchhoff", "unweighted")
 BOTTOMS = ("fixed-temperature", "measured-temperature", "zero-flux")
 INITIALS = ("bottom-temperature", "uniform", "observed", "estimated")
 PRIOR_NAMES = ("flat", "normal", "log-normal")
+THINNEST = 1e-4  # m; thinner first layers than any soil has grains for
 
 
 def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
     top = Section(raw, f"experiment {name}")
     site = top.section("site", {})
     utc_offset = site.get("utc_offset", float, 0.0)
+    if not -14.0 <= utc_offset <= 14.0:
+        raise InputError(
+            f"utc_offset in {site.where} between -14 and 14 hours", f"{utc_offset:g}",
+            "give hours, local standard time = UTC + utc_offset",
+        )  # fmt: skip
     site_name = site.get("name", str, None)
     site.finish()
     synthetic = _synthetic(top.section("synthetic")) if "synthetic" in raw else None
@@ -65,11 +75,23 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
             f"at least one stream to fit in {top.where}", "none",
             'add [observations."soil_temperature_0.05m"] with sigma = 0.2',
         )  # fmt: skip
+    if all(p.fixed for p in config.parameters.values()):
+        raise InputError(
+            f"at least one free parameter in {top.where}", "none",
+            "add one, as in [parameters.thermal_conductivity], without fixed = true",
+        )  # fmt: skip
+    fitted = (config.window.fit_until - config.window.start) / np.timedelta64(1, "s")
+    for name, observation in config.observations.items():
+        if observation.average is not None and observation.average > fitted:
+            raise InputError(
+                f"average of {name} in {top.where} within the fitted {fitted:g} s",
+                f"{observation.average:g} s", "give the averaging time in seconds",
+            )  # fmt: skip
     return config
 
 
 def _window(section: Section, utc_offset: float, synthetic: Synthetic | None) -> Window:
-    time_step = section.get("time_step", float)
+    time_step = section.positive("time_step", float)
     resample = section.choice("resample", ("mean", "sample"), "mean")
     if synthetic is not None:
         start = np.datetime64("2000-01-01T00:00:00", "ns")
@@ -83,8 +105,8 @@ def _window(section: Section, utc_offset: float, synthetic: Synthetic | None) ->
     section.finish()
     if not start < fit_until <= end:
         raise InputError(
-            f"start < fit_until <= end in {section.where}",
-            f"{start}, {fit_until}, {end} (UTC)",
+            f"start before fit_until, and fit_until not after end, in {section.where}",
+            f"start {utc_text(start)}, fit_until {utc_text(fit_until)}, end {utc_text(end)}",
             "put the three in order",
         )
     return Window(start, fit_until, end, time_step, resample)
@@ -104,9 +126,9 @@ def _synthetic(section: Section) -> Synthetic:
     truth = section.section("truth")
     values = {key: truth.get(key, float) for key in truth.table}
     result = Synthetic(
-        section.get("hours", float, 100.0),
+        section.positive("hours", float, 100.0),
         section.get("noise", bool, True),
-        section.get("seed", int, 0),
+        _seed(section),
         values,
     )
     section.finish()
@@ -116,7 +138,7 @@ def _synthetic(section: Section) -> Synthetic:
 def _source(section: Section, site: str | None) -> Source:
     columns = {}
     for stream, part in section.sections("columns").items():
-        accept = part.get("accept", list, None)
+        accept = part.whole_numbers("accept", None)
         columns[stream] = Column(
             part.get("name", str), part.get("unit", str, None), part.get("qc", str, None), accept
         )
@@ -132,7 +154,7 @@ def _source(section: Section, site: str | None) -> Source:
         )
         part.finish()
     section.get("time", dict, {})
-    accept_qc = section.get("accept_qc", list, [0])
+    accept_qc = section.whole_numbers("accept_qc", [0]) or []
     path, kind = section.get("path", str), section.get("format", str)
     missing = section.numbers("missing", (-9999.0, -6999.0, -999.0))
     section.finish()
@@ -141,6 +163,7 @@ def _source(section: Section, site: str | None) -> Source:
 
 def _derive(top: Section) -> tuple[float, bool] | None:
     outer = top.section("derive", {})
+    outer.get("surface_temperature", dict, {})
     if "surface_temperature" not in outer.table:
         outer.finish()
         return None
@@ -185,12 +208,18 @@ def _model(section: Section) -> ModelConfig:
             f"a bottom temperature in {where} to start from", "bottom = 'zero-flux'",
             "set initial = 'uniform', 'observed' or 'estimated'",
         )  # fmt: skip
+    for key in ("layer_bottoms", "initial_depths"):
+        values = getattr(config, key)
+        if any(b <= a for a, b in pairwise(values)):
+            raise InputError(
+                f"{key} in {where} that increase", f"{list(values)}", f"write {sorted(set(values))}"
+            )
     nodes = np.asarray(config.node_depths)
     for bottom in config.layer_bottoms:
         if not np.isclose(nodes[1:-1], bottom, atol=1e-9).any():
             raise InputError(
                 f"layer_bottoms in {where} on nodes inside the grid", f"{bottom:g} m",
-                f"the nearest node is at {nodes[np.abs(nodes - bottom).argmin()]:g} m",
+                f"{nodes[1:-1][np.abs(nodes[1:-1] - bottom).argmin()]:g} m, the nearest such node",
             )  # fmt: skip
     for depth in config.initial_depths:
         if not 0.0 <= depth <= nodes[-1]:
@@ -208,11 +237,7 @@ def _grid(section: Section) -> tuple[float, ...]:
     depth, nodes = section.get("depth", float, 1.0), section.get("nodes", int, 51)
     first = section.get("first_spacing", float, None)
     if given:
-        if (
-            given[0] != 0.0
-            or len(given) < 3
-            or any(b <= a for a, b in zip(given, given[1:], strict=False))
-        ):
+        if given[0] != 0.0 or len(given) < 3 or any(b <= a for a, b in pairwise(given)):
             raise InputError(
                 f"node_depths in {section.where} that begin with 0 and increase, at least three",
                 f"{list(given)}", "write [0.0, 0.01, 0.03, ...] in metres",
@@ -221,14 +246,15 @@ def _grid(section: Section) -> tuple[float, ...]:
     if nodes < 3 or depth <= 0.0:
         raise InputError(
             f"at least 3 nodes and a positive depth in {section.where}",
-            f"nodes = {nodes}, depth = {depth:g}", "the default is 51 nodes over 1 m",
+            f"nodes = {nodes}, depth = {depth:g}", "nodes = 51 and depth = 1.0, the defaults",
         )  # fmt: skip
     if first is None or np.isclose(first, depth / (nodes - 1)):
         return tuple(float(z) for z in np.linspace(0.0, depth, nodes))
-    if not 0.0 < first < depth / (nodes - 1):
+    if not THINNEST <= first < depth / (nodes - 1):
         raise InputError(
-            f"first_spacing in {section.where} below the uniform spacing {depth / (nodes - 1):g} m",
-            f"{first:g}", "leave it out for a uniform grid",
+            f"first_spacing in {section.where} between {THINNEST:g} m and the uniform spacing of "
+            f"{depth / (nodes - 1):g} m",
+            f"{first:g} m", "leave it out for a uniform grid, or change nodes or depth",
         )  # fmt: skip
     return _stretched(depth, nodes, first)
 
@@ -236,13 +262,15 @@ def _grid(section: Section) -> tuple[float, ...]:
 def _stretched(depth: float, nodes: int, first: float) -> tuple[float, ...]:
     """Spacings in geometric progression that add up to `depth`."""
     from scipy.optimize import brentq
+    from scipy.special import logsumexp
 
     powers = np.arange(nodes - 1)
 
     def excess(log_ratio: float) -> float:
-        return float(np.log(first) + np.log(np.exp(log_ratio * powers).sum()) - np.log(depth))
+        return float(np.log(first) + logsumexp(log_ratio * powers) - np.log(depth))
 
-    ratio = np.exp(brentq(excess, 0.0, 5.0))
+    # With the largest ratio the second spacing alone would reach the depth.
+    ratio = np.exp(brentq(excess, 0.0, np.log(depth / first)))
     spacing = first * ratio**powers
     return (0.0, *(float(z) for z in np.cumsum(spacing * depth / spacing.sum())))
 
@@ -277,8 +305,8 @@ def _parameter(section: Section) -> ParameterConfig:
 def _observation(stream: str, section: Section) -> ObservationConfig:
     variable(stream)
     fit = section.get("fit", bool, True)
-    sigma = section.get("sigma", float, None)
-    average = section.get("average", float, None)
+    sigma = section.positive("sigma", float, None)
+    average = section.positive("average", float, None)
     section.finish()
     if fit and sigma is None:
         raise InputError(
@@ -289,11 +317,37 @@ def _observation(stream: str, section: Section) -> ObservationConfig:
 
 
 def _method(section: Section) -> MethodConfig:
+    name = section.choice("name", tuple(METHODS), "lm")
+    starts = section.positive("starts", int, 1)
     config = MethodConfig(
-        section.get("name", str, "lm"),
-        section.get("starts", int, 1),
-        section.get("seed", int, 0),
-        section.get("options", dict, {}),
+        name, starts, _seed(section), _options(section.section("options", {}), name)
     )
     section.finish()
     return config
+
+
+def _options(section: Section, method: str) -> dict[str, Any]:
+    """Options of a method, which are those that its maker takes, and of the same kind."""
+    defaults = {p.name: p.default for p in inspect.signature(METHODS[method]).parameters.values()}
+    defaults.pop("name", None)
+    options = {
+        key: section.positive(key, type(default), default) for key, default in defaults.items()
+    }
+    section.finish()
+    return {key: options[key] for key in options if key in section.table}
+
+
+def _seed(section: Section) -> int:
+    seed = section.get("seed", int, 0)
+    if seed < 0:
+        raise InputError(f"a seed in {section.where} of 0 or more", f"{seed}", "seed = 0")
+    return seed
+
+
+def check_method(name: str) -> None:
+    """Raises InputError if there is no method of that name."""
+    if name not in METHODS:
+        known = tuple(METHODS)
+        raise InputError(
+            f"a method that is one of {', '.join(known)}", repr(name), nearest(name, known)
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
@@ -17,6 +18,14 @@ _NAMES = {
     list: "a list",
     dict: "a table",
     datetime: "a date and time",
+}
+_EXAMPLES = {
+    float: "NUMBER",
+    int: "WHOLE NUMBER",
+    str: '"TEXT"',
+    bool: "true",
+    list: "[NUMBER, NUMBER]",
+    datetime: "2024-06-01T00:00:00",
 }
 
 
@@ -39,7 +48,7 @@ class Section:
         if key not in self.table:
             if default is _MISSING:
                 raise InputError(
-                    f"{key} in {self.where}", "nothing", f"add {key} = ... ({_NAMES[kind]})"
+                    f"{key} in {self.where}", "nothing", f"add {self._line(key, kind)}"
                 )
             return default
         value = self.table[key]
@@ -49,7 +58,26 @@ class Section:
             value = datetime(value.year, value.month, value.day)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise InputError(
-                f"{_NAMES[kind]} for {key} in {self.where}", repr(value), f"write {_NAMES[kind]}"
+                f"{_NAMES[kind]} for {key} in {self.where}",
+                repr(value),
+                f"write {self._line(key, kind)}",
+            )
+        if kind is float and not math.isfinite(value):
+            raise InputError(
+                f"a finite number for {key} in {self.where}",
+                f"{value}",
+                "leave it out or correct it",
+            )
+        return value
+
+    def positive(self, key: str, kind: type, default: Any = _MISSING) -> Any:
+        """A number above zero, or the default."""
+        value = self.get(key, kind, default)
+        if value is not None and not value > 0:
+            raise InputError(
+                f"{_NAMES[kind]} above 0 for {key} in {self.where}",
+                f"{value:g}",
+                f"write {self._line(key, kind)}",
             )
         return value
 
@@ -67,16 +95,30 @@ class Section:
     def numbers(self, key: str, default: tuple[float, ...] = ()) -> tuple[float, ...]:
         """A list of numbers."""
         values = self.get(key, list, list(default))
-        if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-            raise InputError(f"numbers for {key} in {self.where}", repr(values), "write [0.1, 0.2]")
+        kinds = int | float
+        if not all(
+            isinstance(v, kinds) and not isinstance(v, bool) and math.isfinite(v) for v in values
+        ):
+            raise InputError(
+                f"finite numbers for {key} in {self.where}",
+                repr(values),
+                f"write {self._line(key, list)}",
+            )
         return tuple(float(v) for v in values)
+
+    def whole_numbers(self, key: str, default: list[int] | None) -> list[int] | None:
+        """A list of whole numbers, or the default."""
+        values = self.get(key, list, default)
+        if not all(isinstance(v, int) and not isinstance(v, bool) for v in values or []):
+            raise InputError(
+                f"whole numbers for {key} in {self.where}", repr(values), f"write {key} = [0, 1]"
+            )
+        return values
 
     def section(self, key: str, default: Mapping[str, Any] | None = None) -> Section:
         """The table under a key."""
         table = self.get(key, dict, _MISSING if default is None else default)
-        return Section(
-            table, f"{self.where.rstrip(']')}{'.' if '[' in self.where else ', ['}{key}]"
-        )
+        return Section(table, self._place(key))
 
     def sections(self, key: str) -> dict[str, Section]:
         """The tables under a table, by name; none if the key is missing."""
@@ -90,3 +132,14 @@ class Section:
                 raise InputError(
                     f"a known key in {self.where}", repr(key), nearest(key, self._known)
                 )
+
+    def _line(self, key: str, kind: type) -> str:
+        """What to write in TOML for a key of a kind."""
+        if kind is dict:
+            return f"the table [{self._place(key).partition('[')[2]}"
+        return f"{key} = {_EXAMPLES[kind]}"
+
+    def _place(self, key: str) -> str:
+        """The place of the table under a key; a key with dots stands in quotes, as in TOML."""
+        key = f'"{key}"' if "." in key else key
+        return f"{self.where.removesuffix(']')}{'.' if '[' in self.where else ', ['}{key}]"

@@ -19,6 +19,9 @@ from caliche.errors import InputError
 
 Scalar = Float[Array, ""]
 
+# Standard deviations from the mean beyond which a normal distribution has less mass than 1e-16.
+NO_MASS_BEYOND = 8.3
+
 
 @runtime_checkable
 class Prior(Protocol):
@@ -118,14 +121,19 @@ class Normal:
     def informative(self) -> bool:
         return True
 
+    @property
+    def _untruncated(self) -> bool:
+        """Whether the bounds cut off less than double precision can tell."""
+        return min(self.mean - self.lower, self.upper - self.mean) > NO_MASS_BEYOND * self.sd
+
     def _tails(self) -> tuple[Scalar, Scalar]:
         a = ndtr(jnp.asarray((self.lower - self.mean) / self.sd))
         b = ndtr(jnp.asarray((self.mean - self.upper) / self.sd))  # mass above the upper bound
         return a, b
 
     def to_physical(self, u: Scalar) -> Scalar:
-        if math.isinf(self.lower) and math.isinf(self.upper):
-            return self.mean + self.sd * u
+        if self._untruncated:
+            return jnp.clip(self.mean + self.sd * u, self.lower, self.upper)
         # The quantile of the truncated normal, from whichever tail is the smaller, which keeps
         # its digits far from the mean.
         a, b = self._tails()
@@ -138,7 +146,7 @@ class Normal:
 
     def to_whitened(self, value: Scalar) -> Scalar:
         z = (value - self.mean) / self.sd
-        if math.isinf(self.lower) and math.isinf(self.upper):
+        if self._untruncated:
             return z
         a, b = self._tails()
         mass = 1.0 - a - b

@@ -63,9 +63,9 @@ def _texts(run: RunFolder) -> dict[str, Any]:
     largest = float(initial[np.isfinite(initial)].max()) if np.isfinite(initial).any() else 0.0
     sds = {name: numbers.number(entry.get("sd")) for name, entry in run.free.items()}
     fitted = [
-        (stream.label, int((np.isfinite(stream.observed) & ~run.holdout).sum()))
+        (stream.label, int(summary["fit"][stream.name]["n"]))
         for stream in run.streams
-        if stream.fitted
+        if stream.fitted and stream.name in summary["fit"]
     ]
     site = str(run.results.attrs.get("site", ""))
     sentences = [
@@ -83,7 +83,6 @@ def _texts(run: RunFolder) -> dict[str, Any]:
         "cautions": [
             _unbroken(caution)
             for caution in (
-                *words.bound_warnings(run.free),
                 *words.correlation_warnings(summary["correlation"], parameters),
                 *words.residual_warnings(summary["residuals"], run.free, labels),
             )

@@ -13,7 +13,7 @@ import xarray as xr
 
 from caliche.errors import InputError
 from caliche.report.numbers import number
-from caliche.variables import variable
+from caliche.variables import label
 
 _NEEDED = ("summary.json", "result.nc", "config.toml")
 _KEYS = ("title", "method", "converged", "reason", "parameters", "fit")
@@ -129,14 +129,9 @@ class RunFolder:
 def stream_label(name: str, long_name: str = "") -> str:
     """A stream in words: soil_temperature_0.05m is "soil temperature at 0.05 m"."""
     try:
-        entry = variable(name)
-    except InputError:
+        return label(name)
+    except InputError:  # a stream of a later version
         return long_name.partition(",")[0] or name.replace("_", " ")
-    # The sign convention after the comma belongs to a table, not to a sentence.
-    words = (long_name or entry.long_name).partition(",")[0]
-    if entry.depth is None or f"{entry.depth:g} m" in words or f"{entry.depth:.2f} m" in words:
-        return words
-    return f"{words} at {name.rpartition('_')[2][:-1]} m"
 
 
 def read_run(folder: Path) -> RunFolder:

@@ -18,7 +18,6 @@ METHODS = {
 STRONG_CORRELATION = 0.95
 NOTABLE_AUTOCORRELATION = 0.3
 # Outside this range of residual variance over declared variance, sigma is off by half or more.
-_VARIANCE_RATIOS = (0.44, 2.25)
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -202,24 +201,6 @@ def truth_sentence(parameters: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def bound_warnings(parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A parameter that ended at a bound is not an estimate."""
-    found = []
-    for name, entry in parameters.items():
-        if not entry.get("at_bound"):
-            continue
-        value, low, high = (number(entry.get(key)) for key in ("estimate", "lower", "upper"))
-        # With one side open, the distance to it is NaN and the other side is the one reached.
-        is_lower = not math.isfinite(high) or abs(value - low) <= abs(high - value)
-        side, bound = ("lower", low) if is_lower else ("upper", high)
-        found.append(
-            f"{capital(parameter_label(name, entry))} ended at its {side} bound, "
-            f"{with_unit(plain(bound), entry.get('unit', ''))}: the data ask for a value outside "
-            "the allowed range, or do not constrain it. Its error bar cannot be trusted."
-        )
-    return found
-
-
 def correlation_warnings(
     correlation: Mapping[str, Any], parameters: Mapping[str, Any]
 ) -> list[str]:
@@ -250,7 +231,7 @@ def residual_warnings(
     parameters: Mapping[str, Mapping[str, Any]],
     labels: Mapping[str, str],
 ) -> list[str]:
-    """Autocorrelated residuals and a wrong sigma, with what they did to the error bars."""
+    """Autocorrelated residuals, and what they did to the error bars."""
     found = []
     lags = {s: number(r.get("lag1_autocorrelation")) for s, r in residuals.items()}
     red = [f"{labels.get(s, s)} (lag-1 {lag:.2f})" for s, lag in lags.items()
@@ -261,14 +242,6 @@ def residual_warnings(
             f"other, so the data hold less information than their number says. "
             f"{_what_happened_to_the_bars(inflation(parameters))}"
         )
-    for stream, entry in residuals.items():
-        ratio = number(entry.get("variance_ratio"))
-        if math.isfinite(ratio) and not _VARIANCE_RATIOS[0] < ratio < _VARIANCE_RATIOS[1]:
-            times, size = math.sqrt(ratio), "larger" if ratio > 1 else "smaller"
-            found.append(
-                f"The residuals of {labels.get(stream, stream)} are {plain(times, 2)} times the "
-                f"declared sigma, {size} than the error model assumes."
-            )
     return found
 
 

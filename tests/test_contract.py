@@ -1,0 +1,222 @@
+"""One contract: every model and every method through the same calls."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from caliche.estimation import METHODS, Result, estimate
+from caliche.estimation.method import Method
+from caliche.models import SoilHeat, simulate
+from caliche.models.base import Model
+from caliche.models.closures import CLOSURES
+from caliche.variables import VARIABLES
+from problems import LinearGaussian
+
+BOTTOMS = ("fixed-temperature", "measured-temperature", "zero-flux")
+MODELS = {
+    f"soil-heat-{name}-{bottom}": SoilHeat(
+        (0.0, 0.02, 0.06, 0.15, 0.3), 1800.0, turbulence=closure, bottom=bottom,
+        initial="uniform" if bottom == "zero-flux" else "bottom-temperature",
+    )
+    for name, closure in CLOSURES.items()
+    for bottom in BOTTOMS
+}  # fmt: skip
+# Diagnostics that are no observable: documented where the run folder is written.
+INTERNAL = {"energy_imbalance"}
+STEPS = 3
+TYPICAL = {
+    "incoming_shortwave": 400.0, "incoming_longwave": 320.0, "air_temperature": 292.0,
+    "wind_speed": 3.0, "specific_humidity": 0.008, "air_pressure": 1e5,
+    "bottom_temperature": 293.0,
+}  # fmt: skip
+
+
+@pytest.fixture(params=MODELS)
+def model(request) -> Model:
+    return MODELS[request.param]
+
+
+def defaults(model: Model) -> dict[str, jax.Array]:
+    return {d.name: jnp.asarray(d.default) for d in model.declarations}
+
+
+def forcing_of(model: Model) -> dict[str, jax.Array]:
+    ramp = 1.0 + 0.01 * jnp.arange(STEPS + 1.0)
+    return {name: TYPICAL[name] * ramp for name in model.forcing_variables}
+
+
+# -- models ----------------------------------------------------------------------------------
+
+
+def test_model_satisfies_the_protocol(model):
+    assert isinstance(model, Model)
+    assert hash(jax.tree.structure(model)) is not None  # it keys compiled programs
+
+
+def test_declarations_are_complete(model):
+    names = [d.name for d in model.declarations]
+    assert len(names) == len(set(names))
+    for d in model.declarations:
+        assert d.name.isidentifier() or "." in d.name
+        assert d.long_name
+        assert d.unit
+        assert d.source
+        assert d.lower < d.default < d.upper, d.name
+
+
+def test_forcing_diagnostics_and_depths_have_known_names(model):
+    assert set(model.forcing_variables) <= {*VARIABLES, "bottom_temperature"}
+    assert set(model.diagnostics) <= {*VARIABLES, *INTERNAL}
+    assert set(model.depths) == {
+        name for name in model.diagnostics if name in VARIABLES and VARIABLES[name].has_depth
+    }
+    for depths in model.depths.values():
+        assert depths[0] == 0.0
+        assert (np.diff(depths) > 0.0).all()
+
+
+def test_derived_quantities_are_labelled(model):
+    values = model.derived(defaults(model))
+    assert set(values) == set(model.derived_labels)
+    for name, (unit, long_name) in model.derived_labels.items():
+        assert unit
+        assert long_name
+        assert values[name].shape == ()
+        assert bool(jnp.isfinite(values[name]))
+
+
+def test_one_step(model):
+    """Shapes and types that a scan can carry, and diagnostics as declared."""
+    params, forcing = defaults(model), forcing_of(model)
+    first = {name: values[0] for name, values in forcing.items()}
+
+    def run(params, forcing):
+        prepared = model.prepare(params)
+        state = model.init_state(params, forcing)
+        return state, model.diagnose(state), model.step(prepared, state, forcing)
+
+    state, seen, (after, diagnostics) = jax.eval_shape(run, params, first)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+    assert set(diagnostics) == set(model.diagnostics)
+    assert set(seen) == {n for n in model.diagnostics if n in VARIABLES and VARIABLES[n].is_state}
+    for name, value in diagnostics.items():
+        assert value.dtype == jnp.float64, name
+        expected = (len(model.depths[name]),) if name in model.depths else ()
+        assert value.shape == expected, name
+        if name in seen:
+            assert (seen[name].shape, seen[name].dtype) == (value.shape, value.dtype)
+
+
+@pytest.mark.parametrize("closure", CLOSURES)
+@pytest.mark.parametrize("bottom", BOTTOMS)
+def test_simulation_can_be_compiled_batched_and_differentiated(closure, bottom):
+    """One compilation does all three: the batched value and gradient of a run."""
+    model = MODELS[f"soil-heat-{closure}-{bottom}"]
+    forcing = forcing_of(model)
+
+    def total(params):
+        _, initial, series = simulate(model, params, forcing)
+        seen = [jnp.sum(series[name]) for name in model.diagnostics if name != "energy_imbalance"]
+        return sum(seen) + jnp.sum(initial["surface_temperature"]), series
+
+    batch = {name: value * jnp.array([1.0, 1.01]) for name, value in defaults(model).items()}
+    (value, series), slopes = jax.jit(jax.vmap(jax.value_and_grad(total, has_aux=True)))(batch)
+    assert bool(jnp.isfinite(value).all())
+    assert set(series) == set(model.diagnostics)
+    for name, values in series.items():
+        assert values.shape[:2] == (2, STEPS)
+        assert bool(jnp.isfinite(values).all()), name
+    for name, slope in slopes.items():
+        assert bool(jnp.isfinite(slope).all()), name
+        assert bool((slope != 0.0).all()), f"{name} has no effect"
+
+
+# -- methods ---------------------------------------------------------------------------------
+
+
+@functools.cache
+def result_of(method: str) -> Result:
+    return estimate(LinearGaussian.problem(), method, starts=3, seed=4)
+
+
+@pytest.fixture(params=METHODS)
+def result(request) -> Result:
+    return result_of(request.param)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_method_is_a_key(name):
+    """Equal settings give an equal method, so that compiled programs are found again."""
+    one, same, other = METHODS[name](), METHODS[name](), METHODS[name](max_iterations=7)
+    assert isinstance(one, Method)
+    assert one.name == name
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
+    assert other.max_iterations == 7
+    assert 0.0 < one.tolerance < 1.0
+
+
+def test_result_arrays_fit_together(result):
+    p = len(result.names)
+    starts, iterations = result.misfit.shape
+    assert starts == len(result.starts) == 3
+    assert iterations == result.n_iterations
+    assert result.trajectory.shape == (starts, iterations, p)
+    assert result.u.shape == (p,)
+    for square in (result.covariance, result.correlation, result.covariance_u):
+        assert square.shape == (p, p)
+        np.testing.assert_allclose(square, square.T, rtol=0, atol=1e-12 * np.abs(square).max())
+        assert np.linalg.eigvalsh(square).min() > 0.0
+    np.testing.assert_array_equal(np.diag(result.correlation), 1.0)
+    assert np.abs(result.correlation).max() <= 1.0
+    sd = np.array([result.parameters[name].sd for name in result.names])
+    np.testing.assert_allclose(np.sqrt(np.diag(result.covariance)), sd, rtol=1e-12)
+
+
+def test_result_parameters_are_complete(result):
+    assert list(result.parameters)[: len(result.names)] == list(result.names)
+    for name, p in result.parameters.items():
+        assert p.name == name
+        assert p.long_name
+        assert p.unit
+        assert p.prior
+        assert not p.fixed
+        assert p.lower < p.interval[0] < p.estimate < p.interval[1] < p.upper
+        assert p.sd >= p.sd_naive * (1.0 - 1e-12) > 0.0
+        assert not p.at_bound
+
+
+def test_result_tells_how_it_came_about(result):
+    assert result.method in METHODS
+    assert result.converged
+    assert result.reason.startswith("converged")
+    assert result.seed == 4
+    assert result.n_model_runs >= result.n_iterations
+    assert set(result.seconds) == {"compile", "run"}
+    assert all(seconds >= 0.0 for seconds in result.seconds.values())
+    assert set(result.residuals) == {"surface_temperature"}
+    assert set(result.derived) == {"x1", "x2"}
+    assert all(isinstance(warning, str) for warning in result.warnings)
+
+
+def test_result_starts_agree_with_the_history(result):
+    ends = []
+    for k, start in enumerate(result.starts):
+        history = result.misfit[k][np.isfinite(result.misfit[k])]
+        last = np.flatnonzero(np.isfinite(result.misfit[k])).max()
+        assert history[-1] == start.misfit
+        np.testing.assert_array_equal(list(start.initial.values()), result.trajectory[k, 0])
+        np.testing.assert_array_equal(list(start.estimate.values()), result.trajectory[k, last])
+        assert start.converged == (start.status == "converged")
+        ends.append(start.misfit)
+    chosen = [result.parameters[name].estimate for name in result.names]
+    best = [k for k, s in enumerate(result.starts) if list(s.estimate.values()) == chosen]
+    assert ends[best[0]] == min(ends)
