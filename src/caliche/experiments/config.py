@@ -28,9 +28,13 @@ class Window:
 
 @dataclass(frozen=True)
 class Synthetic:
-    """A twin: forcing made up, observations simulated with known parameters."""
+    """A twin: forcing made up, observations simulated with known parameters.
+
+    What follows `fit_hours` is held out.
+    """
 
     hours: float
+    fit_hours: float
     noise: bool
     seed: int
     truth: Mapping[str, float]

@@ -95,9 +95,12 @@ def _window(section: Section, utc_offset: float, synthetic: Synthetic | None) ->
     resample = section.choice("resample", ("mean", "sample"), "mean")
     if synthetic is not None:
         start = np.datetime64("2000-01-01T00:00:00", "ns")
-        end = start + np.timedelta64(round(synthetic.hours * 3600), "s")
+        fit_until, end = (
+            start + np.timedelta64(round(hours * 3600), "s")
+            for hours in (synthetic.fit_hours, synthetic.hours)
+        )
         section.finish()
-        return Window(start, end, end, time_step, resample)
+        return Window(start, fit_until, end, time_step, resample)
     start = _utc(section.get("start", datetime), utc_offset)
     end = _utc(section.get("end", datetime), utc_offset)
     until = section.get("fit_until", datetime, None)
@@ -125,8 +128,16 @@ def _synthetic(section: Section) -> Synthetic:
     section.choice("forcing", ("huang-2026",), "huang-2026")
     truth = section.section("truth")
     values = {key: truth.get(key, float) for key in truth.table}
+    hours = section.positive("hours", float, 100.0)
+    fit_hours = section.positive("fit_hours", float, hours)
+    if fit_hours > hours:
+        raise InputError(
+            f"fit_hours in {section.where} up to hours = {hours:g}", f"{fit_hours:g}",
+            "leave it out to fit everything",
+        )  # fmt: skip
     result = Synthetic(
-        section.positive("hours", float, 100.0),
+        hours,
+        fit_hours,
         section.get("noise", bool, True),
         _seed(section),
         values,
@@ -270,7 +281,7 @@ def _stretched(depth: float, nodes: int, first: float) -> tuple[float, ...]:
         return float(np.log(first) + logsumexp(log_ratio * powers) - np.log(depth))
 
     # With the largest ratio the second spacing alone would reach the depth.
-    ratio = np.exp(brentq(excess, 0.0, np.log(depth / first)))
+    ratio = np.exp(brentq(excess, 0.0, np.log(depth / first)))  # type: ignore[arg-type]
     spacing = first * ratio**powers
     return (0.0, *(float(z) for z in np.cumsum(spacing * depth / spacing.sum())))
 

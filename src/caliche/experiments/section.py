@@ -62,7 +62,7 @@ class Section:
                 repr(value),
                 f"write {self._line(key, kind)}",
             )
-        if kind is float and not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise InputError(
                 f"a finite number for {key} in {self.where}",
                 f"{value}",

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
-from scipy.stats import qmc
 
 from caliche.errors import InputError, nearest
 from caliche.models.base import ParameterDeclaration
@@ -135,8 +134,18 @@ class ParameterSpace(eqx.Module):
         """
         if number == 1:
             return _initial(self)[None]
-        sampler = qmc.LatinHypercube(d=len(self.free), rng=np.random.default_rng(seed))
-        return jnp.concatenate([_initial(self)[None], _spread(self, sampler.random(number - 1))])
+        unit = _latin_hypercube(number - 1, len(self.free), seed)
+        return jnp.concatenate([_initial(self)[None], _spread(self, unit)])
+
+
+def _latin_hypercube(number: int, dimensions: int, seed: int) -> np.ndarray:
+    """Points (number, dimensions) in the unit cube, one in each of `number` slices of every side.
+
+    Written out because importing scipy.stats for it takes longer than a calibration.
+    """
+    generator = np.random.default_rng(seed)
+    slices = generator.permuted(np.tile(np.arange(number), (dimensions, 1)), axis=1).T
+    return (slices + generator.random((number, dimensions))) / number
 
 
 @jax.jit
