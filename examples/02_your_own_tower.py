@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 import caliche
-from caliche.experiments.check import check_experiment
 
 jax.config.update("jax_enable_x64", True)  # caliche needs 64-bit numbers
 
@@ -125,7 +124,7 @@ starts = 4
 
 # 3. Check before you wait: windows, units, gaps, gradients, cost.
 experiment = caliche.load_experiment(folder / "my-tower.toml")
-for line in check_experiment(experiment):
+for line in caliche.check_experiment(experiment):
     print(line)
 
 # 4. Estimate, and leave everything in one folder.

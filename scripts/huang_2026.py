@@ -142,9 +142,9 @@ def twin_section(data: Path) -> list[str]:
         facts.append(f"The largest relative error of any parameter from any start is {worst:.0e}.")
     lines += [*facts, ""]
     lines += [
-        "The authors allow at most 151 iterations of Adam. Their spread between starting points is",
-        "the optimiser's, not the data's: with perfect observations one depth is enough to find all",
-        "five parameters. It is an ill-conditioned problem, not one without an answer.", "",
+        "The authors allow at most 151 iterations of Adam. Their spread between starting points",
+        "is the optimiser's, not the data's: with perfect observations one depth is enough to find",
+        "all five parameters. It is an ill-conditioned problem, not one without an answer.", "",
     ]  # fmt: skip
     return lines
 
@@ -155,11 +155,12 @@ def twin_section(data: Path) -> list[str]:
 def noise_section() -> list[str]:
     lines = [
         f"## 2. The twin with 0.1 K of white noise, {DRAWS} draws", "",
-        "What a sensor's noise does to the estimates. The scatter is the standard deviation of the",
-        f"estimates over {DRAWS} draws; the reported sd is the mean of the error bars that caliche",
-        "gave with each. Cramér-Rao is the smallest possible sd, from the exact Jacobian at the",
-        "truth; beside it the value computed earlier with another solver, which left out the sample",
-        "at time zero: that one observes Tb itself, since the column starts at Tb everywhere.", "",
+        "What a sensor's noise does to the estimates. The scatter is the standard deviation of",
+        f"the estimates over {DRAWS} draws; the reported sd is the mean of the error bars that",
+        "caliche gave with each. Cramér-Rao is the smallest possible sd (of unbiased estimates),",
+        "from the exact Jacobian at the truth; beside it the value computed earlier with another",
+        "solver, which left out the sample at time zero: that one observes Tb itself, since the",
+        "column starts at Tb everywhere.", "",
     ]  # fmt: skip
     relative = {}
     for name, words in (
@@ -210,12 +211,13 @@ def noise_section() -> list[str]:
     lines += [
         "So the paper's conclusion holds, for another reason than its own: with noise, one depth",
         f"leaves the conductivity uncertain by {one[conductivity]:.0%}, two depths by "
-        f"{two[conductivity]:.1%}. The second sensor",
-        f"shrinks the scatter of the conductivity {gain['thermal_conductivity']:.0f} times, that of "
-        f"the heat capacity {gain['volumetric_heat_capacity']:.0f} times, that of H",
-        f"{gain['combined_heat_transfer_coefficient']:.0f} times, and that of the albedo "
-        f"{gain['albedo']:.0f} times. At one depth the problem is far from linear within its error",
-        "bars, and bars from curvature are less trustworthy there than at two.", "",
+        f"{two[conductivity]:.1%}. The second",
+        f"sensor shrinks the scatter of the conductivity {gain['thermal_conductivity']:.0f} times,"
+        f" that of the heat capacity {gain['volumetric_heat_capacity']:.0f} times,",
+        f"that of H {gain['combined_heat_transfer_coefficient']:.0f} times, and that of the albedo "
+        f"{gain['albedo']:.0f} times. At one depth the problem is far",
+        "from linear within its error bars, so that its means are biased, and bars from curvature",
+        "are less trustworthy there than at two.", "",
     ]  # fmt: skip
     return lines
 
@@ -234,13 +236,9 @@ STREAMS = {
     "turbulent_heat_flux": "turbulent flux (W m-2), not fitted",
 }
 # Half-hourly fluxes sampled every hour are compared with the mean of the model's hour.
-HOURLY = [
-    "observations.outgoing_longwave.average=3600",
-    "observations.turbulent_heat_flux.average=3600",
-]
 PHOENIX = {
-    "as in the paper (values sampled every hour)": ("west-phoenix", HOURLY),
-    "hourly means instead of samples": ("west-phoenix", [*HOURLY, 'window.resample="mean"']),
+    "as in the paper (values sampled every hour)": ("west-phoenix", []),
+    "hourly means instead of samples": ("west-phoenix", ['window.resample="mean"']),
     "as well as the model can (west-phoenix-best)": ("west-phoenix-best", []),
 }
 
@@ -279,8 +277,8 @@ def phoenix_section(data: Path) -> list[str]:
         "The authors give the mean and sd over 50 starting points; caliche the optimum with two",
         "error bars: naive (errors independent and as large as declared, 0.1 K) and inflated (as",
         "large and as persistent as the residuals are). Their forcing is corrected ERA5, ours the",
-        "tower's own; the 5 and 15 cm records were read off their figure. The 150 h of the paper are",
-        "fitted, 50 h held out.", "",
+        "tower's own; the 5 and 15 cm records were read off their figure. The 150 h of the paper",
+        "are fitted, 50 h held out.", "",
     ]  # fmt: skip
     rows = []
     for parameter in [n for n in SYMBOLS if n != "albedo"]:
@@ -297,7 +295,7 @@ def phoenix_section(data: Path) -> list[str]:
     ]  # fmt: skip
     lines += table(("", *STREAMS.values()), scores)
     lines += facts
-    paper, best = list(estimates.values())[0], list(estimates.values())[-1]
+    paper, *_, best = estimates.values()
     transfer = paper.parameters["combined_heat_transfer_coefficient"]
     gap = trials["combined_heat_transfer_coefficient"].mean() - transfer.estimate
     lines += [
@@ -308,11 +306,11 @@ def phoenix_section(data: Path) -> list[str]:
         f"  but {gap / transfer.sd:.1f} inflated ones: with residuals as large and as persistent as"
         " these, the data do not tell the two apart.",
         "  The spread over starting points says nothing about that: it measures the optimiser.",
-        f"- The inflated error bars are {min(ratios):.0f} to {max(ratios):.0f} times the naive ones."
-        " The factor is generous where a sensitivity",
-        "  changes quickly, so the truth lies between the two; but residuals of many sigma for hours",
-        "  on end are no reading error. They are what the model lacks: it has one H for all winds and",
-        "  no water in the soil, and in the paper's set-up a uniform initial profile.",
+        f"- The inflated error bars are {min(ratios):.0f} to {max(ratios):.0f} times the naive"
+        " ones. The factor is generous where a sensitivity",
+        "  changes quickly, so that honest bars may be shorter; but residuals of many sigma for",
+        "  hours on end are no reading error. They are what the model lacks: it has one H for all",
+        "  winds and no water in the soil, and in the paper's set-up a uniform initial profile.",
         *best_words(paper, best), "",
     ]  # fmt: skip
     return lines
@@ -323,11 +321,10 @@ def best_words(paper: caliche.Result, best: caliche.Result) -> list[str]:
     name = "combined_heat_transfer_coefficient"
     ends = [r.parameters[name] for r in (paper, best)]
     return [
-        "- A second-order scheme at half-hourly steps with an estimated initial profile moves H from "
-        f"{ends[0].estimate:.1f} to {ends[1].estimate:.1f} W m-2 K-1.",
-        "  Better soil temperatures do not make the turbulent flux, which was not fitted, better by",
-        "  themselves: compare the last two columns above before trusting H as a property of the"
-        " site.",
+        "- A second-order scheme at half-hourly steps with an estimated initial profile moves H"
+        f" from {ends[0].estimate:.1f} to {ends[1].estimate:.1f} W m-2 K-1.",
+        "  Better soil temperatures do not by themselves make the turbulent flux better, which was",
+        "  not fitted: look at the last column above before trusting H as a property of the site.",
     ]
 
 
@@ -361,8 +358,8 @@ def target_section(data: Path) -> list[str]:
         "## 4. The authors' target series", "",
         "caliche's run with the true parameters against the series they published, 101 hours:", "",
         *table(("depth", "largest difference (K)", "root-mean-square difference (K)"), rows),
-        "The difference is the error of their Jacobi sweeps, which stop when a sweep changes nothing",
-        "by more than 1e-4 K; caliche solves the same discrete equations directly.", "",
+        "The difference is the error of their Jacobi sweeps, which stop when a sweep changes",
+        "nothing by more than 1e-4 K; caliche solves the same discrete equations directly.", "",
     ]  # fmt: skip
 
 
@@ -377,8 +374,8 @@ def main() -> None:
     lines = [
         "# caliche beside Huang, Heaney and van Reeuwijk (2026)", "",
         "The paper: Parameter estimation for land-surface models using Neural Physics,",
-        "[arXiv:2505.02979](https://arxiv.org/abs/2505.02979). Their numbers below are computed from",
-        "the result files in their public repository. This page is written by", "",
+        "[arXiv:2505.02979](https://arxiv.org/abs/2505.02979). Their numbers below are computed",
+        "from the result files in their public repository. This page is written by", "",
         "    CALICHE_DATA=... python scripts/huang_2026.py --out docs/results/huang-2026.md", "",
         f"with caliche {caliche.__version__}, Python {sys.version.split()[0]}, {packages}.",
         "Times were measured on a two-core machine.", "",

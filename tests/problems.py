@@ -73,7 +73,9 @@ def make_problem(
     free = {}
     for name, prior in priors.items():
         bounds = prior.lower, prior.upper
-        declaration = ParameterDeclaration(name, name, "1", initial[name], *bounds, "a test")
+        declaration = ParameterDeclaration(
+            name, f"number {name}", "1", initial[name], *bounds, "a test"
+        )
         free[name] = FreeParameter(declaration, prior, initial[name])
     declarations = tuple(p.declaration for p in free.values())
     model = Formula(function, declarations, tuple(forcing), combination)

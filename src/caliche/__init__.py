@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from caliche.estimation import estimate as estimate
     from caliche.experiments import Experiment as Experiment
     from caliche.experiments import load_experiment as load_experiment
+    from caliche.experiments.check import check_experiment as check_experiment
     from caliche.experiments.run import run_experiment as run_experiment
     from caliche.inverse_problem import InverseProblem as InverseProblem
     from caliche.models import SoilHeat as SoilHeat
@@ -28,6 +29,7 @@ _HOME = {
     "estimate": "caliche.estimation",
     "Experiment": "caliche.experiments",
     "load_experiment": "caliche.experiments",
+    "check_experiment": "caliche.experiments.check",
     "run_experiment": "caliche.experiments.run",
     "InverseProblem": "caliche.inverse_problem",
     "SoilHeat": "caliche.models",

@@ -31,7 +31,8 @@ def test_an_optimum_outside_the_bounds_ends_on_the_bound(outside):
     assert intercept.estimate == pytest.approx(mean, rel=1e-5)
     assert intercept.sd_naive == pytest.approx(0.1 / np.sqrt(11.0), rel=1e-9)
     side = "upper" if outside > 0.0 else "lower"
-    assert any(f"slope lies on its {side} bound" in warning for warning in result.warnings)
+    told = [w for w in result.warnings if w.lower().startswith("number slope")]
+    assert any(f"its {side} bound" in w for w in told)
 
 
 def test_lag1_autocorrelation_of_hourly_values_on_a_half_hourly_axis_with_gaps():
@@ -83,7 +84,7 @@ def autoregressive(rng: np.random.Generator, n: int, rho: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("rho", "naive_coverage"), [(0.0, (0.90, 0.99)), (0.6, (0.5, 0.78)), (0.8, (0.3, 0.65))]
+    ("rho", "naive_coverage"), [(0.0, (0.90, 0.99)), (0.5, (0.6, 0.83)), (0.7, (0.4, 0.72))]
 )
 def test_coverage_with_correlated_errors(rho, naive_coverage):
     """95 % intervals over 200 series of 300: the naive ones fail as the memory grows."""

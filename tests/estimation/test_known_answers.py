@@ -9,8 +9,9 @@ import pytest
 
 from caliche.errors import InputError
 from caliche.estimation import METHODS, Result, estimate
+from caliche.estimation.method import at_bound
 from caliche.estimation.posterior import posterior
-from caliche.parameters import Normal
+from caliche.parameters import Flat, Normal
 from problems import (
     ECKERLE4,
     MGH10,
@@ -108,14 +109,14 @@ def test_product_of_two_parameters(method):
         parameter = result.parameters[name]
         assert parameter.sd == parameter.sd_naive == float("inf")
         assert parameter.interval == (parameter.lower, parameter.upper)
-        assert any(f"do not constrain {name}" in warning for warning in result.warnings)
+        assert any(f"do not constrain the number {name}" in w for w in result.warnings)
     value, sd, unit, _ = result.derived["product"]
     assert abs(value - 6.0) < 3.0 * sd
     assert 0.05 < sd < 0.3  # a line over 0 ... 1, eleven points, errors of 0.1: 0.095
     assert unit == "1"
     offset = result.parameters["c"]
     assert offset.sd_naive == pytest.approx(0.1 * np.sqrt(0.35 / 1.1), rel=1e-3)
-    assert not any(" c:" in warning for warning in result.warnings)
+    assert not any("number c" in warning for warning in result.warnings)
 
 
 def test_unbounded_parameters_are_held_by_no_bound():
@@ -128,6 +129,25 @@ def test_unbounded_parameters_are_held_by_no_bound():
             assert not result.parameters[name].at_bound
             assert result.parameters[name].estimate == pytest.approx(sign * value, rel=1e-6)
             assert np.isfinite(result.parameters[name].sd)
+
+
+def test_only_the_bounds_that_exist_can_hold():
+    """Far out (20) on each side, pushed outwards and inwards: none, lower, both, and a prior."""
+    x = np.linspace(-1.0, 1.0, 3)
+    spaces = {
+        "none": line_problem(x, x).space,
+        "lower": line_problem(x, x, intercept=Flat(0.0), slope=Flat(-1.0)).space,
+        "both": line_problem(x, x, intercept=Flat(0.0, 1.0), slope=Flat(-1.0, 1.0)).space,
+        "prior": line_problem(x, x, intercept=Normal(0.0, 1.0), slope=Normal(0.0, 1.0)).space,
+    }
+    held_below = {"none": False, "lower": True, "both": True, "prior": False}
+    held_above = {"none": False, "lower": False, "both": True, "prior": False}
+    ends, outwards = np.array([-20.0, 20.0]), np.array([1.0, -1.0])  # gradient: downhill is out
+    for name, space in spaces.items():
+        expected = [held_below[name], held_above[name]]
+        assert np.asarray(at_bound(space, ends, outwards)).tolist() == expected
+        assert not np.asarray(at_bound(space, ends, -outwards)).any()
+        assert not np.asarray(at_bound(space, 0.5 * ends, outwards)).any()
 
 
 def test_a_tight_prior_keeps_its_parameter_and_spends_no_degree_of_freedom():

@@ -187,7 +187,6 @@ def test_autocorrelated_residuals_and_what_they_did():
     ]
 
 
-
 def test_no_error_bars_no_inflation():
     assert words.inflation({"a": entry(sd=None)}) is None
     assert words.inflation({}) is None

@@ -66,10 +66,10 @@ def estimate(
     """
     watch = Stopwatch()
     chosen = _method(method, options) if isinstance(method, str) else method
-    if isinstance(starts, int):
+    if isinstance(starts, int | np.integer):
         if starts < 1:
             raise InputError("at least one start", str(starts), "use starts = 1 or more")
-        starts = problem.space.draw_starts(starts, seed)
+        starts = problem.space.draw_starts(int(starts), seed)
     elif np.ndim(starts) != 2 or np.shape(starts)[1] != len(problem.space.free):
         raise InputError(
             f"starts of shape (number of starts, {len(problem.space.free)})",

@@ -54,7 +54,9 @@ def _streams(experiment: Experiment) -> Iterator[str]:
     dataset, n_fit = experiment.dataset, experiment.n_fit
     for name, observation in experiment.config.observations.items():
         unit = variable(name).unit
-        values = dataset[name].values
+        values = np.array(dataset[name].values)
+        if not variable(name).is_state:
+            values[0] = np.nan  # a flux over the step before the window
         inside = int(np.isfinite(values[:n_fit]).sum())
         outside = int(np.isfinite(values[n_fit:]).sum())
         use = f"fitted, sigma {observation.sigma:g} {unit}" if observation.fit else "scored"
@@ -82,20 +84,29 @@ def _parameters(problem: InverseProblem) -> Iterator[str]:
         yield f"Fixed       {name} = {float(value):g}"
 
 
+@jax.jit
+def _cost_of(problem: InverseProblem, u: jax.Array) -> jax.Array:
+    return problem.cost(u)
+
+
+@jax.jit
+def _slopes_of(problem: InverseProblem, u: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return jax.grad(problem.cost)(u), jax.jacfwd(problem.cost)(u)
+
+
 def _gradients(problem: InverseProblem) -> Iterator[str]:
     u = problem.space.initial()
-    cost = jax.jit(lambda v: problem.cost(v))
-    if not np.isfinite(float(cost(u))):
+    value = float(_cost_of(problem, u))
+    if not np.isfinite(value):
         raise InputError(
-            "a finite misfit at the first guess", f"{float(cost(u))}",
+            "a finite misfit at the first guess", f"{value}",
             "look at the first guesses, the sigmas and the grid",
         )  # fmt: skip
-    reverse = np.asarray(jax.jit(jax.grad(problem.cost))(u))
-    forward = np.asarray(jax.jit(jax.jacfwd(problem.cost))(u))
+    reverse, forward = (np.asarray(slope) for slope in _slopes_of(problem, u))
     step = 1e-4
     finite = np.array(
         [
-            (float(cost(u + step * e)) - float(cost(u - step * e))) / (2.0 * step)
+            float(_cost_of(problem, u + step * e) - _cost_of(problem, u - step * e)) / (2.0 * step)
             for e in jnp.eye(len(u))
         ]
     )

@@ -176,7 +176,8 @@ class Experiment:
         if average is None:
             if variable(name).is_state or self.config.synthetic is not None:
                 return 0
-            average = float(dataset[name].attrs.get("interval", time_step))
+            # A value sampled from a finer file is compared with the mean of the model's step.
+            average = max(time_step, float(dataset[name].attrs.get("interval", time_step)))
         steps = round(average / time_step)
         if steps < 1 or abs(steps * time_step - average) > 1e-6:
             raise InputError(

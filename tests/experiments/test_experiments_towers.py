@@ -1,0 +1,67 @@
+"""The bundled experiments on real data: what they find, and how well it holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+SOIL = ("soil_temperature_0.05m", "soil_temperature_0.15m")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def real_data(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CALICHE_DATA", str(request.getfixturevalue("data_folder")))
+        yield
+
+
+def scored(scores, *names):
+    for name in names:
+        assert scores[name]["n"] > 10, name
+        assert scores[name]["rmse"] > 0.0
+
+
+def test_west_phoenix_from_twenty_starts(calibrate):
+    run = calibrate("west-phoenix")
+    assert run.result.converged
+    assert len(run.result.starts) == 20
+    found = {
+        "combined_heat_transfer_coefficient": 17.94,
+        "thermal_conductivity": 0.761,
+        "volumetric_heat_capacity": 2.647e6,
+        "bottom_temperature": 305.56,
+    }
+    for name, value in found.items():
+        assert run.result.parameters[name].estimate == pytest.approx(value, rel=1e-2), name
+        ends = [start.estimate[name] for start in run.result.starts]
+        assert ends == pytest.approx(np.full(20, value), rel=1e-2), name
+    streams = ("outgoing_longwave", "turbulent_heat_flux", "soil_temperature_0.02m")
+    scored(run.summary["holdout"], *streams)
+    scored(run.summary["fit"], *SOIL, *streams)
+    assert not any(run.summary["fit"][name]["fitted"] for name in streams)
+
+
+def test_west_phoenix_best_reaches_both_depths(calibrate):
+    run = calibrate("west-phoenix-best", starts=2)
+    assert run.result.converged
+    assert run.result.parameters["combined_heat_transfer_coefficient"].estimate > 0.0
+    fit = [run.summary["fit"][name] for name in SOIL]
+    n = sum(score["n"] for score in fit)
+    assert np.sqrt(sum(score["n"] * score["rmse"] ** 2 for score in fit) / n) < 0.7
+    scored(run.summary["holdout"], "outgoing_longwave", "turbulent_heat_flux")
+
+
+def test_west_phoenix_2cm(calibrate):
+    run = calibrate("west-phoenix-2cm", starts=2)
+    assert run.result.converged
+    scored(run.summary["holdout"], "soil_temperature_0.02m", "surface_temperature")
+    assert run.summary["fit"]["soil_temperature_0.02m"]["nse"] > 0.8
+
+
+def test_bondville(calibrate):
+    run = calibrate("bondville", starts=2)
+    assert run.result.converged
+    fitted = [f"soil_temperature_0.{cm}m" for cm in ("02", "08", "32")]
+    predicted = [f"soil_temperature_0.{cm}m" for cm in ("04", "16", "64")]
+    scored(run.summary["holdout"], *fitted, *predicted, "net_radiation", "turbulent_heat_flux")
+    assert all(run.summary["fit"][name]["nse"] > 0.7 for name in fitted)
