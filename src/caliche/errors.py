@@ -18,7 +18,8 @@ class InputError(ValueError):
 
     def __init__(self, expected: str, got: str, suggestion: str) -> None:
         self.expected, self.got, self.suggestion = expected, got, suggestion
-        super().__init__(f"Expected {expected}. Got {got}. Try: {suggestion}.")
+        end = "" if suggestion.endswith((".", "?")) else "."
+        super().__init__(f"Expected {expected}. Got {got}. Try: {suggestion}{end}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

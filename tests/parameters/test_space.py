@@ -80,9 +80,12 @@ def test_starts_need_a_range():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: free_parameter(ALBEDO, initial=0.95), "initial of albedo between its bounds"),
+        (
+            lambda: free_parameter(ALBEDO, initial=0.95),
+            "a first guess of albedo between its bounds",
+        ),
         (lambda: free_parameter(ALBEDO, start=(0.5, 0.2)), "start range of albedo"),
-        (lambda: free_parameter(ALBEDO, start=(0.5, 1.2)), "start of albedo between"),
+        (lambda: free_parameter(ALBEDO, start=(0.5, 1.2)), "a start range of albedo between"),
         (lambda: ParameterSpace.build(DECLARATIONS, {}, {}), "at least one free"),
         (lambda: ParameterSpace.build(DECLARATIONS, FREE, {"emisivity": 0.9}), "'emissivity'"),
         (lambda: ParameterSpace.build(DECLARATIONS, FREE, {"emissivity": 95.0}), "check its unit"),

@@ -14,6 +14,11 @@ def utc_text(time: np.datetime64 | np.ndarray) -> str:
     return text.removesuffix(":00") + "Z"
 
 
+def word_count(number: int, word: str) -> str:
+    """1 time, 2 times."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
 def check_time(times: np.ndarray, where: str = "the file", zone: str = "Z") -> float:
     """Check that times are increasing and regular, and return their interval in seconds.
 
@@ -50,7 +55,8 @@ def check_time(times: np.ndarray, where: str = "the file", zone: str = "Z") -> f
         word = "repeated" if steps[first] == 0 else "earlier than the row before"
         raise InputError(
             f"increasing times in {where}",
-            f"{int((steps <= 0).sum())} times out of order, the first {text(later[first])}, {word}",
+            f"{word_count(int((steps <= 0).sum()), 'time')} out of order, the first "
+            f"{text(later[first])}, {word}",
             "sort the rows and remove repeated ones; a clock with daylight saving repeats an hour",
         )
     usual = int(np.median(steps))
@@ -61,7 +67,7 @@ def check_time(times: np.ndarray, where: str = "the file", zone: str = "Z") -> f
         raise InputError(
             f"a regular time step of {usual / 1e9:g} s in {where}",
             f"{word} of {steps[first] / 1e9:g} s before {text(later[first])} "
-            f"({int(odd.sum())} irregular steps in all)",
+            f"({word_count(int(odd.sum()), 'irregular step')} in all)",
             "write the missing rows with empty values, or remove the extra ones",
         )
     return usual / 1e9

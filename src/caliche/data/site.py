@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -225,8 +226,11 @@ def _native(dataset: xr.Dataset, name: str) -> _Native:
     """A stream on the stamps of its own file. InputError if the dataset lacks it."""
     if name not in dataset.data_vars:
         known = [str(v) for v in dataset.data_vars]
-        raise InputError(f"the stream {name} in the site's files", "no file with it",
-                         nearest(name, known))  # fmt: skip
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        raise InputError(
+            f"the stream {name} in the site's files", "no file with it",
+            f"did you mean {close[0]!r}?" if close else "map a column of a source to it",
+        )  # fmt: skip
     attrs = dataset[name].attrs
     times = dataset["time"].values.astype("datetime64[ns]")
     interval = attrs.get("interval") if "first_stamp" in attrs else None

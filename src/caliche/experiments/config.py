@@ -202,7 +202,9 @@ def _load(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], 
         )  # fmt: skip
     if parent is not None:
         inside = folder / parent if parent.endswith(".toml") else parent
-        raw = merge(_load(str(inside), (*seen, experiment))[0], raw)
+        base = _load(str(inside), (*seen, experiment))[0]
+        base.pop("name", None)  # a child is not its parent
+        raw = merge(base, raw)
     return raw, folder, name
 
 

@@ -235,7 +235,7 @@ class Experiment:
                 raise InputError("a parameter of the model", repr(name), nearest(name, declared))
             declaration = declared[name]
             if config.fixed:
-                fixed[name] = declaration.default if config.value is None else config.value
+                fixed[name] = _guess(declaration, config)
             else:
                 free[name] = _free(declaration, config)
         return ParameterSpace.build(self.model.declarations, free, fixed)

@@ -50,7 +50,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
     synthetic = _synthetic(top.section("synthetic")) if "synthetic" in raw else None
     top.get("synthetic", dict, {})
     config = ExperimentConfig(
-        name=name,
+        name=top.get("name", str, name),
         title=top.get("title", str, name),
         description=top.get("description", str, ""),
         folder=folder,

@@ -88,7 +88,8 @@ def run_experiment(
     summary = summarise(experiment, result, prediction, seconds, command)
 
     def write(inside: Path) -> None:
-        (inside / "config.toml").write_text(as_run(experiment, result, len(result.starts)))
+        text = as_run(experiment, folder, result)
+        (inside / "config.toml").write_text(text, encoding="utf-8")
         (inside / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
         dataset = result_dataset(experiment, result, prediction, guess)
         dataset.to_netcdf(inside / "result.nc", engine="h5netcdf")
@@ -115,7 +116,7 @@ def run_simulation(
     }
 
     def write(inside: Path) -> None:
-        (inside / "config.toml").write_text(tomli_w.dumps(experiment.config.raw))
+        (inside / "config.toml").write_text(as_run(experiment, folder), encoding="utf-8")
         series_dataset(experiment, prediction).to_netcdf(
             inside / "simulation.nc", engine="h5netcdf"
         )
@@ -126,6 +127,14 @@ def run_simulation(
 
 def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     """Write a folder aside and move it into place when it is whole."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            "a folder that can be made", f"{folder}: {error.strerror}", "choose another --out"
+        ) from None
+    if folder.exists():  # empty, or `new_folder` would have refused it
+        folder.rmdir()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         inside = Path(scratch) / "run"
         inside.mkdir()
@@ -134,7 +143,7 @@ def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def new_folder(out: Path | None, name: str) -> Path:
-    """The folder of a new run, which must not exist; its parent is made."""
+    """The folder of a new run, which must not exist or be empty. Makes nothing yet."""
     if out is None:
         out = Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -142,28 +151,34 @@ def new_folder(out: Path | None, name: str) -> Path:
             "a folder for the run that does not exist yet", f"{out}, which does",
             "choose another --out, or move that folder away",
         )  # fmt: skip
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            "a folder that can be made", f"{out}: {error.strerror}", "choose another --out"
-        ) from None
-    if not os.access(out.parent, os.W_OK):
-        raise InputError("a folder that can be written", str(out.parent), "choose another --out")
-    if out.exists():
-        out.rmdir()
+    above = next(p for p in out.absolute().parents if p.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError("a folder that can be written", str(above), "choose another --out")
     return out
 
 
-def as_run(experiment: Experiment, result: Result, starts: int) -> str:
-    """The configuration with what the command line changed, as TOML."""
-    raw = dict(experiment.config.raw)
-    raw["method"] = {
-        **raw.get("method", {}),
-        "name": result.method,
-        "starts": starts,
-        "seed": result.seed,
-    }
+def as_run(experiment: Experiment, folder: Path, result: Result | None = None) -> str:
+    """The configuration with what the command line changed, as TOML that can be run again.
+
+    Files found beside the configuration are named relative to the run folder; those of
+    CALICHE_DATA keep their names, so that the folder tells nothing of the machine.
+    """
+    raw = {"name": experiment.config.name, **experiment.config.raw}
+    if result is not None:
+        method = dict(raw.get("method", {}))
+        if method.get("name", "lm") != result.method:
+            method.pop("options", None)  # they belong to the method they were written for
+        method |= {"name": result.method, "starts": len(result.starts), "seed": result.seed}
+        raw["method"] = method
+    base = experiment.config.folder
+    sources = {}
+    for name, source in raw.get("sources", {}).items():
+        path = Path(source["path"])
+        if not path.is_absolute() and (base / path).exists():
+            path = Path(os.path.relpath(base / path, folder.absolute()))
+        sources[name] = {**source, "path": path.as_posix()}
+    if sources:
+        raw["sources"] = sources
     return tomli_w.dumps(raw)
 
 

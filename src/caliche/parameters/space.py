@@ -32,18 +32,18 @@ class FreeParameter:
     start: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        inside = [("initial", self.initial)]
+        inside = [("first guess", self.initial)]
         if self.start is not None:
             if not self.start[0] < self.start[1]:
                 raise InputError(
                     f"a start range of {self.name} that rises", f"{list(self.start)}",
                     "exchange the two numbers",
                 )  # fmt: skip
-            inside += [("start", self.start[0]), ("start", self.start[1])]
+            inside += [("start range", self.start[0]), ("start range", self.start[1])]
         for what, value in inside:
             if not self.prior.lower < value < self.prior.upper:
                 raise InputError(
-                    f"{what} of {self.name} between its bounds {self.prior.lower:g} and "
+                    f"a {what} of {self.name} between its bounds {self.prior.lower:g} and "
                     f"{self.prior.upper:g}",
                     f"{value:g}",
                     "move it inside, or widen the bounds",
@@ -93,7 +93,7 @@ class ParameterSpace(eqx.Module):
             if not declaration.lower <= value <= declaration.upper:
                 raise InputError(
                     f"{name} between {declaration.lower:g} and {declaration.upper:g} "
-                    f"{declaration.unit}",
+                    f"{declaration.unit.removeprefix('1')}".rstrip(),
                     f"{value:g}",
                     "check its unit",
                 )

@@ -21,7 +21,7 @@ _DOTS_SHOWN = 700
 def time_axis(ax: Axes, first: np.datetime64, last: np.datetime64, clock: str = "",
               ticks: int = 9) -> None:  # fmt: skip
     """Dates below; the label says which year or day they are in, and on which clock."""
-    locator = mdates.AutoDateLocator(minticks=3, maxticks=ticks)
+    locator = mdates.AutoDateLocator(minticks=2, maxticks=ticks)
     formatter = mdates.ConciseDateFormatter(
         locator,
         formats=["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"],

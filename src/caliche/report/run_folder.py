@@ -148,7 +148,7 @@ def read_run(folder: Path) -> RunFolder:
         raise InputError(
             "a run folder with summary.json, result.nc and config.toml",
             f"{folder}, {got}",
-            "give the folder that `caliche run` wrote, or run the experiment again",
+            "give the folder that `caliche estimate` wrote, or run the experiment again",
         )
     try:
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
