@@ -113,17 +113,20 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     else:
         print(f"{summary['title']}: DID NOT CONVERGE: {summary['reason']}")
     print()
+    known = any(p["truth"] is not None for p in summary["parameters"].values())  # a twin
     rows = []
     for name, p in summary["parameters"].items():
         if p["fixed"]:
-            rows.append([name, plain(p["estimate"]), "fixed", "", p["unit"]])
+            row = [name, plain(p["estimate"]), "fixed", "", p["unit"]]
         else:
             low, high = (plain(v) for v in p["interval95"])
-            guess = plain(p["initial"])
-            rows.append(
-                [name, value_and_sd(p["estimate"], p["sd"]), f"{low} to {high}", guess, p["unit"]]
-            )
+            estimate = value_and_sd(p["estimate"], p["sd"])
+            row = [name, estimate, f"{low} to {high}", plain(p["initial"]), p["unit"]]
+        truth = "" if p["truth"] is None else plain(p["truth"])
+        rows.append([*row[:2], truth, *row[2:]] if known else row)
     header = ["parameter", "estimate ± sd", "95 % interval", "first guess", "unit"]
+    if known:
+        header.insert(2, "truth")
     print_table(header, rows, drop=["first guess", "95 % interval"])
     print_scores("\nFit:", summary["fit"])
     if summary["holdout"]:

@@ -66,3 +66,37 @@ def test_error_bars_of_the_noisy_twin_are_right():
         covered.append([p.interval[0] < truth[p.name] < p.interval[1] for p in parameters])
     assert np.all(np.mean(covered, axis=0) >= 0.88)
     np.testing.assert_allclose(np.std(found, axis=0, ddof=1), np.mean(reported, axis=0), rtol=0.2)
+
+
+def test_temperatures_alone_cannot_tell_sensible_from_latent_heat(tmp_path):
+    # Found with five starts: rounding let h and the Bowen ratio drift along their hyperbola until
+    # one of them met its bound, where h then had a fine error bar. It has none.
+    path = tmp_path / "bowen.toml"
+    path.write_text("""
+        [synthetic]
+        hours = 48
+        [synthetic.truth]
+        heat_transfer_coefficient = 15.0
+        bowen_ratio = 1.5
+        [window]
+        time_step = 3600
+        [model]
+        nodes = 11
+        turbulence = "bowen-ratio"
+        [parameters.heat_transfer_coefficient]
+        value = 10.0
+        [parameters.bowen_ratio]
+        value = 1.0
+        [parameters.thermal_conductivity]
+        [observations.surface_temperature]
+        sigma = 0.1
+    """)
+    result = estimate(load_experiment(path).problem(), starts=5)
+    assert result.converged
+    for name in ("heat_transfer_coefficient", "bowen_ratio"):
+        assert result.parameters[name].sd == np.inf
+        assert not result.parameters[name].at_bound
+        assert any(result.parameters[name].long_name in text for text in result.warnings)
+    value, sd, *_ = result.derived["combined_heat_transfer_coefficient"]
+    assert abs(value - 25.0) < 4.0 * sd < 1.0
+    assert result.parameters["thermal_conductivity"].sd < 0.1

@@ -14,6 +14,7 @@ from caliche.errors import InputError, nearest
 from caliche.estimation.gradient import adam, lbfgs
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import (
+    BOUND_REACHED,
     CONVERGED,
     NOT_FINITE,
     STATUS,
@@ -96,12 +97,16 @@ def _method(name: str, options: Mapping[str, Any]) -> Method:
 
 
 def _best(final: Iterate) -> int:
-    """Start of the lowest finite misfit; a converged one wins a tie."""
+    """Start of the lowest finite misfit.
+
+    A tie goes to one that converged, and then to one with the fewest parameters at a bound: where
+    the data do not constrain a parameter, its bound is no better than any other value.
+    """
     cost = np.where(np.isfinite(final.cost), final.cost, np.inf)
-    converged = np.asarray(final.status) == CONVERGED
-    tied = cost <= cost.min() + SAME_OPTIMUM
-    pool = tied & converged if np.any(tied & converged) else tied
-    return int(np.argmin(np.where(pool, cost, np.inf)))
+    unfinished = np.asarray(final.status) != CONVERGED
+    at_bounds = np.sum(np.abs(final.u) > BOUND_REACHED, axis=1)
+    order = np.lexsort((cost, at_bounds, unfinished, cost > cost.min() + SAME_OPTIMUM))
+    return int(order[0])
 
 
 def _result(
@@ -245,10 +250,12 @@ def _warnings(
     for p in parameters.values():
         if p.at_bound:
             low = abs(p.estimate - p.lower) < abs(p.estimate - p.upper)
+            side, bound = ("lower", p.lower) if low else ("upper", p.upper)
+            value = f"{bound:g}" if p.unit == "1" else f"{bound:g} {p.unit}"
             found.append(
-                f"{p.long_name} ended at its {'lower' if low else 'upper'} bound, "
-                f"{p.lower if low else p.upper:g} {p.unit}: the data ask for a value outside the "
-                "allowed range. It has no error bar, and the others hold with it fixed there."
+                f"{p.long_name} ended at its {side} bound, {value}: the data ask for a value "
+                "outside the allowed range. It has no error bar, and the others hold with it "
+                "fixed there."
             )
         elif p.sd is not None and np.isinf(p.sd):
             found.append(

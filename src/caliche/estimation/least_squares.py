@@ -22,6 +22,7 @@ from caliche.estimation.method import (
     at_bound,
     hold,
     remaining_step,
+    spectrum,
     unjudged,
 )
 from caliche.inverse_problem import InverseProblem, NormalEquations
@@ -93,10 +94,11 @@ class LevenbergMarquardt:
         equations: NormalEquations,
         damping: Float[Array, ""],
     ) -> Float[Array, " parameter"]:
-        gradient, hessian = _without_held(problem, u, equations)
-        diagonal = jnp.diagonal(hessian)
-        scale = jnp.clip(diagonal, 1e-12 * jnp.max(diagonal))
-        step = -jnp.linalg.solve(hessian + damping * jnp.diag(scale), gradient)
+        # (H + damping diag(H)) step = -gradient, in the eigenvectors of the scaled H: directions
+        # that the data do not see stay where they are instead of drifting on rounding errors.
+        curvature = spectrum(problem, u, equations)
+        along = -curvature.gradient / (curvature.values + damping)
+        step = curvature.vectors @ jnp.where(curvature.seen, along, 0.0) / curvature.scale
         # One coordinate by one: a coordinate far out on its way to a bound must not slow the rest.
         return jnp.clip(step, -LONGEST_MOVE, LONGEST_MOVE)
 

@@ -96,14 +96,38 @@ def remaining_step(
 
     Directions the data do not see, and parameters held by a bound, do not count.
     """
+    curvature = spectrum(problem, u, equations)
+    component = curvature.gradient**2 / curvature.values
+    return jnp.sqrt(jnp.sum(jnp.where(curvature.seen, component, 0.0)))
+
+
+class Spectrum(NamedTuple):
+    """Gradient and curvature along the eigenvectors of the Hessian scaled to a unit diagonal.
+
+    values : (P,) eigenvalues, 1 where not `seen`.  vectors : (P, P) in columns.
+    scale : (P,) square root of the Hessian's diagonal.  gradient : (P,) along the eigenvectors.
+    seen : (P,) False for directions the data do not see, in which rounding would be all there is.
+    """
+
+    values: Float[Array, " p"]
+    vectors: Float[Array, "p p"]
+    scale: Float[Array, " p"]
+    gradient: Float[Array, " p"]
+    seen: Array
+
+
+def spectrum(
+    problem: InverseProblem, u: Float[Array, " parameter"], equations: NormalEquations
+) -> Spectrum:
+    """The spectrum at u, with parameters that a bound holds taken out."""
     held = at_bound(problem.space, u, equations.gradient)
     gradient = jnp.where(held, 0.0, equations.gradient)
     hessian = hold(equations.hessian, held)
     scale = jnp.sqrt(jnp.clip(jnp.diagonal(hessian), 1e-300))
     values, vectors = jnp.linalg.eigh(hessian / jnp.outer(scale, scale))
-    component = vectors.T @ (gradient / scale)
     seen = values > RANK_TOLERANCE * values[-1]
-    return jnp.sqrt(jnp.sum(jnp.where(seen, component**2 / jnp.where(seen, values, 1.0), 0.0)))
+    along = vectors.T @ (gradient / scale)
+    return Spectrum(jnp.where(seen, values, 1.0), vectors, scale, along, seen)
 
 
 def hold(hessian: Float[Array, "p p"], held: Array) -> Float[Array, "p p"]:

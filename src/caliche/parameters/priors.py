@@ -48,7 +48,7 @@ def _check_bounds(lower: float, upper: float) -> None:
         raise InputError(
             "a lower bound below the upper bound",
             f"lower = {lower:g} and upper = {upper:g}",
-            "exchange the two, or fix the parameter with value = ...",
+            "exchange the two, or set fixed = true",
         )
 
 
