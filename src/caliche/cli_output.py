@@ -113,7 +113,7 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     else:
         print(f"{summary['title']}: DID NOT CONVERGE: {summary['reason']}")
     print()
-    known = any(p["truth"] is not None for p in summary["parameters"].values())  # a twin
+    known = any(p.get("truth") is not None for p in summary["parameters"].values())  # a twin
     rows = []
     for name, p in summary["parameters"].items():
         if p["fixed"]:
@@ -122,7 +122,7 @@ def print_summary(summary: Mapping[str, Any]) -> None:
             low, high = (plain(v) for v in p["interval95"])
             estimate = value_and_sd(p["estimate"], p["sd"])
             row = [name, estimate, f"{low} to {high}", plain(p["initial"]), p["unit"]]
-        truth = "" if p["truth"] is None else plain(p["truth"])
+        truth = "" if p.get("truth") is None else plain(p["truth"])
         rows.append([*row[:2], truth, *row[2:]] if known else row)
     header = ["parameter", "estimate ± sd", "95 % interval", "first guess", "unit"]
     if known:
