@@ -7,11 +7,9 @@ giving it real data.
     python examples/01_twin.py
 """
 
-import jax
-
 import caliche
 
-jax.config.update("jax_enable_x64", True)  # caliche needs 64-bit numbers
+caliche.configure()  # double precision and fast loops; before JAX computes anything
 
 experiment = caliche.load_experiment("twin-two-depths")
 problem = experiment.problem()  # model + observations + parameters: all that a method needs

@@ -18,7 +18,7 @@ import pandas as pd
 
 import caliche
 
-jax.config.update("jax_enable_x64", True)  # caliche needs 64-bit numbers
+caliche.configure()  # double precision and fast loops; before JAX computes anything
 
 folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="caliche-"))
 folder.mkdir(parents=True, exist_ok=True)

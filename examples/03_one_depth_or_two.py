@@ -6,11 +6,9 @@ bars need no truth, and no measurement campaign: a twin tells in seconds what a 
     python examples/03_one_depth_or_two.py
 """
 
-import jax
-
 import caliche
 
-jax.config.update("jax_enable_x64", True)  # caliche needs 64-bit numbers
+caliche.configure()  # double precision and fast loops; before JAX computes anything
 
 one, two = (
     caliche.estimate(caliche.load_experiment(name).problem(), starts=10)

@@ -27,7 +27,7 @@ from caliche.estimation.posterior import posterior
 from caliche.experiments.prediction import predict, score_windows
 from caliche.experiments.run import PACKAGES
 
-jax.config.update("jax_enable_x64", True)
+caliche.configure()
 
 # Our name -> (symbol, unit, factor of the unit, digits)
 SYMBOLS = {

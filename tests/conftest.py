@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import jax
@@ -10,7 +11,11 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-jax.config.update("jax_enable_x64", True)
+from caliche.runtime import configure
+
+# As the command line sets JAX up, but with nothing kept on disk.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="caliche-tests-")
+configure(cache=False)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

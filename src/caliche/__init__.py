@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from caliche.models import SoilHeat as SoilHeat
     from caliche.models import simulate as simulate
     from caliche.report import write_report as write_report
+    from caliche.runtime import configure as configure
 
 _HOME = {
     "InputError": "caliche.errors",
@@ -35,6 +36,7 @@ _HOME = {
     "SoilHeat": "caliche.models",
     "simulate": "caliche.models",
     "write_report": "caliche.report",
+    "configure": "caliche.runtime",
 }
 
 

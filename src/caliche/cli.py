@@ -187,10 +187,10 @@ def init(
 
 
 def _workbench():
-    """The heavy imports, with double precision switched on, visibly and before any array."""
-    import jax
+    """The heavy imports, with JAX set up before its first computation."""
+    from caliche.runtime import configure
 
-    jax.config.update("jax_enable_x64", True)
+    configure()
     from caliche.experiments import load_experiment
     from caliche.experiments.run import run_experiment
     from caliche.report import write_report

@@ -54,7 +54,7 @@ class InverseProblem(eqx.Module):
         if jnp.asarray(0.0).dtype != jnp.float64:
             raise RuntimeError(
                 "Expected 64-bit floating point. Got JAX's 32-bit default. Try: call "
-                'jax.config.update("jax_enable_x64", True) before building the problem.'
+                "caliche.configure() right after the imports."
             )
 
     @property

@@ -108,4 +108,4 @@ def test_without_double_precision_the_message_says_what_to_do():
     code = "import caliche; caliche.load_experiment('twin-two-depths').problem()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode != 0
-    assert 'jax.config.update("jax_enable_x64", True)' in done.stderr.splitlines()[-1]
+    assert "caliche.configure()" in done.stderr.splitlines()[-1]

@@ -1,0 +1,74 @@
+"""The settings of JAX: what they change (time) and what they must not (results)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+COMPUTE = """
+import jax, numpy as np
+import caliche
+{setting}
+jax.config.update("jax_enable_x64", True)
+problem = caliche.load_experiment("twin-one-depth", ["synthetic.noise=false"]).problem()
+equations = jax.jit(lambda u: problem.normal_equations(u))(problem.space.initial())
+print(*np.concatenate([np.ravel(part) for part in equations]).tolist())
+"""
+
+
+def run(code: str, tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "CALICHE_DATA")}
+    kept |= {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)} | environment
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=kept, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+
+def test_results_do_not_depend_on_the_settings(tmp_path):
+    with_them, without, from_cache = (
+        np.array(run(COMPUTE.format(setting=setting), tmp_path).stdout.split(), float)
+        for setting in ("caliche.configure()", "", "caliche.configure()")
+    )
+    np.testing.assert_allclose(with_them, without, rtol=1e-9)
+    np.testing.assert_array_equal(from_cache, with_them)
+    assert any((tmp_path / "caliche").iterdir()), "compiled programs should have been kept"
+
+
+def test_too_late_is_said(tmp_path):
+    code = """
+import warnings, jax, caliche
+jax.numpy.zeros(3).block_until_ready()
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    caliche.configure()
+print(len(caught), caught[0].category.__name__, caught[0].message)
+print(jax.numpy.zeros(3).dtype)
+"""
+    said = run(code, tmp_path).stdout
+    assert said.startswith("1 RuntimeWarning Expected caliche.configure() before the first")
+    assert "float64" in said  # double precision can be had at any time
+
+
+def test_the_environment_is_left_as_it_is(tmp_path):
+    code = """
+import os, jax, caliche
+caliche.configure()
+print(os.environ["XLA_FLAGS"], jax.config.jax_compilation_cache_dir)
+"""
+    flags = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=5"
+    own = {"XLA_FLAGS": flags, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "own")}
+    assert run(code, tmp_path, **own).stdout.split() == [flags, str(tmp_path / "own")]
+    other = run(code, tmp_path, XLA_FLAGS="--xla_force_host_platform_device_count=2").stdout
+    assert other.startswith("--xla_force_host_platform_device_count=2 --xla_backend_extra_options")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such file there")
+def test_a_home_that_cannot_be_written_costs_only_the_cache(tmp_path):
+    code = "import jax, caliche; caliche.configure(); print(jax.config.jax_compilation_cache_dir)"
+    nowhere = {"XDG_CACHE_HOME": "/dev/null/none"}
+    assert run(code, tmp_path, **nowhere).stdout.strip() in ("", "None")
