@@ -19,11 +19,11 @@ from caliche.estimation.method import (
     RUNNING,
     STALLED,
     Iterate,
-    at_bound,
-    hold,
+    Spectrum,
     remaining_step,
     spectrum,
     unjudged,
+    without_held,
 )
 from caliche.inverse_problem import InverseProblem, NormalEquations
 
@@ -83,20 +83,14 @@ class LevenbergMarquardt:
         u = jnp.where(accepted, state.trial, state.iterate.u)
         equations = jax.tree.map(lambda a, b: jnp.where(accepted, a, b), evaluated, state.equations)
         runs = state.iterate.model_runs + 1 + len(u)
-        iterate = self._judge(problem, u, equations, damping, runs)
-        trial = u + self._step(problem, u, equations, damping)
+        curvature = spectrum(problem, u, equations)
+        iterate = self._judge(u, equations.cost, curvature, damping, runs)
+        trial = u + self._step(curvature, damping)
         return LevenbergMarquardtState(iterate, equations, trial, damping, growth)
 
-    def _step(
-        self,
-        problem: InverseProblem,
-        u: Float[Array, " parameter"],
-        equations: NormalEquations,
-        damping: Float[Array, ""],
-    ) -> Float[Array, " parameter"]:
+    def _step(self, curvature: Spectrum, damping: Float[Array, ""]) -> Float[Array, " parameter"]:
         # (H + damping diag(H)) step = -gradient, in the eigenvectors of the scaled H: directions
         # that the data do not see stay where they are instead of drifting on rounding errors.
-        curvature = spectrum(problem, u, equations)
         along = -curvature.gradient / (curvature.values + damping)
         step = curvature.vectors @ jnp.where(curvature.seen, along, 0.0) / curvature.scale
         # One coordinate by one: a coordinate far out on its way to a bound must not slow the rest.
@@ -108,7 +102,7 @@ class LevenbergMarquardt:
         """Actual over predicted fall of the cost; negative where the trial is worse."""
         u, equations = state.iterate.u, state.equations
         step = state.trial - u
-        gradient, hessian = _without_held(problem, u, equations)
+        gradient, hessian = without_held(problem, u, equations)
         predicted = -(gradient @ step) - 0.5 * step @ hessian @ step
         fall = equations.cost - trial.cost
         # Near the optimum of a large misfit the cost no longer resolves a step, but the gradient
@@ -120,22 +114,13 @@ class LevenbergMarquardt:
 
     def _judge(
         self,
-        problem: InverseProblem,
         u: Float[Array, " parameter"],
-        equations: NormalEquations,
+        cost: Float[Array, ""],
+        curvature: Spectrum,
         damping: Float[Array, ""],
         runs: Array,
     ) -> Iterate:
-        remaining = remaining_step(problem, u, equations)
         status = jnp.where(damping > LARGEST_DAMPING, STALLED, RUNNING)
-        status = jnp.where(remaining < self.tolerance, CONVERGED, status)
-        status = jnp.where(jnp.isfinite(equations.cost), status, NOT_FINITE)
-        return Iterate(u, equations.cost, remaining, status, runs)
-
-
-def _without_held(
-    problem: InverseProblem, u: Float[Array, " parameter"], equations: NormalEquations
-) -> tuple[Float[Array, " parameter"], Float[Array, "parameter parameter"]]:
-    """Gradient and Hessian in which parameters that a bound holds do not move."""
-    held = at_bound(problem.space, u, equations.gradient)
-    return jnp.where(held, 0.0, equations.gradient), hold(equations.hessian, held)
+        status = jnp.where(curvature.remaining < self.tolerance, CONVERGED, status)
+        status = jnp.where(jnp.isfinite(cost), status, NOT_FINITE)
+        return Iterate(u, cost, curvature.remaining, status, runs)

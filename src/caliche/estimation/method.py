@@ -96,9 +96,7 @@ def remaining_step(
 
     Directions the data do not see, and parameters held by a bound, do not count.
     """
-    curvature = spectrum(problem, u, equations)
-    component = curvature.gradient**2 / curvature.values
-    return jnp.sqrt(jnp.sum(jnp.where(curvature.seen, component, 0.0)))
+    return spectrum(problem, u, equations).remaining
 
 
 class Spectrum(NamedTuple):
@@ -115,14 +113,17 @@ class Spectrum(NamedTuple):
     gradient: Float[Array, " p"]
     seen: Array
 
+    @property
+    def remaining(self) -> Float[Array, ""]:
+        """Length of the whole Gauss-Newton step, see `remaining_step`."""
+        return jnp.sqrt(jnp.sum(jnp.where(self.seen, self.gradient**2 / self.values, 0.0)))
+
 
 def spectrum(
     problem: InverseProblem, u: Float[Array, " parameter"], equations: NormalEquations
 ) -> Spectrum:
     """The spectrum at u, with parameters that a bound holds taken out."""
-    held = at_bound(problem.space, u, equations.gradient)
-    gradient = jnp.where(held, 0.0, equations.gradient)
-    hessian = hold(equations.hessian, held)
+    gradient, hessian = without_held(problem, u, equations)
     scale = jnp.sqrt(jnp.clip(jnp.diagonal(hessian), 1e-300))
     values, vectors = jnp.linalg.eigh(hessian / jnp.outer(scale, scale))
     seen = values > RANK_TOLERANCE * values[-1]
@@ -130,10 +131,15 @@ def spectrum(
     return Spectrum(jnp.where(seen, values, 1.0), vectors, scale, along, seen)
 
 
-def hold(hessian: Float[Array, "p p"], held: Array) -> Float[Array, "p p"]:
-    """The Hessian with the held parameters taken out (identity in their rows)."""
+def without_held(
+    problem: InverseProblem, u: Float[Array, " parameter"], equations: NormalEquations
+) -> tuple[Float[Array, " parameter"], Float[Array, "parameter parameter"]]:
+    """Gradient and Hessian with the parameters that a bound holds taken out (identity rows)."""
+    held = at_bound(problem.space, u, equations.gradient)
     free = ~held
-    return jnp.where(free[:, None] & free[None, :], hessian, jnp.diag(held.astype(hessian.dtype)))
+    identity = jnp.diag(held.astype(equations.hessian.dtype))
+    hessian = jnp.where(free[:, None] & free[None, :], equations.hessian, identity)
+    return jnp.where(held, 0.0, equations.gradient), hessian
 
 
 @dataclass(frozen=True)
