@@ -37,10 +37,10 @@ class Formula(eqx.Module):
     def prepare(self, params: Params) -> Params:
         return dict(params)
 
-    def init_state(self, params: Params, forcing: Forcing) -> Float[Array, ""]:
-        return self.function(params, forcing)
+    def init_state(self, prepared: Params, forcing: Forcing) -> Float[Array, ""]:
+        return self.function(prepared, forcing)
 
-    def diagnose(self, state: Float[Array, ""]) -> Diagnostics:
+    def diagnose(self, prepared: Params, state: Float[Array, ""]) -> Diagnostics:
         return {SEEN: state}
 
     def step(

@@ -12,7 +12,7 @@ import pytest
 from caliche.estimation import METHODS, Result, estimate
 from caliche.estimation.method import Method
 from caliche.models import SoilHeat, simulate
-from caliche.models.base import Model
+from caliche.models.base import Model, everything
 from caliche.models.closures import CLOSURES
 from caliche.variables import VARIABLES
 from problems import LinearGaussian
@@ -97,8 +97,10 @@ def test_one_step(model):
 
     def run(params, forcing):
         prepared = model.prepare(params)
-        state = model.init_state(params, forcing)
-        return state, model.diagnose(state), model.step(prepared, state, forcing)
+        state = model.init_state(prepared, forcing)
+        seen = everything(model.diagnose(prepared, state))
+        after, diagnostics = model.step(prepared, state, forcing)
+        return state, seen, (after, everything(diagnostics))
 
     state, seen, (after, diagnostics) = jax.eval_shape(run, params, first)
     assert jax.tree.structure(after) == jax.tree.structure(state)

@@ -5,7 +5,9 @@ Every method takes an inverse problem and nothing else. u is the whitened contro
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
+import functools
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.models.base import Model, Params, simulate
+from caliche.models.base import Model, Params, Tangents, simulate, simulate_tangents, simulate_total
 from caliche.observations import ObservationOperator, Observations
 from caliche.parameters.space import ParameterSpace
 
@@ -42,6 +44,8 @@ class InverseProblem(eqx.Module):
     forcing : name -> (time + 1,); entry k holds over the step that ends at time k.
     operator, observations : what was seen, and how well.
     space : free and fixed parameters.
+    in_block : whether this is one of many that share vector instructions under vmap: the model and
+        its tangents are then laid out as scalars. Compiles more slowly, runs several times faster.
     """
 
     model: Model
@@ -49,6 +53,7 @@ class InverseProblem(eqx.Module):
     operator: ObservationOperator
     observations: Observations
     space: ParameterSpace
+    in_block: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         if jnp.asarray(0.0).dtype != jnp.float64:
@@ -84,33 +89,142 @@ class InverseProblem(eqx.Module):
         prior = u[self.space.informative.nonzero()[0]]
         return jnp.concatenate([self.standardised_misfit(u).ravel(), prior])
 
-    def cost(self, u: Float[Array, " parameter"]) -> Float[Array, ""]:
-        """J(u) = |residual(u)|^2 / 2."""
-        return 0.5 * jnp.sum(self.residual(u) ** 2)
+    def cost(self, u: Float[Array, " parameter"], segments: int = 1) -> Float[Array, ""]:
+        """J(u) = |residual(u)|^2 / 2.
+
+        Summed up inside the time loop. `segments` bounds the memory of a reverse-mode gradient,
+        see `caliche.models.simulate`.
+        """
+        if self.operator.averages:  # a mean over steps needs the steps
+            return 0.5 * jnp.sum(self.residual(u) ** 2)
+
+        def absorb(total: Array, inputs: tuple, values: tuple) -> Array:
+            observed, weights = inputs
+            for k, value in enumerate(values):
+                total = total + 0.5 * _weighted(weights[k], value - observed[k]) ** 2
+            return total
+
+        misfit = simulate_total(
+            self.model, self.space.to_physical(u), self.forcing, self.operator.select,
+            absorb, jnp.zeros(()), (self.observations.values, self.weights), segments,
+        )  # fmt: skip
+        return misfit + 0.5 * jnp.sum(jnp.asarray(self.space.informative, u.dtype) * u**2)
 
     def log_posterior(self, u: Float[Array, " parameter"]) -> Float[Array, ""]:
         """-J(u): the log posterior density of u up to a constant."""
         return -self.cost(u)
 
     def normal_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
-        """Cost, gradient and Gauss-Newton Hessian by forward tangents, one per parameter."""
-        residual, jacobian = self.linearise(u)
+        """Cost, gradient and Gauss-Newton Hessian by forward tangents, one per parameter.
+
+        Summed up inside the time loop: no trajectory and no Jacobian is stored.
+        """
+        if self.operator.averages:  # a mean over steps needs the steps
+            residual, jacobian = self.linearise(u)
+            return NormalEquations(
+                0.5 * jnp.sum(residual**2), jacobian.T @ residual, jacobian.T @ jacobian
+            )
+        absorb = _absorb_separate if self.in_block else _absorb_stacked
+        (cost, gradient, hessian), _, _ = simulate_tangents(
+            self.model, self.space.to_physical, u, self.forcing, self.operator.select,
+            absorb, _nothing(len(u), self.in_block), (self.observations.values, self.weights),
+            self.in_block,
+        )  # fmt: skip
+        if self.in_block:
+            hessian = [
+                [hessian[max(p, q)][min(p, q)] for q in range(len(u))] for p in range(len(u))
+            ]
+            gradient, hessian = jnp.stack(gradient), jnp.stack([jnp.stack(row) for row in hessian])
+        informative = jnp.asarray(self.space.informative, u.dtype)
         return NormalEquations(
-            0.5 * jnp.sum(residual**2), jacobian.T @ residual, jacobian.T @ jacobian
+            cost + 0.5 * jnp.sum(informative * u**2),
+            gradient + informative * u,
+            hessian + jnp.diag(informative),
         )
 
     def linearise(
         self, u: Float[Array, " parameter"]
     ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
         """Residual and its exact Jacobian (residual, parameter)."""
+        prediction, slopes = self.predict_tangents(u)
+        misfit = _weighted(self.weights, prediction - self.observations.values)
+        jacobian = _weighted(self.weights[..., None], slopes)
+        informative = self.space.informative.nonzero()[0]
+        return (
+            jnp.concatenate([misfit.ravel(), u[informative]]),
+            jnp.concatenate([jacobian.reshape(-1, len(u)), jnp.eye(len(u))[informative]]),
+        )
 
-        def tangent(direction: Float[Array, " parameter"]) -> tuple[Array, Array]:
-            return jax.jvp(self.residual, (u,), (direction,))
+    def predict_tangents(
+        self, u: Float[Array, " parameter"]
+    ) -> tuple[Float[Array, "time stream"], Float[Array, "time stream parameter"]]:
+        """`forward(u)` and its exact derivative by u."""
 
-        residual, columns = jax.vmap(tangent, out_axes=(None, 1))(jnp.eye(len(u)))
-        return residual, columns
+        def keep(total: None, _inputs: None, tangents: Tangents) -> tuple[None, Tangents]:
+            return total, tangents
+
+        _, initial, series = simulate_tangents(
+            self.model, self.space.to_physical, u, self.forcing, self.operator.select, keep
+        )
+        average = self.operator.average
+        slopes = jax.vmap(average, in_axes=(0, 1), out_axes=2)(initial.slopes, series.slopes)
+        return average(initial.values, series.values), slopes
+
+    @property
+    def weights(self) -> Float[Array, "time stream"]:
+        """1 / sigma where a value is fitted, else 0."""
+        return jnp.where(self.mask, 1.0 / self.observations.sigma[None, :], 0.0)
+
+    def for_block(self) -> InverseProblem:
+        """The same problem as one of many that are evaluated together, see `in_block`."""
+        model = self.model.for_block() if hasattr(self.model, "for_block") else self.model
+        return dataclasses.replace(self, model=model, in_block=True)
 
     @property
     def n_observations(self) -> int:
         """Number of observed values that are fitted."""
         return int(np.asarray(self.mask).sum())
+
+
+def _nothing(n: int, separate: bool) -> tuple:
+    """The sums before anything is added; the Hessian as its lower triangle if separate."""
+    zero = jnp.zeros(())
+    if separate:
+        return zero, (zero,) * n, tuple((zero,) * (p + 1) for p in range(n))
+    return zero, jnp.zeros(n), jnp.zeros((n, n))
+
+
+def _weighted(weight: Array, number: Array) -> Array:
+    """Product where the weight is not zero: what cannot be predicted is NaN, and 0 NaN is not 0."""
+    return jnp.where(weight > 0.0, number * weight, 0.0)
+
+
+def weighted_misfits(inputs: tuple, tangents: Tangents) -> list[tuple[Array, Any]]:
+    """Standardised misfit of each stream at one time, with its slopes."""
+    observed, weights = inputs
+    found = []
+    for k, (value, slope) in enumerate(zip(tangents.values, tangents.slopes, strict=True)):
+        scale = functools.partial(_weighted, weights[k])
+        found.append((scale(value - observed[k]), jax.tree.map(scale, slope)))
+    return found
+
+
+def _absorb_stacked(total: tuple, inputs: tuple, tangents: Tangents) -> tuple[tuple, None]:
+    cost, gradient, hessian = total
+    for misfit, slope in weighted_misfits(inputs, tangents):
+        cost = cost + 0.5 * misfit**2
+        gradient = gradient + slope * misfit
+        hessian = hessian + slope[:, None] * slope[None, :]
+    return (cost, gradient, hessian), None
+
+
+def _absorb_separate(total: tuple, inputs: tuple, tangents: Tangents) -> tuple[tuple, None]:
+    cost, gradient, hessian = total
+    for misfit, slope in weighted_misfits(inputs, tangents):
+        cost = cost + 0.5 * misfit**2
+        gradient = tuple(g + s * misfit for g, s in zip(gradient, slope, strict=True))
+        hessian = tuple(
+            tuple(h + slope[p] * slope[q] for q, h in enumerate(row))
+            for p, row in enumerate(hessian)
+        )
+    return (cost, gradient, hessian), None

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.errors import InputError
-from caliche.models.base import Diagnostics, Model
+from caliche.models.base import Diagnostics, Model, Profile
 from caliche.variables import variable
 
 
@@ -40,18 +40,23 @@ class ObservationOperator(eqx.Module):
     streams: tuple[Stream, ...] = eqx.field(static=True)
     _sources: tuple[tuple[str, int, float], ...] = eqx.field(static=True)
 
-    def select(self, diagnostics: Diagnostics) -> Float[Array, " stream"]:
+    def select(self, diagnostics: Diagnostics) -> tuple[Float[Array, ""], ...]:
         """The streams in one step's diagnostics, interpolated linearly in depth."""
         values = []
         for name, index, weight in self._sources:
             value = diagnostics[name]
-            if value.ndim:
+            if isinstance(value, Profile):
                 # Index and weight are numbers known when compiling, never traced.
                 value = value[index] if weight == 0.0 else (
                     (1.0 - weight) * value[index] + weight * value[index + 1]
                 )  # fmt: skip
             values.append(value)
-        return jnp.stack(values)
+        return tuple(values)
+
+    @property
+    def averages(self) -> bool:
+        """Whether any stream is a mean over several steps."""
+        return any(stream.steps for stream in self.streams)
 
     def visible(self, n_time: int) -> np.ndarray:
         """Which entries (n_time, stream) can be predicted at all.
@@ -62,17 +67,17 @@ class ObservationOperator(eqx.Module):
         return np.arange(n_time)[:, None] >= np.array(blind)[None, :]
 
     def average(
-        self, initial: Float[Array, " stream"], series: Float[Array, "time stream"]
+        self, initial: Sequence[Float[Array, ""]], series: Sequence[Float[Array, " time"]]
     ) -> Float[Array, "time+1 stream"]:
-        """Predictions at times 0 ... N; NaN where a mean would need what was before time 0."""
-        full = jnp.concatenate([initial[None], series])
-        if not any(stream.steps for stream in self.streams):
-            return full
+        """Predictions at times 0 ... N, from what `select` gave at time 0 and over the steps.
+
+        NaN where a mean would need what was before time 0.
+        """
         columns = []
-        for k, stream in enumerate(self.streams):
-            column = full[:, k]
+        for stream, at_start, later in zip(self.streams, initial, series, strict=True):
+            column = jnp.append(at_start, later)
             if stream.steps:
-                over_step = series[:, k]
+                over_step = later
                 if variable(stream.name).is_state:
                     over_step = 0.5 * (column[1:] + column[:-1])
                 column = _running_mean(over_step, stream.steps)

@@ -59,16 +59,20 @@ def steady_forcing(model: SoilHeat, steps: int, **values) -> dict[str, jax.Array
 
 
 @jax.jit
+def simulated(model: SoilHeat, params, forcing) -> tuple:
+    """Final state, diagnostics at the start, and those of every step."""
+    return simulate(model, params, forcing)
+
+
 def run(model: SoilHeat, params, forcing) -> dict[str, jax.Array]:
     """Diagnostics of every step."""
-    return simulate(model, params, forcing)[2]
+    return simulated(model, params, forcing)[2]
 
 
 def temperatures(model: SoilHeat, params, forcing) -> np.ndarray:
     """Temperature (time + 1, node) including the start, K."""
-    first = {name: values[0] for name, values in forcing.items()}
-    start = model.init_state(params, first).temperature
-    return np.vstack([start, run(model, params, forcing)["soil_temperature"]])
+    _, start, series = simulated(model, params, forcing)
+    return np.vstack([start["soil_temperature"], series["soil_temperature"]])
 
 
 def observed_order(errors: list[float]) -> np.ndarray:

@@ -13,8 +13,10 @@ from hypothesis.extra.numpy import arrays
 from soil_heat_cases import COMBINATION_IDS, COMBINATIONS
 
 from caliche.models import SoilHeat
+from caliche.models.base import everything
 from caliche.models.closures import CLOSURES
-from caliche.models.soil_heat import SoilHeatState
+from caliche.physics.column_schemes import ColumnState
+from caliche.physics.surface_energy_balance import LAST_STEP
 
 # Stretched, two layers, the boundary on a node.
 DEPTHS = 0.8 * np.linspace(0.0, 1.0, 9) ** 2
@@ -32,9 +34,29 @@ RANGES = {
 UNIT = arrays(float, 30, elements=st.floats(0.0, 1.0))
 
 
+def state_of(model, prepared, temperature):
+    """The state with these temperatures of all nodes (K)."""
+    anomaly = temperature - prepared.reference
+    return ColumnState(prepared.implicit.encode(anomaly), anomaly[0], anomaly[-1])
+
+
 @eqx.filter_jit
-def step(model, params, state, forcing):
-    return model.step(model.prepare(params), state, forcing)
+def step(model, params, temperature, forcing):
+    """Temperatures of all nodes after a step, and its diagnostics."""
+    prepared = model.prepare(params)
+    _, now = model.step(prepared, state_of(model, prepared, temperature), forcing)
+    now = everything(now)
+    return now["soil_temperature"], now
+
+
+@eqx.filter_jit
+def curvature(model, params, surface_temperature, forcing):
+    """Second derivative of the ground heat flux, W m-2 K-2."""
+
+    def flux(t):
+        return model.surface_fluxes(params, t, forcing).ground_heat_flux
+
+    return jnp.abs(jax.grad(jax.grad(flux))(surface_temperature))
 
 
 def draw(model: SoilHeat, unit: np.ndarray):
@@ -49,7 +71,7 @@ def draw(model: SoilHeat, unit: np.ndarray):
     temperature = forcing["air_temperature"] + departure
     if model.bottom == "fixed-temperature":
         params["bottom_temperature"] = temperature[-1]
-    return params, forcing, SoilHeatState(temperature)
+    return params, forcing, temperature
 
 
 @pytest.mark.parametrize(("scheme", "bottom", "closure"), COMBINATIONS, ids=COMBINATION_IDS)
@@ -61,8 +83,8 @@ def test_energy_budget_closes(scheme, bottom, closure, unit):
         DEPTHS, 1800.0, scheme, closure,
         bottom=bottom, initial="uniform", layer_bottoms=[LAYER_BOTTOM],
     )  # fmt: skip
-    params, forcing, state = draw(model, unit)
-    new, now = step(model, params, state, forcing)
+    params, forcing, old = draw(model, unit)
+    new, now = step(model, params, old, forcing)
 
     # the surface
     soil = now["ground_heat_flux"]
@@ -82,13 +104,16 @@ def test_energy_budget_closes(scheme, bottom, closure, unit):
         float(params["volumetric_heat_capacity_2"]),
     )
     half_cells = 0.5 * capacity * np.diff(DEPTHS)
-    rise = np.asarray(new.temperature - state.temperature) / 1800.0
+    rise = np.asarray(new - old) / 1800.0
     storage = (np.append(half_cells, 0.0) + np.append(0.0, half_cells)) * rise
-    np.testing.assert_allclose(storage, -np.diff(soil), rtol=0, atol=tolerance)
+    # Newton's method ends with a step below LAST_STEP: what its tangent left out of the flux.
+    unsolved = tolerance + float(curvature(model, params, new[0], forcing)) * LAST_STEP**2
+    np.testing.assert_allclose(storage[1:], -np.diff(soil)[1:], rtol=0, atol=tolerance)
+    assert abs(storage[0] + np.diff(soil)[0]) < unsolved
 
     # the whole column, and the model's own account of it
-    assert abs(soil[0] - soil[-1] - storage.sum()) < tolerance
-    assert abs(now["energy_imbalance"]) < tolerance
+    assert abs(soil[0] - soil[-1] - storage.sum()) < unsolved
+    assert abs(now["energy_imbalance"]) < unsolved
     if bottom == "zero-flux":
         assert abs(soil[-1]) < tolerance
 
@@ -104,10 +129,10 @@ def test_fluxes_are_those_of_the_temperature_reported(closure, scheme):
     @jax.vmap
     def imbalance(unit):
         params, forcing, old = draw(model, unit)
-        new, now = model.step(model.prepare(params), old, forcing)
+        new, now = step(model, params, old, forcing)
         before, after = (
-            model.surface_fluxes(params, state.temperature[0], forcing).ground_heat_flux
-            for state in (old, new)
+            model.surface_fluxes(params, temperature[0], forcing).ground_heat_flux
+            for temperature in (old, new)
         )
         expected = (1.0 - weight) * before + weight * after
         return jnp.abs(expected - now["ground_heat_flux"][0]) / (1.0 + jnp.abs(expected))
@@ -120,9 +145,9 @@ def test_measured_bottom_flux_in_a_steady_state_is_the_flux_through_the_column()
     model = SoilHeat([0.0, 0.1, 0.3, 0.6], 1e9, "backward-euler", bottom="measured-temperature")
     params = {d.name: jnp.asarray(d.default) for d in model.declarations}
     middle = {name: jnp.asarray(0.5 * sum(RANGES[name])) for name in model.forcing_variables}
-    state = SoilHeatState(jnp.full(4, middle["bottom_temperature"]))
+    temperature = jnp.full(4, middle["bottom_temperature"])
     for _ in range(3):
-        state, now = step(model, params, state, middle)
-    through = 0.8 * (state.temperature[0] - state.temperature[-1]) / 0.6
+        temperature, now = step(model, params, temperature, middle)
+    through = 0.8 * (temperature[0] - temperature[-1]) / 0.6
     np.testing.assert_allclose(now["ground_heat_flux"], through, rtol=1e-6)
     assert abs(through) > 10.0

@@ -16,7 +16,9 @@ FIRST = {name: jnp.asarray(value) for name, value in LIKELY.items()}
 
 def initial_profile(bottom: str, initial: str, params=None, **options):
     model = SoilHeat(DEPTHS, 1800.0, bottom=bottom, initial=initial, **options)
-    return model.init_state(parameters(model, **(params or {})), FIRST).temperature
+    prepared = model.prepare(parameters(model, **(params or {})))
+    state = model.init_state(prepared, FIRST)
+    return model.diagnose(prepared, state)["soil_temperature"].stack()
 
 
 # -- initial profiles ---------------------------------------------------------------------------

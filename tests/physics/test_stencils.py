@@ -11,14 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from caliche.physics import heat_conduction, stencils
+from caliche.physics.implicit_column import EliminatedColumn
+from caliche.physics.normal_modes import Ends
 
 NODES, SPACING, CONDUCTIVITY, CAPACITY = 21, 0.02, 0.8, 2.2e6
 TIME_STEP = 4 * 3600.0  # r = 13, as in Huang et al.: 3600 s on a grid of 1 cm
 TEMPERATURES = arrays(float, NODES, elements=st.floats(240.0, 340.0))
 
+DEPTHS = SPACING * np.arange(NODES)
 column = heat_conduction.make_column(
-    jnp.full(NODES - 1, SPACING), jnp.full(NODES - 1, CONDUCTIVITY), jnp.full(NODES - 1, CAPACITY)
-)
+    DEPTHS, heat_conduction.midway_faces(DEPTHS),
+    jnp.full(NODES - 1, CONDUCTIVITY), jnp.full(NODES - 1, CAPACITY),
+)  # fmt: skip
+REFERENCE = 290.0  # K, from which the direct solve counts
 
 
 def dense_operator() -> np.ndarray:
@@ -37,9 +42,13 @@ def step_from(start, ground_heat_flux, bottom_temperature) -> stencils.StencilSt
 
 def direct_solve(start, ground_heat_flux, bottom_temperature):
     fixed = bottom_temperature is not None
-    implicit = heat_conduction.factorise(column, TIME_STEP, fixed)
-    bottom = bottom_temperature if fixed else jnp.asarray(0.0)
-    return implicit.free_temperature(start, bottom) + implicit.response * ground_heat_flux
+    implicit = EliminatedColumn.build(column, Ends(skin=False, fixed_bottom=fixed), TIME_STEP)
+    bottom = bottom_temperature - REFERENCE if fixed else jnp.asarray(0.0)
+    profile, _, _ = implicit.step(
+        implicit.encode(start - REFERENCE), bottom, lambda t: ground_heat_flux + 0.0 * t, bottom
+    )
+    nodes = jnp.stack([implicit.node(profile, i) for i in range(NODES - fixed)])
+    return REFERENCE + (jnp.append(nodes, bottom) if fixed else nodes)
 
 
 @given(TEMPERATURES, st.floats(-300.0, 300.0))

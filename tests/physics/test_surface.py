@@ -1,4 +1,4 @@
-"""Humidity, turbulent transfer, radiation and the surface energy balance, one formula at a time."""
+"""Turbulent transfer and radiation, one formula at a time."""
 
 from __future__ import annotations
 
@@ -10,29 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caliche.physics import humidity, radiation, turbulence
-from caliche.physics.surface_energy_balance import solve_surface_temperature
 
 
 def scalars(*values: float):
     return tuple(jnp.asarray(value) for value in values)
-
-
-@given(st.floats(0.0, 7e3), st.floats(5e4, 1.1e5))
-def test_humidity_round_trip(vapour_pressure, air_pressure):
-    e, p = scalars(vapour_pressure, air_pressure)
-    back = humidity.vapour_pressure(humidity.specific_humidity(e, p), p)
-    np.testing.assert_allclose(back, e, rtol=4e-16 * 4, atol=1e-300)
-
-
-@pytest.mark.parametrize(("celsius", "pascal"), [(0.0, 611.2), (20.0, 2339.0), (40.0, 7384.0)])
-def test_saturation_vapour_pressure_matches_tables(celsius, pascal):
-    e = humidity.saturation_vapour_pressure(jnp.asarray(273.15 + celsius))
-    assert e == pytest.approx(pascal, rel=3e-3)
-
-
-def test_saturated_air_at_one_pressure_holds_more_water_when_warmer():
-    slope = jax.grad(humidity.saturation_specific_humidity)(*scalars(293.15, 1e5))
-    assert slope == pytest.approx(9.1e-4, rel=0.02)  # q* d ln e*/dT, 6.2 % per K at 20 degC
 
 
 def test_density_of_the_standard_atmosphere():
@@ -75,31 +56,3 @@ def test_black_and_grey_surfaces_obey_kirchhoff():
         outgoing = radiation.emitted_longwave(emissivity, temperature)
         outgoing = outgoing + radiation.reflected_longwave(emissivity, sky)
         assert outgoing == pytest.approx(float(sky), rel=1e-15)
-
-
-def test_surface_temperature_and_its_derivative():
-    """Against the closed form of a linear balance, and a guess 30 K off with emission."""
-
-    def linear(conductance, intercept, response):
-        return solve_surface_temperature(
-            lambda t: conductance * (300.0 - t), intercept, response, jnp.asarray(250.0)
-        )
-
-    def closed_form(conductance, intercept, response):
-        return (intercept + response * conductance * 300.0) / (1.0 + response * conductance)
-
-    args = scalars(25.0, 280.0, 0.02)
-    np.testing.assert_allclose(linear(*args), closed_form(*args), rtol=1e-15)
-    for mode in (jax.jacfwd, jax.jacrev):
-        derivatives, expected = (mode(f, (0, 1, 2))(*args) for f in (linear, closed_form))
-        np.testing.assert_allclose(derivatives, expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize("distance", [-30.0, 0.0, 30.0])
-def test_newton_forgets_its_guess(distance):
-    def flux(t):
-        return 700.0 - radiation.emitted_longwave(jnp.asarray(0.95), t) - 10.0 * (t - 295.0)
-
-    intercept, response = scalars(290.0, 0.05)
-    solution = solve_surface_temperature(flux, intercept, response, 300.0 + jnp.asarray(distance))
-    assert abs(solution - intercept - response * flux(solution)) < 1e-12

@@ -118,6 +118,12 @@ class Spectrum(NamedTuple):
         """Length of the whole Gauss-Newton step, see `remaining_step`."""
         return jnp.sqrt(jnp.sum(jnp.where(self.seen, self.gradient**2 / self.values, 0.0)))
 
+    @property
+    def step(self) -> Float[Array, " p"]:
+        """The whole Gauss-Newton step, none of it along directions that the data do not see."""
+        along = jnp.where(self.seen, -self.gradient / self.values, 0.0)
+        return self.vectors @ along / self.scale
+
 
 def spectrum(
     problem: InverseProblem, u: Float[Array, " parameter"], equations: NormalEquations
@@ -166,9 +172,17 @@ Callback = Callable[[int, float, int], None]
 """Called after each iteration with its number, the best misfit and how many starts still run."""
 
 
+def settled(state: Any) -> Any:
+    """The state with types that stay the same from one iteration to the next.
+
+    A constant is weakly typed until it meets an array; each change would compile once more.
+    """
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _init(method: Method, problem: InverseProblem, starts: Float[Array, "start p"]) -> Any:
-    return jax.vmap(method.init, in_axes=(None, 0))(problem, starts)
+    return settled(jax.vmap(method.init, in_axes=(None, 0))(problem, starts))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -180,7 +194,7 @@ def _advance(method: Method, problem: InverseProblem, state: Any) -> Any:
     def keep(old: Array, after: Array) -> Array:
         return jnp.where(running.reshape(-1, *[1] * (old.ndim - 1)), after, old)
 
-    return jax.tree.map(keep, state, new)
+    return settled(jax.tree.map(keep, state, new))
 
 
 def run_method(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.scores import Score, score
 from caliche.inverse_problem import InverseProblem
-from caliche.models.base import Diagnostics, simulate
+from caliche.models.base import Diagnostics, Profile, Tangents, simulate_tangents
 
 ENERGY_TERMS = (
     "net_radiation",
@@ -37,31 +38,36 @@ class Prediction:
     energy: dict[str, np.ndarray]
 
 
-def _run(
-    problem: InverseProblem, u: Float[Array, " parameter"]
-) -> tuple[Float[Array, "time stream"], dict[str, Float[Array, " time"]]]:
-    def output(diagnostics: Diagnostics) -> tuple[Array, dict[str, Array]]:
-        energy = {
-            name: jnp.ravel(diagnostics[name])[0] for name in ENERGY_TERMS if name in diagnostics
-        }
-        return problem.operator.select(diagnostics), energy
-
-    params = problem.space.to_physical(u)
-    _, initial, series = simulate(problem.model, params, problem.forcing, output)
-    energy = {
-        name: jnp.concatenate([initial[1][name][None], values])
-        for name, values in series[1].items()
-    }
-    return problem.operator.average(initial[0], series[0]), energy
+def surface_value(diagnostic: Any) -> Float[Array, ""]:
+    """A diagnostic at the surface: the first entry of one with a vertical axis."""
+    return diagnostic[0] if isinstance(diagnostic, Profile) else diagnostic
 
 
 @jax.jit
-def _run_with_tangents(problem: InverseProblem, u: Float[Array, " parameter"]):
-    def tangent(direction: Float[Array, " parameter"]):
-        (streams, energy), (slope, _) = jax.jvp(lambda v: _run(problem, v), (u,), (direction,))
-        return streams, energy, slope
+def _run_with_tangents(
+    problem: InverseProblem, u: Float[Array, " parameter"]
+) -> tuple[Array, dict[str, Array], Array]:
+    """Streams (time + 1, stream), energy terms (time + 1,), slopes (time + 1, stream, P)."""
+    names = [name for name in ENERGY_TERMS if name in problem.model.diagnostics]
+    n = len(problem.operator.streams)
 
-    return jax.vmap(tangent, out_axes=(None, None, 2))(jnp.eye(len(u)))
+    def output(diagnostics: Diagnostics) -> tuple[Array, ...]:
+        energy = (surface_value(diagnostics[name]) for name in names)
+        return (*problem.operator.select(diagnostics), *energy)
+
+    def keep(total: None, _inputs: None, tangents: Tangents) -> tuple[None, Tangents]:
+        return total, Tangents(tangents.values, tangents.slopes[:n])
+
+    _, initial, series = simulate_tangents(
+        problem.model, problem.space.to_physical, u, problem.forcing, output, keep
+    )
+    average = problem.operator.average
+    energy = {
+        name: jnp.append(initial.values[n + k], series.values[n + k])
+        for k, name in enumerate(names)
+    }
+    slopes = jax.vmap(average, in_axes=(0, 1), out_axes=2)(initial.slopes, series.slopes)
+    return average(initial.values[:n], series.values[:n]), energy, slopes
 
 
 def predict(

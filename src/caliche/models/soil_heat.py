@@ -6,6 +6,7 @@ radiation and turbulent heat with the air; there is no water below the surface.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
 from typing import Literal
@@ -18,15 +19,17 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError
 from caliche.models import soil_heat_parameters as declared
-from caliche.models.base import Diagnostics, Forcing, ParameterDeclaration, Params
+from caliche.models.base import Diagnostics, Forcing, ParameterDeclaration, Params, Profile
 from caliche.models.closures import COMBINED, TurbulentClosure
-from caliche.physics import heat_conduction, radiation
-from caliche.physics.heat_conduction import Column, ImplicitColumn
-from caliche.physics.surface_energy_balance import solve_surface_temperature
+from caliche.physics import column_schemes, heat_conduction, radiation
+from caliche.physics.column_schemes import ColumnState, Scheme, weighted_mean
+from caliche.physics.heat_conduction import Column
+from caliche.physics.implicit_column import EliminatedColumn, ModalColumn
+from caliche.physics.normal_modes import Ends, NormalModes, grid_modes, normal_modes
 from caliche.variables import stream_name
 
-Scheme = Literal["sdirk2", "crank-nicolson", "backward-euler"]
 Bottom = Literal["fixed-temperature", "measured-temperature", "zero-flux"]
+Solver = Literal["modal", "elimination"]
 Initial = Literal["bottom-temperature", "uniform", "observed", "estimated"]
 
 _DIAGNOSTICS = (
@@ -39,8 +42,10 @@ _DIAGNOSTICS = (
     "ground_heat_flux",
     "energy_imbalance",
 )
-# Alexander (1977), doi:10.1137/0714068: two stages, second order, L-stable, stiffly accurate.
-_SDIRK_GAMMA = 1.0 - 1.0 / np.sqrt(2.0)
+# Most nodes for which a block of columns is eliminated row by row.
+_MOST_ROWS = 40
+# Temperatures are stepped as anomalies from this (K) where the bottom has none of its own.
+_REFERENCE = 283.15
 
 
 def _floats(values: Iterable[float]) -> tuple[float, ...]:
@@ -52,18 +57,13 @@ def _array(values: Array | None) -> Array | None:
     return None if values is None else jnp.asarray(values)
 
 
-class SoilHeatState(eqx.Module):
-    """Temperature of every node, K."""
-
-    temperature: Float[Array, " node"]
-
-
 class PreparedSoilHeat(eqx.Module):
-    """What the parameters alone determine: the operator, its factors, and the parameters."""
+    """What the parameters alone determine: the operator, its implicit step, and the parameters."""
 
     params: dict[str, Float[Array, ""]]
     column: Column
-    implicit: ImplicitColumn
+    implicit: ModalColumn | EliminatedColumn
+    reference: Float[Array, ""]
 
 
 class SurfaceFluxes(eqx.Module):
@@ -78,14 +78,6 @@ class SurfaceFluxes(eqx.Module):
     @property
     def ground_heat_flux(self) -> Float[Array, ""]:
         return self.net_radiation - self.sensible_heat_flux - self.latent_heat_flux
-
-
-class Stage(eqx.Module):
-    """Result of one implicit stage: temperatures, and the fluxes that led there."""
-
-    temperature: Float[Array, " node"]
-    surface: SurfaceFluxes
-    conducted: Float[Array, " interval"]
 
 
 class SoilHeat(eqx.Module):
@@ -108,6 +100,10 @@ class SoilHeat(eqx.Module):
         `initial_values`; `estimated`, linear between `initial_depths` with one parameter each.
     layer_bottoms : depths (m) where soil layers end, on nodes, the last layer ending the grid;
         empty for a homogeneous soil. Conductivity and capacity then have one value per layer.
+    cell_faces : depths (m) where control volumes meet, one more than nodes; empty for midway
+        between nodes. If the first two are 0, the surface is a skin without heat capacity.
+    solver : `modal` or `elimination`, see `caliche.physics.implicit_column`. Equal to round-off;
+        the first compiles faster and suits a few columns, the second blocks of many.
     """
 
     node_depths: tuple[float, ...] = eqx.field(static=True, converter=_floats)
@@ -120,6 +116,8 @@ class SoilHeat(eqx.Module):
     initial_depths: tuple[float, ...] = eqx.field(static=True, default=(), converter=_floats)
     initial_values: Float[Array, " knot"] | None = eqx.field(default=None, converter=_array)
     layer_bottoms: tuple[float, ...] = eqx.field(static=True, default=(), converter=_floats)
+    cell_faces: tuple[float, ...] = eqx.field(static=True, default=(), converter=_floats)
+    solver: Solver = eqx.field(static=True, default="modal")
 
     def __check_init__(self) -> None:
         if self.initial == "bottom-temperature" and self.bottom == "zero-flux":
@@ -134,6 +132,18 @@ class SoilHeat(eqx.Module):
                     "layer_bottoms on nodes inside the grid", f"{bottom:g} m",
                     f"the nearest node is at {nodes[np.abs(nodes - bottom).argmin()]:g} m",
                 )  # fmt: skip
+        faces = np.asarray(self._faces)
+        between = len(faces) == len(nodes) + 1 and (
+            (faces[:-1] <= nodes).all()
+            and (nodes <= faces[1:]).all()
+            and (faces[2:] > faces[1:-1]).all()
+        )
+        if not between or faces[0] != nodes[0]:
+            raise InputError(
+                "cell_faces that start at the surface and hold one node between each two",
+                f"{len(faces)} faces from {faces[0]:g} to {faces[-1]:g} m for {len(nodes)} nodes",
+                "leave cell_faces out for faces midway between nodes",
+            )
 
     # -- what the model declares ------------------------------------------------------------
 
@@ -160,81 +170,111 @@ class SoilHeat(eqx.Module):
     @property
     def depths(self) -> Mapping[str, np.ndarray]:
         nodes = np.asarray(self.node_depths)
-        faces = np.concatenate([nodes[:1], 0.5 * (nodes[1:] + nodes[:-1]), nodes[-1:]])
-        return {"soil_temperature": nodes, "ground_heat_flux": faces}
+        return {
+            "soil_temperature": nodes,
+            "ground_heat_flux": heat_conduction.midway_faces(nodes),
+        }
 
     # -- the two pure functions, and their preparation --------------------------------------
 
     def prepare(self, params: Params) -> PreparedSoilHeat:
+        geometry = np.asarray(self.node_depths), np.asarray(self._faces)
         column = heat_conduction.make_column(
-            jnp.diff(jnp.asarray(self.node_depths)),
+            *geometry,
             self._by_interval(params, "thermal_conductivity"),
             self._by_interval(params, "volumetric_heat_capacity"),
         )
-        weight = {"sdirk2": _SDIRK_GAMMA, "crank-nicolson": 0.5, "backward-euler": 1.0}
-        implicit = heat_conduction.factorise(
-            column, float(weight[self.scheme]) * self.time_step, self.bottom != "zero-flux"
-        )
-        return PreparedSoilHeat(dict(params), column, implicit)
+        length = column_schemes.IMPLICIT_FRACTION[self.scheme] * self.time_step
+        if self.solver == "elimination":
+            implicit = EliminatedColumn.build(column, self._ends, length)
+        else:
+            implicit = ModalColumn.build(column, self._modes(params, column), self._ends, length)
+        fixed = self.bottom == "fixed-temperature"
+        reference = params["bottom_temperature"] if fixed else jnp.asarray(_REFERENCE)
+        return PreparedSoilHeat(dict(params), column, implicit, reference)
 
-    def init_state(self, params: Params, forcing: Forcing) -> SoilHeatState:
+    def init_state(self, prepared: PreparedSoilHeat, forcing: Forcing) -> ColumnState:
         nodes = jnp.asarray(self.node_depths)
+        params, reference = prepared.params, prepared.reference
         bottom = None
         if self.bottom == "fixed-temperature":
-            bottom = params["bottom_temperature"]
+            bottom = jnp.zeros_like(reference)
         elif self.bottom == "measured-temperature":
-            bottom = forcing["bottom_temperature"]
+            bottom = forcing["bottom_temperature"] - reference
         if self.initial == "bottom-temperature":
             assert bottom is not None, "refused by __check_init__"
-            return SoilHeatState(jnp.full_like(nodes, 1.0) * bottom)
-        if self.initial == "uniform":
-            temperature = jnp.full_like(nodes, 1.0) * params["initial_temperature"]
+            anomaly = jnp.full_like(nodes, 1.0) * bottom
+        elif self.initial == "uniform":
+            anomaly = jnp.full_like(nodes, 1.0) * (params["initial_temperature"] - reference)
         else:
-            temperature = self._initial_profile(params, bottom)
+            anomaly = self._initial_profile(params, reference, bottom)
         if bottom is not None:
-            temperature = temperature.at[-1].set(bottom)
-        return SoilHeatState(temperature)
+            anomaly = anomaly.at[-1].set(bottom)
+        return ColumnState(prepared.implicit.encode(anomaly), anomaly[0], anomaly[-1])
 
-    def diagnose(self, state: SoilHeatState) -> Diagnostics:
+    def diagnose(self, prepared: PreparedSoilHeat, state: ColumnState) -> Diagnostics:
+        def soil_temperature(index: int) -> Array:
+            return prepared.reference + self._anomaly(prepared, state, index)
+
+        def whole() -> Array:
+            return prepared.reference + self._anomalies(prepared, state)
+
         return {
-            "soil_temperature": state.temperature,
-            "surface_temperature": state.temperature[0],
+            "soil_temperature": Profile(len(self.node_depths), soil_temperature, whole),
+            "surface_temperature": prepared.reference + state.surface,
         }
 
     def step(
-        self, prepared: PreparedSoilHeat, state: SoilHeatState, forcing: Forcing
-    ) -> tuple[SoilHeatState, Diagnostics]:
-        old = state.temperature
-        stages, weights = self._stages(prepared, old, forcing)
-        new = stages[-1].temperature
+        self, prepared: PreparedSoilHeat, state: ColumnState, forcing: Forcing
+    ) -> tuple[ColumnState, Diagnostics]:
+        stages, weights = self._stages(prepared, state, forcing)
+        new = stages[-1]
+        fluxes = [self._surface_fluxes_of(prepared, stage, forcing) for stage in stages]
+        surface = jax.tree.map(lambda *values: weighted_mean(weights, values), *fluxes)
+        column, last = prepared.column, len(self.node_depths) - 1
+        node = functools.partial(self._anomaly, prepared)
 
-        def mean(*values: Array) -> Array:
-            total = weights[0] * values[0]
-            for weight, value in zip(weights[1:], values[1:], strict=True):
-                total = total + weight * value
-            return total
+        def conducted(i: int) -> Array:
+            # The flux over a step is that of the stages, weighted as the scheme weights them.
+            upper, lower = ([node(stage, k) for stage in stages] for k in (i, i + 1))
+            return column.conductance[i] * (
+                weighted_mean(weights, upper) - weighted_mean(weights, lower)
+            )
 
-        surface = jax.tree.map(mean, *(stage.surface for stage in stages))
-        conducted = mean(*(stage.conducted for stage in stages))
-        storage = prepared.column.heat_capacity * (new - old) / self.time_step
         # A node of given temperature takes from below what its storage needs: the flux that
         # closes the budget of the last half cell.
-        bottom_flux = conducted[-1:] - storage[-1:]
-        ground = surface.ground_heat_flux
-        state = SoilHeatState(new)
+        last_storage = (
+            column.heat_capacity[last] * (node(new, last) - node(state, last)) / self.time_step
+        )
+        bottom_flux = conducted(last - 1) - last_storage
+        storage = prepared.implicit.heat_content(new.temperatures)
+        storage = (storage - prepared.implicit.heat_content(state.temperatures)) / self.time_step
+        if self._ends.fixed_bottom:
+            storage = storage + last_storage
+
+        def ground_heat_flux(face: int) -> Array:
+            if face == 0:
+                return surface.ground_heat_flux
+            return bottom_flux if face == last + 1 else conducted(face - 1)
+
+        def ground_heat_fluxes() -> Array:
+            mean = weighted_mean(weights, [self._anomalies(prepared, stage) for stage in stages])
+            inside = heat_conduction.interface_heat_flux(column, mean)
+            return jnp.concatenate([surface.ground_heat_flux[None], inside, bottom_flux[None]])
+
         diagnostics = {
-            **self.diagnose(state),
+            **self.diagnose(prepared, new),
             "outgoing_shortwave": surface.outgoing_shortwave,
             "outgoing_longwave": surface.outgoing_longwave,
             "net_radiation": surface.net_radiation,
             "turbulent_heat_flux": surface.sensible_heat_flux + surface.latent_heat_flux,
-            "ground_heat_flux": jnp.concatenate([ground[None], conducted, bottom_flux]),
-            "energy_imbalance": ground - jnp.sum(storage) - bottom_flux[0],
+            "ground_heat_flux": Profile(last + 2, ground_heat_flux, ground_heat_fluxes),
+            "energy_imbalance": surface.ground_heat_flux - bottom_flux - storage,
         }
         if self.turbulence.separates:
             diagnostics["sensible_heat_flux"] = surface.sensible_heat_flux
             diagnostics["latent_heat_flux"] = surface.latent_heat_flux
-        return state, diagnostics
+        return new, diagnostics
 
     @property
     def derived_labels(self) -> Mapping[str, tuple[str, str]]:
@@ -243,6 +283,15 @@ class SoilHeat(eqx.Module):
     def derived(self, params: Params) -> Mapping[str, Float[Array, ""]]:
         suffixes = declared.layer_suffixes(self.layer_bottoms)
         return declared.derive(params, self.turbulence, suffixes)
+
+    def for_block(self) -> SoilHeat:
+        """The same model, with the solver that suits many columns at once.
+
+        Rows written out take long to compile on fine grids; there the modes stay.
+        """
+        if len(self.node_depths) > _MOST_ROWS:
+            return self
+        return dataclasses.replace(self, solver="elimination")
 
     # -- parts --------------------------------------------------------------------------------
 
@@ -261,60 +310,63 @@ class SoilHeat(eqx.Module):
         return SurfaceFluxes(reflected, outgoing, net, sensible, latent)
 
     def _stages(
-        self, prepared: PreparedSoilHeat, old: Float[Array, " node"], forcing: Forcing
-    ) -> tuple[list[Stage], tuple[float, ...]]:
-        """The stages of a step and the weights with which their fluxes make the step's mean.
+        self, prepared: PreparedSoilHeat, old: ColumnState, forcing: Forcing
+    ) -> tuple[list[ColumnState], tuple[float, ...]]:
+        """The stages of a step and the weights with which their fluxes make the step's mean."""
+        bottom = old.bottom
+        if self.bottom == "measured-temperature":
+            bottom = forcing["bottom_temperature"] - prepared.reference
 
-        Every scheme is a composition of implicit steps that share one factorisation.
-        """
-        bottom_old, bottom_new = old[-1], old[-1]
-        if self.bottom == "fixed-temperature":
-            bottom_old = bottom_new = prepared.params["bottom_temperature"]
-        elif self.bottom == "measured-temperature":
-            bottom_new = forcing["bottom_temperature"]
-        implicit = functools.partial(self._implicit_stage, prepared, forcing)
-        if self.scheme == "backward-euler":
-            return [implicit(old, bottom_new, old)], (1.0,)
-        if self.scheme == "crank-nicolson":
-            explicit = self._explicit_stage(prepared, forcing, old)
-            net = heat_conduction.conductive_heating(prepared.column, old)
-            net = net.at[0].add(explicit.surface.ground_heat_flux)
-            half = old + 0.5 * self.time_step * net / prepared.column.heat_capacity
-            return [explicit, implicit(half, bottom_new, old)], (0.5, 0.5)
-        gamma = float(_SDIRK_GAMMA)
-        first = implicit(old, bottom_old + gamma * (bottom_new - bottom_old), old)
-        start = old + (1.0 - gamma) / gamma * (first.temperature - old)
-        return [first, implicit(start, bottom_new, first.temperature)], (1.0 - gamma, gamma)
-
-    def _implicit_stage(
-        self,
-        prepared: PreparedSoilHeat,
-        forcing: Forcing,
-        start: Float[Array, " node"],
-        bottom_temperature: Float[Array, ""],
-        guess: Float[Array, " node"],
-    ) -> Stage:
-        # `start` may be an extrapolation far from any temperature that occurs; `guess` is not.
-        implicit = prepared.implicit
-        free = implicit.free_temperature(start, bottom_temperature)
-
-        def ground_heat_flux(temperature: Float[Array, ""]) -> Float[Array, ""]:
+        def ground_heat_flux(anomaly: Float[Array, ""]) -> Float[Array, ""]:
+            temperature = prepared.reference + anomaly
             return self.surface_fluxes(prepared.params, temperature, forcing).ground_heat_flux
 
-        surface_temperature = solve_surface_temperature(
-            ground_heat_flux, free[0], implicit.response[0], jax.lax.stop_gradient(guess[0])
-        )
-        surface = self.surface_fluxes(prepared.params, surface_temperature, forcing)
-        temperature = free + implicit.response * surface.ground_heat_flux
-        conducted = heat_conduction.interface_heat_flux(prepared.column, temperature)
-        return Stage(temperature, surface, conducted)
+        # Rows written out are compiled once, in a loop of two; modes are as cheap to compile twice.
+        return column_schemes.stages(
+            self.scheme, prepared.implicit, old, bottom, ground_heat_flux, self.time_step,
+            unroll=self.solver == "modal",
+        )  # fmt: skip
 
-    def _explicit_stage(
-        self, prepared: PreparedSoilHeat, forcing: Forcing, temperature: Float[Array, " node"]
-    ) -> Stage:
-        surface = self.surface_fluxes(prepared.params, temperature[0], forcing)
-        conducted = heat_conduction.interface_heat_flux(prepared.column, temperature)
-        return Stage(temperature, surface, conducted)
+    def _surface_fluxes_of(
+        self, prepared: PreparedSoilHeat, stage: ColumnState, forcing: Forcing
+    ) -> SurfaceFluxes:
+        return self.surface_fluxes(prepared.params, prepared.reference + stage.surface, forcing)
+
+    def _anomaly(
+        self, prepared: PreparedSoilHeat, state: ColumnState, index: int
+    ) -> Float[Array, ""]:
+        """Anomaly of a node (K)."""
+        if index == 0:
+            return state.surface
+        if index == len(self.node_depths) - 1 and self._ends.fixed_bottom:
+            return state.bottom
+        return prepared.implicit.node(state.temperatures, index)
+
+    def _anomalies(self, prepared: PreparedSoilHeat, state: ColumnState) -> Float[Array, " node"]:
+        """Anomaly of all nodes (K)."""
+        given = [state.surface[None]] if self._ends.skin else []
+        unknown = prepared.implicit.decode(state.temperatures)
+        below = [state.bottom[None]] if self._ends.fixed_bottom else []
+        return jnp.concatenate([*given, unknown, *below])
+
+    @property
+    def _faces(self) -> np.ndarray:
+        nodes = np.asarray(self.node_depths)
+        return (
+            np.asarray(self.cell_faces) if self.cell_faces else heat_conduction.midway_faces(nodes)
+        )
+
+    @property
+    def _ends(self) -> Ends:
+        return Ends(skin=bool(self._faces[1] == 0.0), fixed_bottom=self.bottom != "zero-flux")
+
+    def _modes(self, params: Params, column: Column) -> NormalModes:
+        if self.layer_bottoms:
+            return normal_modes(column, self._ends)
+        modes = grid_modes(self.node_depths, tuple(self._faces.tolist()), self._ends)
+        return modes.of_homogeneous(
+            params["thermal_conductivity"], params["volumetric_heat_capacity"]
+        )
 
     def _by_interval(self, params: Params, name: str) -> Float[Array, " interval"]:
         nodes = np.asarray(self.node_depths)
@@ -325,15 +377,16 @@ class SoilHeat(eqx.Module):
         return jnp.stack([params[name + suffix] for suffix in suffixes])[layer]
 
     def _initial_profile(
-        self, params: Params, bottom: Float[Array, ""] | None
+        self, params: Params, reference: Float[Array, ""], bottom: Float[Array, ""] | None
     ) -> Float[Array, " node"]:
+        """Anomaly of every node, linear between `initial_depths`."""
         if self.initial == "observed":
             values = jnp.asarray(self.initial_values)
         else:
             values = jnp.stack(
                 [params[stream_name("initial_temperature", z)] for z in self.initial_depths]
             )
-        depths = jnp.asarray(self.initial_depths)
+        depths, values = jnp.asarray(self.initial_depths), values - reference
         if bottom is not None and self.initial_depths[-1] < self.node_depths[-1]:
             depths = jnp.append(depths, self.node_depths[-1])
             values = jnp.append(values, bottom)

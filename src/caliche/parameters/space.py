@@ -114,10 +114,13 @@ class ParameterSpace(eqx.Module):
         """Physical values of the free parameters, in order."""
         return jnp.stack([p.prior.to_physical(u[k]) for k, p in enumerate(self.free)])
 
-    def to_physical(self, u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
+    def to_physical(self, u: Float[Array, " parameter"] | tuple) -> dict[str, Float[Array, ""]]:
         """Every parameter of the model by name: the free ones at u, the fixed ones as given."""
-        values = self.vector(u)
-        return {**self.fixed, **{name: values[k] for k, name in enumerate(self.names)}}
+        # Entry by entry, so that a tangent along one parameter leaves the others alone.
+        return {
+            **self.fixed,
+            **{p.name: p.prior.to_physical(u[k]) for k, p in enumerate(self.free)},
+        }
 
     def to_whitened(self, values: Mapping[str, float | Array]) -> Float[Array, " parameter"]:
         """The control vector at which the free parameters have these values."""

@@ -23,6 +23,47 @@ def saturation_vapour_pressure(temperature: Float[Array, ""]) -> Float[Array, ""
     return 611.21 * jnp.exp(17.502 * celsius / (240.97 + celsius))
 
 
+# Of e*(T)^(1/16), Pa, in x = (T - 280 K) / 80 K: `scripts/fit_saturation.py`.
+_ROOT = (
+    1.5391046799016008,
+    0.5284648497160725,
+    -0.07987001266666724,
+    0.006879368516038271,
+    0.0014221734572190422,
+    -0.0010670455780828342,
+    0.00041079142624641715,
+    -0.000128607014290597,
+    3.905424747696729e-05,
+    -8.955699504806743e-06,
+)
+COLDEST, HOTTEST = 200.0, 360.0  # K, range of the polynomial
+POLYNOMIAL_ERROR = 1e-7  # relative, bound within that range; the fit reaches 3.1e-8
+
+
+def saturation_vapour_pressure_polynomial(temperature: Float[Array, ""]) -> Float[Array, ""]:
+    """`saturation_vapour_pressure` (Pa) without its exponential and division, several times faster.
+
+    The 16th power of a polynomial of degree 9, within 1e-7 of the exact form from 200 to 360 K;
+    beyond that it strays, by 2e-5 at 180 and 380 K and 1e-2 at 450 K. The exponential would take
+    most of the time of a surface energy balance.
+
+    Parameters
+    ----------
+    temperature : K
+    """
+    x = (temperature - 280.0) * (1.0 / 80.0)
+    # Estrin's scheme: pairs, then pairs of pairs; half the waiting of Horner's.
+    terms, power = list(_ROOT), x
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [low + high * power for low, high in pairs] + terms[len(terms) & ~1 :]
+        power = power * power
+    root = terms[0]
+    for _ in range(4):
+        root = root * root
+    return root
+
+
 def specific_humidity(
     vapour_pressure: Float[Array, ""], air_pressure: Float[Array, ""]
 ) -> Float[Array, ""]:
@@ -42,5 +83,8 @@ def vapour_pressure(
 def saturation_specific_humidity(
     temperature: Float[Array, ""], air_pressure: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """Saturation specific humidity over liquid water (kg kg-1), T in K and p in Pa."""
-    return specific_humidity(saturation_vapour_pressure(temperature), air_pressure)
+    """Saturation specific humidity over liquid water (kg kg-1), T in K and p in Pa.
+
+    From `saturation_vapour_pressure_polynomial`: within 1.2e-7 of the exact form.
+    """
+    return specific_humidity(saturation_vapour_pressure_polynomial(temperature), air_pressure)
