@@ -26,6 +26,7 @@ BELOW = {
     "inverse_problem": PROBLEM,
     **dict.fromkeys(METHODS, PROBLEM | {"inverse_problem"}),
     "experiments": PROBLEM | {"inverse_problem"} | METHODS,
+    "sites": PROBLEM | {"inverse_problem", "experiments"} | METHODS,
     "report": PROBLEM | {"inverse_problem", "experiments"} | METHODS,
 }
 

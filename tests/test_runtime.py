@@ -72,3 +72,37 @@ def test_a_home_that_cannot_be_written_costs_only_the_cache(tmp_path):
     code = "import jax, caliche; caliche.configure(); print(jax.config.jax_compilation_cache_dir)"
     nowhere = {"XDG_CACHE_HOME": "/dev/null/none"}
     assert run(code, tmp_path, **nowhere).stdout.strip() in ("", "None")
+
+
+def test_devices(tmp_path):
+    code = "import caliche; caliche.configure(devices={}); import jax; print(jax.device_count())"
+    bare = {"JAX_PLATFORMS": "cpu"}
+    assert run(code.format(3), tmp_path, **bare).stdout.strip() == "3"
+    cores = str(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    )
+    assert run(code.format("'all'"), tmp_path, **bare).stdout.strip() == cores
+    own = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", **bare}
+    assert run(code.format(3), tmp_path, **own).stdout.strip() == "2"
+
+
+def test_devices_too_late_or_none(tmp_path):
+    code = """
+import warnings, jax, caliche
+caliche.configure()
+jax.numpy.zeros(3).block_until_ready()
+caliche.configure(devices="all")  # whatever there is
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    caliche.configure(devices=999)
+print(len(caught), caught[0].category.__name__, caught[0].message)
+try:
+    caliche.configure(devices=0)
+except caliche.InputError as error:
+    print(error)
+"""
+    first, second = run(code, tmp_path, JAX_PLATFORMS="cpu").stdout.splitlines()
+    assert first.startswith("1 RuntimeWarning Expected caliche.configure(devices=999) before the")
+    assert second == (
+        "Expected at least one device. Got 0. Try: leave it out to use every core."
+    )  # fmt: skip

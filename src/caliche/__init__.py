@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from caliche.models import simulate as simulate
     from caliche.report import write_report as write_report
     from caliche.runtime import configure as configure
+    from caliche.sites import estimate_sites as estimate_sites
 
 _HOME = {
     "InputError": "caliche.errors",
@@ -37,6 +38,7 @@ _HOME = {
     "simulate": "caliche.models",
     "write_report": "caliche.report",
     "configure": "caliche.runtime",
+    "estimate_sites": "caliche.sites",
 }
 
 

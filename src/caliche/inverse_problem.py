@@ -177,7 +177,8 @@ class InverseProblem(eqx.Module):
 
     def for_block(self) -> InverseProblem:
         """The same problem as one of many that are evaluated together, see `in_block`."""
-        model = self.model.for_block() if hasattr(self.model, "for_block") else self.model
+        for_block = getattr(self.model, "for_block", None)
+        model = self.model if for_block is None else for_block()
         return dataclasses.replace(self, model=model, in_block=True)
 
     @property

@@ -6,16 +6,26 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Literal
+
+from caliche.errors import InputError
 
 # XLA compiles the body of a loop on the CPU as one function only if its data are smaller than
 # this; otherwise every operation of every time step is dispatched by itself, several times slower.
+# The largest number that fits: the observations of a block of long records pass 100 MB.
 _ONE_PIECE = "xla_cpu_small_while_loop_byte_threshold"
-_LOOPS_IN_ONE_PIECE = f"--xla_backend_extra_options={_ONE_PIECE}=100000000"
+_LOOPS_IN_ONE_PIECE = f"--xla_backend_extra_options={_ONE_PIECE}={2**31 - 1}"
+# Vectors as wide as the processor has them.
+_WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
+
+# What the environment may have said already about the number of devices that the CPU makes.
+_HOST_DEVICES = "xla_force_host_platform_device_count"
+
 # Programs that compile faster than this (s) are not worth a file.
 _WORTH_KEEPING = 0.1
 
 
-def configure(cache: bool = True) -> None:
+def configure(cache: bool = True, devices: int | Literal["all"] | None = None) -> None:
     """Set JAX up for calibration; the command line does this by itself.
 
     Double precision is switched on, time loops are compiled in one piece on the CPU, and compiled
@@ -26,11 +36,21 @@ def configure(cache: bool = True) -> None:
     Parameters
     ----------
     cache : whether to keep compiled programs on disk.
+    devices : how many devices to make of this machine's processor, for many sites at once; "all"
+        for one of each core that this process may use. None leaves it one. Graphics processors are
+        found by JAX and not concerned.
+
+    Raises
+    ------
+    InputError : a number of devices below 1.
 
     Warns
     -----
-    RuntimeWarning : JAX has computed something already, so that loops will run more slowly.
+    RuntimeWarning : JAX has computed something already, so that loops will run more slowly, or on
+        fewer devices than asked for.
     """
+    if isinstance(devices, int) and devices < 1:
+        raise InputError("at least one device", str(devices), "leave it out to use every core")
     flags = os.environ.get("XLA_FLAGS", "")
     if _ONE_PIECE not in flags:
         if _backend_is_running():
@@ -42,15 +62,41 @@ def configure(cache: bool = True) -> None:
                 stacklevel=2,
             )
         else:
-            os.environ["XLA_FLAGS"] = f"{flags} {_LOOPS_IN_ONE_PIECE}".strip()
+            os.environ["XLA_FLAGS"] = f"{flags} {_LOOPS_IN_ONE_PIECE} {_WIDE_VECTORS}".strip()
 
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    if devices is not None:
+        _make_devices(devices)
     folder = cache_folder()
     if cache and folder is not None and not getattr(jax.config, "jax_compilation_cache_dir", None):
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
+
+
+def _make_devices(devices: int | Literal["all"]) -> None:
+    """Devices from the cores of this machine, unless the environment or JAX has made them."""
+    import jax
+
+    if _backend_is_running():
+        if devices != "all" and jax.local_device_count() < devices:
+            warnings.warn(
+                f"Expected caliche.configure(devices={devices}) before the first computation with "
+                f"JAX. Got it after, with {jax.local_device_count()} there. Try: call it right "
+                "after the imports.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+    elif _HOST_DEVICES not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", usable_cores() if devices == "all" else devices)
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cache_folder() -> Path | None:

@@ -50,9 +50,9 @@ def whole():
     return total(PARAMS, 1), jax.jit(jax.jacrev(lambda p: total(p, 1)))(PARAMS)
 
 
-@pytest.mark.parametrize("segments", [2, 5, 7, STEPS, 50])
+@pytest.mark.parametrize("segments", [2, 7, 50])
 def test_segments_change_nothing(whole, segments):
-    """Though 23 steps cannot be divided: neither values nor gradients."""
+    """Though they do not divide the 23 steps, or are more: neither values nor gradients."""
     value, slopes = whole
     np.testing.assert_allclose(total(PARAMS, segments), value, rtol=1e-14)
     cut = jax.jit(jax.jacrev(lambda p: total(p, segments)))(PARAMS)

@@ -9,7 +9,7 @@ from soil_heat_cases import COMBINATION_IDS, COMBINATIONS, parameters, run, stea
 from caliche.models import SoilHeat
 
 STEPS = 144  # three days of half hours
-DEPTHS = 0.8 * np.linspace(0.0, 1.0, 11) ** 2
+DEPTHS = 0.8 * np.linspace(0.0, 1.0, 8) ** 2
 HOUR = 0.5 * np.arange(STEPS + 1)
 DAILY = np.cos(2.0 * np.pi * (HOUR - 13.0) / 24.0)
 WEATHER = {

@@ -41,6 +41,14 @@ class Synthetic:
 
 
 @dataclass(frozen=True)
+class SitesConfig:
+    """The part of a collection of many sites that is fitted (UTC); None for its own ends."""
+
+    start: np.datetime64 | None
+    end: np.datetime64 | None
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """A model and its grid; keys as in `caliche.models.SoilHeat`."""
 
@@ -104,6 +112,7 @@ class ExperimentConfig:
     utc_offset: float
     window: Window
     synthetic: Synthetic | None
+    sites: SitesConfig
     sources: Mapping[str, Source]
     derive_surface_temperature: tuple[float, bool] | None
     model: ModelConfig

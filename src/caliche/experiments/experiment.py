@@ -58,10 +58,11 @@ class Experiment:
     @functools.cached_property
     def model(self) -> SoilHeat:
         """The model, with the observed initial profile where that is asked for."""
+        values = [self._initial_observation(name) for name in self.initial_streams]
+        return self._model(jnp.asarray(values) if values else None)
+
+    def _model(self, initial_values: Array | None) -> SoilHeat:
         c = self.config.model
-        values = None
-        if c.initial == "observed":
-            values = jnp.asarray([self._initial_observation(depth) for depth in c.initial_depths])
         return SoilHeat(
             node_depths=c.node_depths,
             time_step=self.config.window.time_step,
@@ -71,7 +72,7 @@ class Experiment:
             bottom=c.bottom,  # type: ignore[arg-type]
             initial=c.initial,  # type: ignore[arg-type]
             initial_depths=c.initial_depths,
-            initial_values=values,
+            initial_values=initial_values,
             layer_bottoms=c.layer_bottoms,
         )
 
@@ -88,7 +89,7 @@ class Experiment:
         merged = merge_sources(opened)
         if c.derive_surface_temperature is not None:
             merged = derive_surface_temperature(merged, *c.derive_surface_temperature)
-        streams = dict.fromkeys([*c.observations, *self._initial_streams()])
+        streams = dict.fromkeys([*c.observations, *self.initial_streams])
         return select_window(
             merged, c.window.start, c.window.end, c.window.time_step,
             [*self._forcing_names(), *self._bottom_streams()],
@@ -129,8 +130,26 @@ class Experiment:
 
     def problem(self) -> InverseProblem:
         """The inverse problem: fitted streams within the fitted window."""
-        names = [name for name, o in self.config.observations.items() if o.fit]
-        return self._problem(self.dataset, names, self.n_fit, self.space)
+        return self._problem(self.dataset, self.fitted_streams, self.n_fit, self.space)
+
+    @property
+    def fitted_streams(self) -> list[str]:
+        """Names of the streams that are fitted."""
+        return [name for name, o in self.config.observations.items() if o.fit]
+
+    def blank_problem(self, n_time: int) -> InverseProblem:
+        """The problem of no site in particular, of so many times: zeros for data, none fitted.
+
+        A flux without an average is compared over the last step.
+        """
+        model = self._model(jnp.zeros(len(self.initial_streams)) if self.initial_streams else None)
+        c, names = self.config, self.fitted_streams
+        forcing = {name: jnp.zeros(n_time) for name in self.forcing_sources}
+        shape = (n_time, len(names))
+        sigma = jnp.asarray([c.observations[name].sigma for name in names])
+        observations = Observations(jnp.zeros(shape), jnp.zeros(shape, bool), sigma)
+        operator = make_operator(model, [self._instant(name) for name in names])
+        return InverseProblem(model, forcing, operator, observations, self.space)
 
     def scoring_problem(self) -> InverseProblem:
         """Every observed stream that the model computes, over fit and hold-out."""
@@ -160,7 +179,7 @@ class Experiment:
         operator = make_operator(self.model, streams)
         forcing = {
             name: jnp.asarray(_first_from_second(dataset[source].values[:n_time]))
-            for name, source in self._forcing_sources().items()
+            for name, source in self.forcing_sources.items()
         }
         series = {
             name: dataset[name].values[:n_time] if observed else np.zeros(n_time) for name in names
@@ -186,6 +205,16 @@ class Experiment:
             )  # fmt: skip
         return steps
 
+    def _instant(self, name: str) -> Stream:
+        """A fitted stream among many sites; a flux's mean over one step is what its end shows."""
+        average, step = self.config.observations[name].average, self.config.window.time_step
+        if average is None or (average == step and not variable(name).is_state):
+            return Stream(name)
+        raise InputError(
+            f"{name} compared at the instant or over one step, when there are many sites",
+            f"average = {average:g} s", "leave average out of that stream",
+        )  # fmt: skip
+
     def _forcing_names(self) -> list[str]:
         radiation = ["incoming_shortwave", "incoming_longwave"]
         return radiation + list(CLOSURES[self.config.model.turbulence].forcing_variables)
@@ -194,21 +223,23 @@ class Experiment:
         stream = self.config.model.bottom_stream
         return [] if stream is None else [stream]
 
-    def _forcing_sources(self) -> dict[str, str]:
-        """Forcing of the model -> the stream of the dataset it comes from."""
+    @property
+    def forcing_sources(self) -> dict[str, str]:
+        """Forcing of the model -> the stream that it comes from."""
         sources = {name: name for name in self._forcing_names()}
         for stream in self._bottom_streams():
             sources[BOTTOM] = stream
         return sources
 
-    def _initial_streams(self) -> list[str]:
+    @property
+    def initial_streams(self) -> list[str]:
+        """Streams whose first values are the profile that the model starts from."""
         c = self.config.model
         if c.initial != "observed":
             return []
         return [stream_name("soil_temperature", depth) for depth in c.initial_depths]
 
-    def _initial_observation(self, depth: float) -> float:
-        name = stream_name("soil_temperature", depth)
+    def _initial_observation(self, name: str) -> float:
         value = float(self._tower[name].values[0])
         if not np.isfinite(value):
             raise InputError(
@@ -228,7 +259,8 @@ class Experiment:
         return dict(self.config.parameters)
 
     def _space(self, parameters: Mapping[str, ParameterConfig]) -> ParameterSpace:
-        declared = {d.name: d for d in self.model.declarations}
+        declarations = self._model(None).declarations  # which need no data
+        declared = {d.name: d for d in declarations}
         free, fixed = {}, {}
         for name, config in parameters.items():
             if name not in declared:
@@ -238,7 +270,7 @@ class Experiment:
                 fixed[name] = _guess(declaration, config)
             else:
                 free[name] = _free(declaration, config)
-        return ParameterSpace.build(self.model.declarations, free, fixed)
+        return ParameterSpace.build(declarations, free, fixed)
 
 
 @jax.jit

@@ -21,6 +21,7 @@ from caliche.experiments.config import (
     ModelConfig,
     ObservationConfig,
     ParameterConfig,
+    SitesConfig,
     Synthetic,
     Window,
 )
@@ -49,14 +50,16 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
     site.finish()
     synthetic = _synthetic(top.section("synthetic")) if "synthetic" in raw else None
     top.get("synthetic", dict, {})
+    only_sites = "sites" in raw and synthetic is None and "sources" not in raw
     config = ExperimentConfig(
         name=top.get("name", str, name),
         title=top.get("title", str, name),
         description=top.get("description", str, ""),
         folder=folder,
         utc_offset=utc_offset,
-        window=_window(top.section("window"), utc_offset, synthetic),
+        window=_window(top.section("window"), utc_offset, synthetic, only_sites),
         synthetic=synthetic,
+        sites=_sites(top.section("sites", {}), utc_offset),
         sources={k: _source(s, site_name) for k, s in top.sections("sources").items()},
         derive_surface_temperature=_derive(top),
         model=_model(top.section("model", {})),
@@ -66,10 +69,11 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
         raw=raw,
     )
     top.finish()
-    if synthetic is None and not config.sources:
+    if synthetic is None and not config.sources and not only_sites:
         raise InputError(
-            f"[sources.NAME] or [synthetic] in {top.where}", "neither", "name the tower's file"
-        )
+            f"[sources.NAME], [synthetic] or [sites] in {top.where}", "none of them",
+            "name the tower's file",
+        )  # fmt: skip
     if not any(o.fit for o in config.observations.values()):
         raise InputError(
             f"at least one stream to fit in {top.where}", "none",
@@ -90,7 +94,9 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
     return config
 
 
-def _window(section: Section, utc_offset: float, synthetic: Synthetic | None) -> Window:
+def _window(
+    section: Section, utc_offset: float, synthetic: Synthetic | None, only_sites: bool
+) -> Window:
     time_step = section.positive("time_step", float)
     resample = section.choice("resample", ("mean", "sample"), "mean")
     if synthetic is not None:
@@ -101,6 +107,10 @@ def _window(section: Section, utc_offset: float, synthetic: Synthetic | None) ->
         )
         section.finish()
         return Window(start, fit_until, end, time_step, resample)
+    if only_sites:  # whose collection brings the times
+        section.finish()
+        never = np.datetime64("NaT", "ns")
+        return Window(never, never, never, time_step, resample)
     start = _utc(section.get("start", datetime), utc_offset)
     end = _utc(section.get("end", datetime), utc_offset)
     until = section.get("fit_until", datetime, None)
@@ -113,6 +123,13 @@ def _window(section: Section, utc_offset: float, synthetic: Synthetic | None) ->
             "put the three in order",
         )
     return Window(start, fit_until, end, time_step, resample)
+
+
+def _sites(section: Section, utc_offset: float) -> SitesConfig:
+    start, end = (section.get(key, datetime, None) for key in ("start", "end"))
+    section.finish()
+    ends = [None if t is None else _utc(t, utc_offset) for t in (start, end)]
+    return SitesConfig(*ends)
 
 
 def _utc(value: datetime, utc_offset: float) -> np.datetime64:

@@ -63,7 +63,7 @@ def interface_heat_flux(
     column: Column, temperature: Float[Array, " node"]
 ) -> Float[Array, " interval"]:
     """Conductive heat flux between neighbouring nodes (W m-2, positive downwards)."""
-    return -column.conductance * jnp.diff(temperature)
+    return -(jnp.asarray(column.conductance) * jnp.diff(temperature))
 
 
 def conductive_heating(column: Column, temperature: Float[Array, " node"]) -> Float[Array, " node"]:

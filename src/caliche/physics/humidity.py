@@ -53,7 +53,8 @@ def saturation_vapour_pressure_polynomial(temperature: Float[Array, ""]) -> Floa
     """
     x = (temperature - 280.0) * (1.0 / 80.0)
     # Estrin's scheme: pairs, then pairs of pairs; half the waiting of Horner's.
-    terms, power = list(_ROOT), x
+    terms: list = list(_ROOT)
+    power = x
     while len(terms) > 1:
         pairs = zip(terms[::2], terms[1::2], strict=False)
         terms = [low + high * power for low, high in pairs] + terms[len(terms) & ~1 :]

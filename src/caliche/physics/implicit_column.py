@@ -94,8 +94,8 @@ class ModalColumn(eqx.Module):
     def build(column: Column, modes: NormalModes, ends: Ends, time_step: float) -> ModalColumn:
         """Prepare implicit steps of `time_step` (s)."""
         capacity, _, below, resistance = ends.active(column)
-        decay = 1.0 / (1.0 + time_step * modes.rates)
-        heating = (time_step / modes.mass) * decay * modes.shapes[0]
+        decay: Any = 1.0 / (1.0 + time_step * modes.rates)
+        heating: Any = (time_step / modes.mass) * decay * modes.shapes[0]
         response = jnp.sum(modes.shapes[0] * heating) + resistance
         return ModalColumn(
             modes, capacity, decay, heating, below, resistance, response, time_step, ends
@@ -130,7 +130,8 @@ class ModalColumn(eqx.Module):
         return free + self.heating * flux, surface, flux
 
     def heat_content(self, profile: Temperatures) -> Scalar:
-        return self.modes.mass * jnp.sum(self._weighted(jnp.ones_like(self.capacity)) * profile)
+        ones = jnp.ones_like(self.capacity)
+        return jnp.asarray(self.modes.mass) * jnp.sum(self._weighted(ones) * profile)
 
     def tendency(self, profile: Temperatures, bottom: Scalar, flux: Scalar) -> Temperatures:
         inflow = self.modes.shapes[0] * flux + self.modes.shapes[-1] * (self.below * bottom)

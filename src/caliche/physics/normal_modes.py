@@ -25,7 +25,7 @@ class Ends:
     skin: bool
     fixed_bottom: bool
 
-    def active(self, column: Column) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    def active(self, column: Column) -> tuple[Any, Any, Any, Any]:
         """Heat capacity (n,) of the unknowns, conductance (n-1,) between them, that to the given
         bottom () (zero if there is none) and resistance () of the skin."""
         capacity, conductance = column.heat_capacity, column.conductance

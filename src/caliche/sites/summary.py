@@ -1,0 +1,87 @@
+"""What summary.json says of many sites."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from caliche.estimation.method import CONVERGED
+from caliche.experiments.config import ExperimentConfig
+from caliche.experiments.run import finite, versions
+from caliche.inverse_problem import InverseProblem
+from caliche.sites.screening import MEANINGS
+
+# Names of failed sites that are written out; result.nc has them all.
+MOST_NAMED = 1000
+QUANTILES = {"q05": 0.05, "median": 0.5, "q95": 0.95}
+
+
+class Summary:
+    """Counts and quantiles, gathered from one batch after the other."""
+
+    def __init__(self, problem: InverseProblem) -> None:
+        self._problem = problem
+        self._counts: Counter[int] = Counter()
+        self._failed: list[dict[str, str]] = []
+        self._estimates: list[np.ndarray] = []
+        self._sd: list[np.ndarray] = []
+        self._at_bound = np.zeros(len(problem.space.free), int)
+        self._iterations = self._calibrated = 0
+
+    def look(self, block: xr.Dataset) -> None:
+        """Take in a batch."""
+        status = block["status"].values
+        self._counts.update(status.tolist())
+        good = status == CONVERGED
+        self._estimates.append(block["estimate"].values[good])
+        self._sd.append(block["sd"].values[good])
+        self._at_bound += block["at_bound"].values[good].sum(axis=0)
+        self._iterations += int(block["iterations"].values.sum())
+        self._calibrated += int((block["iterations"].values > 0).sum())
+        for row in np.flatnonzero(~good)[: MOST_NAMED - len(self._failed)]:
+            site, reason = str(block["site"].values[row]), str(block["reason"].values[row])
+            entry = {"site": site, "status": MEANINGS[int(status[row])], "reason": reason}
+            self._failed.append(entry)
+
+    def content(
+        self,
+        config: ExperimentConfig,
+        tolerance: float,
+        seconds: Mapping[str, float],
+        command: str | None,
+    ) -> dict[str, Any]:
+        """The content of summary.json. `seconds` are those of the call that finished the run."""
+        estimates, sd = np.concatenate(self._estimates), np.concatenate(self._sd)
+        parameters = {}
+        for k, p in enumerate(self._problem.space.free):
+            d, found, spread = p.declaration, estimates[:, k], sd[np.isfinite(sd[:, k]), k]
+            parameters[p.name] = {
+                "long_name": d.long_name,
+                "unit": d.unit,
+                **{key: float(np.quantile(found, q)) if len(found) else None
+                   for key, q in QUANTILES.items()},
+                "median_sd": float(np.median(spread)) if len(spread) else None,
+                "at_bound": int(self._at_bound[k]),
+            }  # fmt: skip
+        sites = sum(self._counts.values())
+        summary = {
+            "experiment": config.name,
+            "title": config.title,
+            "sites": sites,
+            "converged": self._counts[CONVERGED],
+            "status": {MEANINGS[s]: n for s, n in sorted(self._counts.items())},
+            "failed": self._failed,
+            "parameters": parameters,
+            "mean_iterations": self._iterations / max(self._calibrated, 1),
+            "tolerance": tolerance,
+            "seconds_of_last_call": dict(seconds),
+            "versions": versions(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": command,
+        }
+        return finite(summary)
