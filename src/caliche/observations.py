@@ -5,6 +5,7 @@ The operator belongs to a site, not to a model: models offer diagnostics, sites 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,10 @@ from jaxtyping import Array, Float
 from caliche.errors import InputError
 from caliche.models.base import Diagnostics, Model, Profile
 from caliche.variables import variable
+
+# Streams of one profile that are computed entry by entry. More than a dozen sums of products with
+# constants in one loop take LLVM beyond all memory (41 nodes); the whole profile is one product.
+_FEW = 5
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,15 @@ class ObservationOperator(eqx.Module):
 
     def select(self, diagnostics: Diagnostics) -> tuple[Float[Array, ""], ...]:
         """The streams in one step's diagnostics, interpolated linearly in depth."""
+        asked = Counter(name for name, _, _ in self._sources)
         values = []
         for name, index, weight in self._sources:
             value = diagnostics[name]
             if isinstance(value, Profile):
+                entries = value if asked[name] <= _FEW else value.stack()
                 # Index and weight are numbers known when compiling, never traced.
-                value = value[index] if weight == 0.0 else (
-                    (1.0 - weight) * value[index] + weight * value[index + 1]
+                value = entries[index] if weight == 0.0 else (
+                    (1.0 - weight) * entries[index] + weight * entries[index + 1]
                 )  # fmt: skip
             values.append(value)
         return tuple(values)

@@ -86,14 +86,29 @@ def test_a_profile_computes_only_what_is_asked_for():
         asked.append(index)
         return SEEN["soil_temperature"][index]
 
+    def stack():
+        raise AssertionError("nobody observes all of it")
+
     diagnostics = {
         **DIAGNOSTICS,
-        "soil_temperature": Profile(4, at, lambda: SEEN["soil_temperature"]),
+        "soil_temperature": Profile(4, at, stack),
     }
     (value,) = make_operator(MODEL, [Stream("soil_temperature_0.20m")]).select(diagnostics)
     assert (float(value), asked) == (295.0, [1, 2])
     make_operator(MODEL, [Stream("surface_temperature")]).select(diagnostics)
     assert asked == [1, 2]
+
+
+def test_many_sensors_read_the_whole_profile_at_once():
+    """And read what each would by itself."""
+
+    def at(index):
+        raise AssertionError("entry by entry this takes longer and longer to compile")
+
+    streams = [Stream(f"soil_temperature_{depth:.2f}m") for depth in np.linspace(0.0, 0.6, 16)]
+    alone = [make_operator(MODEL, [stream]).select(DIAGNOSTICS)[0] for stream in streams]
+    whole = {**DIAGNOSTICS, "soil_temperature": Profile(4, at, SEEN["soil_temperature"].copy)}
+    np.testing.assert_array_equal(make_operator(MODEL, streams).select(whole), alone)
 
 
 def test_a_profile_is_a_sequence():

@@ -1,0 +1,201 @@
+"""Many members and many sites: batches against C, a Sobol ensemble, a region of sites."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import qmc
+
+from benchmarks import problems, yardstick
+from benchmarks.cases_single import cost, normal_equations
+from benchmarks.forcing import STEPS_PER_YEAR
+from benchmarks.rows import Row, Size, blank_row, case, ratio_row, time_row
+from benchmarks.timing import compile_apart, interleave, time_once
+from caliche import InverseProblem
+from caliche.estimation.blocks import BlockEstimator, SiteData
+from caliche.estimation.least_squares import LevenbergMarquardt
+from caliche.estimation.method import CONVERGED
+
+BLOCK = 64  # members of an ensemble, or sites, evaluated together
+OF_C = {"forward": "forward_members", "Gauss-Newton": "normal_equations_members"}
+TARGET = 1.4
+SITE_VARIANTS = {
+    "to 1e-6 of a standard deviation": {"method": LevenbergMarquardt()},
+    "to 1e-3 of a standard deviation": {"method": LevenbergMarquardt(tolerance=1e-3)},
+}
+
+
+@case("batch-shared", "Many members of one site")
+def batch_shared(size: Size) -> list[Row]:
+    """The misfit, and the normal equations with five tangents, of many parameter vectors with the
+    same forcing, in microseconds per member and site-year. C has SIMD lanes over members. One
+    device of ours runs the time loop on one core, so the target holds against C on one."""
+    setup = problems.make_setup(size.steps, in_block=True)
+    rows = []
+    for block in size.blocks:
+        u = problems.draw_members(setup, block)
+        programs = {
+            "forward": compile_apart(jax.vmap(cost, (None, 0)), setup.problem, u),
+            "Gauss-Newton": compile_apart(jax.vmap(normal_equations, (None, 0)), setup.problem, u),
+        }
+        c_arguments = (setup.forcing, problems.members_theta(setup, u), setup.observed)
+        rows += _against_c(size, f"{block} members", block, setup, programs,
+                           c_arguments)  # fmt: skip
+    return rows
+
+
+def at_sites(function: Callable) -> Callable:
+    """A function of (problem, u) as one of (problem, forcing, values, u), site axes last in the
+    data, as the time loop reads them and `BlockEstimator` keeps them."""
+
+    def one(problem: InverseProblem, forcing: dict, values: jax.Array, u: jax.Array) -> Any:
+        return function(problems.at_site(problem, forcing, values), u)
+
+    return jax.vmap(one, (None, 1, 2, 0))
+
+
+@case("batch-own", "Many sites with weather of their own")
+def batch_own(size: Size) -> list[Row]:
+    """As before, but every member has forcing and observations of its own, as sites do."""
+    setup = problems.make_setup(size.steps, in_block=True)
+    block = size.blocks[min(1, len(size.blocks) - 1)]
+    u = problems.draw_members(setup, block)
+    sites = problems.make_sites(setup, block)
+    forcing = {name: jnp.asarray(np.asarray(v).T.copy()) for name, v in sites.forcing.items()}
+    values = jnp.asarray(np.moveaxis(np.asarray(sites.values), 0, 2).copy())
+    arguments = (setup.problem, forcing, values, u)
+    programs = {
+        "forward": compile_apart(at_sites(cost), *arguments),
+        "Gauss-Newton": compile_apart(at_sites(normal_equations), *arguments),
+    }
+    c_arguments = (
+        sites.kernel_forcing(), problems.members_theta(setup, u), sites.kernel_observed()
+    )  # fmt: skip
+    return _against_c(size, f"{block} sites", block, setup, programs, c_arguments)
+
+
+def _against_c(
+    size: Size, words: str, block: int, setup: problems.Setup, programs: dict, c_arguments: tuple
+) -> list[Row]:
+    """Rows for both programs, in turn with C on one thread and on all."""
+    jobs: dict[str, Callable] = {name: program.run for name, program in programs.items()}
+    missing, cores = None, yardstick.cores()
+    try:
+        kernel = yardstick.load_kernel()
+    except yardstick.Unavailable as reason:
+        missing = reason
+    else:
+        for name, method in OF_C.items():
+            run = getattr(kernel, method)(setup.column, *c_arguments).run
+            for threads in sorted({1, cores}):
+                jobs[f"C {name}, {threads} thr."] = _with_threads(kernel, threads, run)
+    timings = interleave(jobs, size.seconds, min(3, size.least_rounds))
+    per = block * setup.steps / STEPS_PER_YEAR
+    rows = []
+    for name, timing in timings.items():
+        program = programs.get(name)
+        note = f"kept {timing.cores:.1f} cores busy" if program else ""
+        rows.append(
+            time_row(f"{name}, {words}", timing, "us", per, compiled=program, note=note)
+        )  # fmt: skip
+    for name in programs:
+        what = f"{name} over C, {words}"
+        if missing is not None:
+            rows.append(blank_row(what, "x", missing, TARGET))
+            continue
+        rivals = {t: timings[f"C {name}, {t} thr."] for t in sorted({1, cores})}
+        note = ", ".join(
+            f"{timings[name].minimum / timing.minimum:.2f} x with C on {threads}"
+            for threads, timing in rivals.items()
+        )
+        rows.append(ratio_row(what, timings[name], rivals[1], TARGET, note=f"{note} threads"))
+    return rows
+
+
+def _with_threads(kernel: yardstick.Kernel, threads: int, run: Callable) -> Callable:
+    def job() -> None:
+        kernel.set_threads(threads)
+        run()
+
+    return job
+
+
+@case("ensemble", "Sobol ensemble")
+def ensemble(size: Size) -> list[Row]:
+    """Forward run and misfit of a Sobol sequence of parameter vectors, in blocks, as a global
+    sensitivity study or an emulator's training set needs it."""
+    setup = problems.make_setup(size.steps, in_block=True)
+    unit = qmc.Sobol(len(setup.truth), seed=3).random(size.ensemble)
+    u = setup.truth + jnp.asarray(2.0 * unit - 1.0)
+
+    def misfits(problem: InverseProblem, u: jax.Array) -> jax.Array:
+        return jax.lax.map(lambda v: problem.cost(v), u, batch_size=min(BLOCK, len(u)))
+
+    program = compile_apart(misfits, setup.problem, u)
+    timing = time_once(program.run)
+    rate = size.ensemble * setup.steps / STEPS_PER_YEAR / timing.minimum
+    note = f"{size.ensemble} members in blocks of {min(BLOCK, size.ensemble)}"
+    return [
+        Row("site-years per second", rate, "1/s", compile_seconds=program.compile_seconds,
+            first_call_seconds=program.first_call_seconds, note=note),
+        Row("a million site-years", 1e6 / rate, "s", extrapolated=True,
+            note="extrapolated from the row above"),
+    ]  # fmt: skip
+
+
+@case("sites", "Many sites calibrated")
+def sites(size: Size) -> list[Row]:
+    """Levenberg-Marquardt for every site with weather and observations of its own, from the
+    perturbed start, in blocks over the devices of this process, error bars included. Making the
+    weather and compiling are not timed."""
+    setup = problems.make_setup(size.steps, in_block=True)
+    began_at = problems.with_initial(setup.problem, setup.start)
+    rows = []
+    for words, options in SITE_VARIANTS.items():
+        estimator = BlockEstimator(began_at, **options)
+        estimator.size = min(estimator.size, size.sites * len(estimator.devices))
+        data = _site_data(setup, size.sites)
+        began = time.perf_counter()
+        list(estimator.run([data]))
+        first_call = time.perf_counter() - began
+        began = time.perf_counter()
+        done = list(estimator.run([data]))
+        seconds = time.perf_counter() - began
+        rows += _site_rows(size, setup, words, len(estimator.devices), first_call, seconds, done)
+    return rows
+
+
+def _site_data(setup: problems.Setup, number: int) -> SiteData:
+    made = problems.make_sites(setup, number)
+    mask = np.asarray(setup.problem.observations.mask)[:, :, None]
+    return SiteData(
+        {name: np.ascontiguousarray(np.asarray(v).T) for name, v in made.forcing.items()},
+        np.ascontiguousarray(np.moveaxis(np.asarray(made.values), 0, 2)),
+        np.repeat(mask, number, axis=2), None, np.arange(number),
+    )  # fmt: skip
+
+
+def _site_rows(
+    size: Size, setup: problems.Setup, words: str, devices: int, first_call: float,
+    seconds: float, done: list,
+) -> list[Row]:  # fmt: skip
+    years = size.sites * setup.steps / STEPS_PER_YEAR
+    status = np.concatenate([part.status for part in done])
+    evaluations = np.concatenate([part.iterations for part in done])
+    note = (
+        f"{size.sites} sites on {devices} device(s); {(status == CONVERGED).sum()} converged; "
+        f"{evaluations.mean():.1f} evaluations a site"
+    )
+    whole = size.steps == STEPS_PER_YEAR
+    return [
+        Row(f"site-years calibrated per second, {words}", years / seconds, "1/s",
+            first_call_seconds=first_call, note=note),
+        Row(f"1,000 site-years, {words}", 1000.0 * seconds / years, "s",
+            target=2.0 if whole else None, extrapolated=size.sites != 1000,
+            note=f"scaled from {size.sites} sites"),
+    ]  # fmt: skip

@@ -1,0 +1,141 @@
+"""The package as it is used: the paper's experiment, the command line, memory, imports, XLA."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import caliche
+from benchmarks import eager_torch
+from benchmarks.rows import Row, Size, blank_row, case, time_row
+from benchmarks.timing import Timing, interleave, run_child, run_job
+
+SMALLEST_GAIN = 2.0  # of the XLA option, below which it no longer does what it is there for
+PAPER_ITERATIONS = 150  # of Adam, at most, in each trial of the paper
+IMPORTS = {
+    "import caliche": "import caliche",
+    "import caliche, first use of the command line": "import caliche.cli",
+    "import jax, for comparison": "import jax",
+    "import caliche and all that estimating needs": (
+        "import caliche; caliche.estimate; caliche.load_experiment"
+    ),
+}
+
+
+@case("option", "The XLA option that caliche relies on")
+def option(size: Size) -> list[Row]:
+    """`caliche.configure()` has XLA compile a time loop in one piece, with an option that XLA does
+    not document. A small loop is timed with and without it, each in a process of its own; a gain
+    below 2 fails the benchmarks: a new jaxlib would then have dropped or renamed the option."""
+    seconds = {
+        words: run_job("time_loop", in_one_piece=words == "with").value["seconds"]
+        for words in ("without", "with")
+    }
+    gain = seconds["without"] / seconds["with"]
+    note = "" if gain >= SMALLEST_GAIN else dropped(gain)
+    return [
+        *(Row(f"small time loop, {w} the option", 1e3 * s, "ms") for w, s in seconds.items()),
+        Row("gain by the option", gain, "x", target=SMALLEST_GAIN, at_least=True, required=True,
+            note=note),
+    ]  # fmt: skip
+
+
+def dropped(gain: float) -> str:
+    """What to say when the option no longer helps."""
+    import jaxlib
+
+    return (
+        f"Expected time loops to run at least {SMALLEST_GAIN:g} times faster with the option set "
+        f"in caliche.runtime. Got {gain:.2f}. Try: look for what jaxlib {jaxlib.__version__} calls "
+        "xla_cpu_small_while_loop_byte_threshold now."
+    )
+
+
+@case("paper", "The paper's experiment")
+def paper(size: Size) -> list[Row]:
+    """Twin experiment with two depths of Huang et al. (2026), 100 hours, 101 nodes, as bundled
+    (twin-two-depths, with noise), from 50 starts. Compiled by a first call. Its rival is our
+    eager PyTorch version of their program: Jacobi sweeps, autograd, 150 Adam iterations a trial."""
+    problem = caliche.load_experiment("twin-two-depths").problem()
+    first = caliche.estimate(problem, starts=size.starts)
+    results = []
+
+    def again() -> None:
+        results.append(caliche.estimate(problem, starts=size.starts))
+
+    timing = interleave({"it": again}, size.seconds, size.least_rounds)["it"]
+    converged = sum(start.converged for start in first.starts)
+    what = f"{size.starts} trials by caliche"
+    rows = [
+        Row(what, timing.minimum, "s", timing.median,
+            first.seconds["compile"], first.seconds["run"],
+            target=1.0 if size.starts == 50 else None,
+            note=f"{converged} of {size.starts} converged, {first.n_iterations} iterations"),
+    ]  # fmt: skip
+    what = f"{size.starts} trials by eager PyTorch"
+    try:
+        eager = eager_torch.paper_twin_seconds(size.eager_hours)
+    except ImportError as reason:
+        return [*rows, blank_row(what, "h", reason)]
+    total = size.starts * PAPER_ITERATIONS * eager.gradient
+    return [
+        *rows,
+        Row(f"{what}, {PAPER_ITERATIONS} iterations each", total / 3600.0, "h", extrapolated=True,
+            note=eager.note),
+        Row("eager PyTorch over caliche", total / timing.minimum, "x", extrapolated=True),
+    ]  # fmt: skip
+
+
+@case("memory", "A gradient over many years")
+def memory(size: Size) -> list[Row]:
+    """Time and peak resident memory of the gradient of the misfit over many years of half-hours,
+    in a process that does nothing else. The memory includes Python, JAX, the forcing and the
+    observations; what a process takes that has only loaded them all stands beside it."""
+    idle = run_job("baseline").value["peak_mebibytes"]
+    job = run_job("long_gradient", years=size.years).value
+    timing = Timing((job["seconds"],))
+    whole = size.years == 10.0
+    return [
+        Row(f"gradient over {size.years:g} years", 1e3 * timing.minimum, "ms",
+            1e3 * job["median_seconds"], job["compile_seconds"], job["first_call_seconds"]),
+        Row("peak memory of the process", job["peak_mebibytes"] * 2**20 / 1e6, "MB",
+            target=500.0 if whole else None,
+            note=f"XLA's temporary memory: {job['temporary_mebibytes']:.0f} MiB; before compiling "
+            f"the peak was {job['mebibytes_before']:.0f} MiB"),
+        Row("peak memory of a process that computes nothing", idle * 2**20 / 1e6, "MB"),
+    ]  # fmt: skip
+
+
+@case("command-line", "The command line, end to end")
+def command_line(size: Size) -> list[Row]:
+    """`caliche estimate twin-two-depths` as a subprocess, from the start of Python to the finished
+    report; cold with an empty cache folder, warm right after."""
+    script = Path(sys.executable).with_name("caliche")
+    command = [str(script)] if script.exists() else [sys.executable, "-m", "caliche"]
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = {
+            "XDG_CACHE_HOME": folder, "XLA_FLAGS": None, "JAX_COMPILATION_CACHE_DIR": None
+        }  # fmt: skip
+        seconds = {}
+        for words in ("cold", "warm"):
+            out = str(Path(folder) / words)
+            _, seconds[words] = run_child(
+                [*command, "estimate", "twin-two-depths", "--out", out], fresh, cwd=folder
+            )
+    targets = {"cold": 8.0, "warm": 4.0}
+    return [Row(f"caliche estimate, {w}", seconds[w], "s", target=targets[w]) for w in targets]
+
+
+@case("imports", "Import time")
+def imports(size: Size) -> list[Row]:
+    """Each in a fresh process, the smallest of three (files are then in the system's cache)."""
+    rows = []
+    for words, statement in IMPORTS.items():
+        program = (
+            f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+        )
+        printed = [run_child([sys.executable, "-c", program])[0] for _ in range(3)]
+        samples = [float(text) for text in printed]
+        rows.append(time_row(words, Timing(tuple(samples)), "s"))
+    return rows
