@@ -12,8 +12,9 @@ import pytest
 from caliche.estimation import METHODS, Result, estimate
 from caliche.estimation.method import Method
 from caliche.models import SoilHeat, simulate
-from caliche.models.base import Model, everything
+from caliche.models.base import Model
 from caliche.models.closures import CLOSURES
+from caliche.models.time_loop import everything
 from caliche.variables import VARIABLES
 from problems import LinearGaussian
 

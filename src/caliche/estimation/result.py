@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.posterior import ResidualStatistics
 
 
@@ -61,6 +62,7 @@ class Result:
     derived : name -> (value, sd, unit, long name).
     n_model_runs : model runs of all starts; a tangent or an adjoint counts as one.
     seconds : `compile` and `run`.
+    hyperparameters : those that were estimated, if any.
     """
 
     method: str
@@ -82,3 +84,4 @@ class Result:
     residuals: Mapping[str, ResidualStatistics]
     derived: Mapping[str, tuple[float, float, str, str]]
     warnings: tuple[str, ...]
+    hyperparameters: Hyperparameters | None = None

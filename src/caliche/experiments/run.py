@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -79,9 +80,13 @@ def run_experiment(
         starts=c.starts if starts is None else starts,
         seed=c.seed if seed is None else seed,
         callback=callback,
+        unknown=experiment.unknown,
         **options,
     )
     scoring = experiment.scoring_problem()
+    if result.hyperparameters is not None:
+        space = scoring.space.rescaled(result.hyperparameters.smoothness)
+        scoring = dataclasses.replace(scoring, space=space)
     prediction = predict(scoring, result.u, result.covariance_u)
     guess = predict(scoring, np.asarray(scoring.space.initial()))
     seconds = {"import": import_seconds, **watch.seconds()}
@@ -231,6 +236,9 @@ def summarise(
             }
             for name, r in result.residuals.items()
         },
+        "hyperparameters": None
+        if result.hyperparameters is None
+        else asdict(result.hyperparameters),
         "derived": {
             name: {"value": value, "sd": sd, "unit": unit, "long_name": text}
             for name, (value, sd, unit, text) in result.derived.items()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
-from caliche.experiments.config import Synthetic, Window
+from caliche.experiments.config import ObservationConfig, Synthetic, Window
 from caliche.variables import variable
 
 
@@ -39,14 +41,21 @@ def synthetic_forcing(window: Window) -> xr.Dataset:
 def with_observations(
     dataset: xr.Dataset,
     perfect: dict[str, np.ndarray],
-    sigma: dict[str, float | None],
+    observations: Mapping[str, ObservationConfig],
     synthetic: Synthetic,
 ) -> xr.Dataset:
-    """The dataset with perfect observations, plus white noise of each stream's sigma if asked."""
+    """The dataset with perfect observations, plus noise of each stream's sigma if asked: white, or
+    with the autocorrelation (of errors one step apart) that the stream has."""
     generator = np.random.default_rng(synthetic.seed)
     result = dataset.copy()
     for name, values in perfect.items():
-        noise = generator.standard_normal(values.shape) * (sigma[name] or 0.0)
+        noise = generator.standard_normal(values.shape)
+        rho = observations[name].autocorrelation or 0.0
+        if rho:
+            noise[1:] *= np.sqrt(1.0 - rho**2)
+            for k in range(1, len(noise)):
+                noise[k] += rho * noise[k - 1]
+        noise = noise * (observations[name].sigma or 0.0)
         result[name] = ("time", values + noise if synthetic.noise else values, _attributes(name))
     return result
 
