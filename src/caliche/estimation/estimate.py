@@ -147,7 +147,7 @@ def _result(
         prior = entry.parameter.prior
         interval = (below[k], above[k]) if np.isfinite(sd_w[k]) else (prior.lower, prior.upper)
         parameters[entry.name] = _estimate(entry, k, central[k], interval, curvature, slopes[k])
-    declared = {d.name: d for d in problem.model.declarations}
+    declared = {d.name: d for d in space.declarations}
     for name, value in space.fixed.items():
         d, number = declared[name], float(jnp.mean(value))
         parameters[name] = ParameterEstimate(

@@ -93,11 +93,13 @@ class ParameterSpace(eqx.Module):
     ----------
     fixed : value () or series (time + 1,) of each parameter that is not free.
     variations : how the free parameters vary that do.
+    declarations : of every parameter, free or fixed.
     """
 
     free: tuple[FreeParameter, ...] = eqx.field(static=True)
     fixed: dict[str, Float[Array, "..."]]
     variations: dict[str, Variation] = eqx.field(default_factory=dict)
+    declarations: tuple[ParameterDeclaration, ...] = eqx.field(static=True, default=())
 
     @staticmethod
     def build(
@@ -142,7 +144,10 @@ class ParameterSpace(eqx.Module):
                 f"{constant[0]} to be free, as it varies in time", "a fixed value", "free it"
             )
         return ParameterSpace(
-            tuple(free[name] for name in known if name in free), values, variations
+            tuple(free[name] for name in known if name in free),
+            values,
+            variations,
+            tuple(declarations),
         )
 
     @property
