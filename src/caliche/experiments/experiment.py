@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array
 
+from caliche.data.companions import add_companions
 from caliche.data.locate import find_data
 from caliche.data.site import derive_surface_temperature, merge_sources, select_window
 from caliche.data.source import open_source
@@ -90,11 +91,12 @@ class Experiment:
         if c.derive_surface_temperature is not None:
             merged = derive_surface_temperature(merged, *c.derive_surface_temperature)
         streams = dict.fromkeys([*c.observations, *self.initial_streams])
-        return select_window(
+        window = select_window(
             merged, c.window.start, c.window.end, c.window.time_step,
             [*self._forcing_names(), *self._bottom_streams()],
             list(streams), c.window.resample,
         )  # fmt: skip
+        return add_companions(window, merged, c.window.resample)
 
     @functools.cached_property
     def dataset(self) -> xr.Dataset:
