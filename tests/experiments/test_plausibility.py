@@ -66,10 +66,19 @@ def test_diffusivities_agree_with_conductivity_over_heat_capacity():
         # The extremes of a quotient enclose any pair of ends, to the rounding of the tables.
         assert k.low / c.high <= 1.01 * a.low
         assert k.high / c.low >= 0.99 * a.high
-    oke = [m for m in conductivity if m.startswith("dry") and "dense" not in m]
-    for material in oke:  # whose ends are the dry and the saturated soil
+    for soil in ("sandy", "clay"):  # whose upper ends are those of the saturated soil
+        material = f"dry to saturated {soil} soil"
         wet = conductivity[material].high / capacity[material].high
         assert wet == pytest.approx(diffusivity[material].high, rel=0.05)
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_ranges_of_a_property_leave_no_gap_between_them(name):
+    """So that "outside every range" always means beyond their ends."""
+    reach = min(r.low for r in RANGES[name])
+    for r in sorted(RANGES[name], key=lambda r: r.low):
+        assert r.low <= reach or r.low == pytest.approx(reach)
+        reach = max(reach, r.high)
 
 
 def result(converged=True, **parameters):

@@ -38,7 +38,7 @@ def test_a_value_inside_is_told_with_the_range_in_numbers():
     (text,) = plausibility_sentences(summary(thermal_conductivity=0.28))
     assert text == (
         "Thermal conductivity of the soil, 0.28 W m⁻¹ K⁻¹, is inside the published range of dry to "
-        "saturated clay soil (0.25 to 1.58 W m⁻¹ K⁻¹), and also of dry to saturated peat soil."
+        "saturated clay soil (0.15 to 1.58 W m⁻¹ K⁻¹), and also of dry to saturated peat soil."
     )
 
 
@@ -71,6 +71,24 @@ def test_properties_are_judged_together_only_where_each_is_possible():
     assert len(one) == 3
 
 
+def test_a_layer_is_named_and_a_lonely_range_marked():
+    facts = summary(albedo=0.51) | {
+        "plausibility": {
+            "thermal_diffusivity_2": judge("thermal_diffusivity_2", 4e-8, None),
+            "albedo": judge("albedo", 0.51, None),
+        },
+        "derived": {
+            "thermal_diffusivity_2": {"long_name": "thermal diffusivity", "unit": "m2 s-1"}
+        },
+    }
+    layer, albedo = plausibility_sentences(facts)
+    assert layer.startswith("Thermal diffusivity, layer 2, 4.0 × 10⁻⁸ m² s⁻¹, is outside every")
+    assert albedo == (
+        "Albedo, 0.51, is inside the published range of old to fresh snow (0.4 to 0.95), and of "
+        "nothing else."
+    )
+
+
 def test_sources_are_those_of_the_ranges_used():
     assert "Oke (1987)" in plausibility_sources(summary(albedo=0.2))
     assert "Moene" not in plausibility_sources(summary(albedo=0.2))
@@ -95,7 +113,7 @@ def test_the_page_shows_ranges_benchmarks_and_published_models(build_run):
     assert "Fluxes in the hold-out, beside regressions on the weather" in page
     assert "3lin is missing: no relative humidity in the run." in page
     assert "Beside models of Urban-PLUMBER at US-WestPhoenix" in page
-    assert "those of the 2 days of its hold-out" in page
+    assert "cover the 2 days of its hold-out" in page
     assert "Ensemble mean" in page
     run = read_run(folder)
     first = comparisons(run)[0]
@@ -138,7 +156,7 @@ def test_published_models_stand_beside_what_the_run_has(build_run):
 
     table = published_table(read_run(build_run(change=more)))
     assert table["rows"][0] == {
-        "name": "this run (hold-out)", "cells": ["–", "8 / 11.5", "–", "–", "–"],
+        "name": "this run (hold-out)", "cells": ["–", "8.0 / 11.5", "–", "–", "–"],
     }  # fmt: skip
     assert table["rows"][1]["cells"][0] == "8.6 / 10.2"
 

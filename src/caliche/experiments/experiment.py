@@ -15,6 +15,7 @@ from jaxtyping import Array
 
 from caliche.data.companions import add_companions
 from caliche.data.locate import find_data
+from caliche.data.longwave import derive_incoming_longwave
 from caliche.data.site import derive_surface_temperature, merge_sources, select_window
 from caliche.data.source import open_source
 from caliche.errors import InputError, nearest
@@ -88,6 +89,8 @@ class Experiment:
             path = find_data(source.path, c.folder)
             opened.append(open_source(type(source)(**{**vars(source), "path": path})))
         merged = merge_sources(opened)
+        if c.derive_incoming_longwave is not None:
+            merged = derive_incoming_longwave(merged, c.derive_incoming_longwave)
         if c.derive_surface_temperature is not None:
             merged = derive_surface_temperature(merged, *c.derive_surface_temperature)
         streams = dict.fromkeys([*c.observations, *self.initial_streams])

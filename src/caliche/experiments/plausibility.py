@@ -42,13 +42,14 @@ def _materials() -> dict[str, list[Published]]:
     (MJ m-3 K-1) and diffusivity (mm2 s-1). Soils run from dry to saturated; the conductivity of
     sand rises so fast with the first water that its diffusivity is highest in between.
     """
+    both = f"{OKE}, table 2.1; {MOENE}, table 2.2"
     table = [
         ("dry to saturated sandy soil", f"{OKE}, table 2.1",
          (0.30, 2.20), (1.28, 2.96), (0.24, 0.74)),
-        ("dry to saturated clay soil", f"{OKE}, table 2.1",
-         (0.25, 1.58), (1.42, 3.10), (0.18, 0.51)),
-        ("dry to saturated peat soil", f"{OKE}, table 2.1",
-         (0.06, 0.50), (0.58, 4.02), (0.10, 0.12)),
+        ("dry to saturated clay soil", both,
+         (0.15, 1.58), (1.42, 3.10), (0.10, 0.51)),
+        ("dry to saturated peat soil", both,
+         (0.04, 0.50), (0.25, 4.02), (0.10, 0.16)),
         ("dry to saturated dense sand", f"{MOENE}, table 2.2",
          (0.29, 2.90), (1.42, 2.81), (0.20, 1.20)),
         ("asphalt, brick, dense concrete and stone", f"{OKE}, table 7.4",

@@ -15,6 +15,7 @@ from caliche.experiments.plausibility import RANGES, base_name, shared_materials
 from caliche.report.numbers import MISSING, plain, rounded, with_unit
 from caliche.report.run_folder import RunFolder, stream_label
 from caliche.report.words import capital, counted, listing, parameter_label
+from caliche.variables import variable
 
 _WHAT = {
     "thermal_conductivity": "conductivity",
@@ -63,11 +64,13 @@ def plausibility_sentences(summary: Mapping[str, Any]) -> list[str]:
 
 def _range_sentence(name: str, entry: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
     unit, ranges = meta.get("unit", ""), entry["published"]
-    what = capital(parameter_label(name, meta))
+    what, layer = capital(parameter_label(name, meta)), name.removeprefix(base_name(name))
+    if layer.startswith("_") and "layer" not in what:
+        what += f", layer {layer[1:]}"
     value = with_unit(rounded(entry["value"], 2), unit)
     if entry["verdict"] == "inside":
         others = [r["material"] for r in ranges[1:]]
-        also = f", and also of {listing(others)}" if others else ""
+        also = f", and also of {listing(others)}" if others else ", and of nothing else"
         return f"{what}, {value}, is inside the published range of {_range(ranges[0], unit)}{also}."
     low, high = min(r["low"] for r in ranges), max(r["high"] for r in ranges)
     widest = f"{plain(low, 3)} to {with_unit(plain(high, 3), unit)} at the widest"
@@ -99,7 +102,8 @@ def _entry(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def plausibility_sources(summary: Mapping[str, Any]) -> str:
     """The works behind the ranges that were used, without the numbers of their tables."""
     names = {base_name(name) for name in summary.get("plausibility") or {}}
-    works = {r.source.rpartition(", table ")[0] for name in names for r in RANGES.get(name, [])}
+    sources = {r.source for name in names for r in RANGES.get(name, [])}
+    works = {part.rpartition(", table ")[0] for text in sources for part in text.split("; ")}
     return "; ".join(sorted(works))
 
 
@@ -191,7 +195,7 @@ def published_table(run: RunFolder) -> dict[str, Any]:
     return {
         "streams": [f"{column}, {'K' if column == 'SoilTemp' else 'W m⁻²'}" for column in STREAMS],
         "rows": [
-            {"name": name, "cells": [_pair(errors.get(s)) for s in STREAMS.values()]}
+            {"name": name, "cells": [_pair(s, errors.get(s)) for s in STREAMS.values()]}
             for name, errors in rows.items()
         ],
         "fitted": listing(stream_label(s) for s in ours if scores[s].get("fitted")),
@@ -199,5 +203,9 @@ def published_table(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _pair(errors: tuple[float | None, float | None] | None) -> str:
-    return MISSING if errors is None else f"{plain(errors[0], 3)} / {plain(errors[1], 3)}"
+def _pair(stream: str, errors: tuple[float | None, float | None] | None) -> str:
+    """Both errors with the decimals that were published: 0.1 W m-2, 0.01 K."""
+    if errors is None:
+        return MISSING
+    decimals = 2 if variable(stream).unit == "K" else 1
+    return " / ".join(MISSING if e is None else f"{e:.{decimals}f}" for e in errors)
