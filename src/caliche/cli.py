@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from caliche.cli_score import score
 from caliche.errors import InputError
 
 _STARTED = time.perf_counter()
@@ -193,6 +194,9 @@ def report(
     from caliche.report import write_report
 
     typer.echo(f"Report: {write_report(run)}")
+
+
+app.command()(score)
 
 
 @app.command()

@@ -50,7 +50,7 @@ def test_the_module_runs_as_the_command():
 def test_help_names_every_command(caliche, arguments):
     outcome = caliche(*arguments)
     assert outcome.code == 0
-    for name in ("estimate", "sites", "simulate", "check", "report", "data", "experiments",
+    for name in ("estimate", "sites", "simulate", "check", "report", "score", "data", "experiments",
                  "parameters", "init"):  # fmt: skip
         assert f"\n  {name} " in outcome.out
     assert not outcome.out.rstrip().endswith("...")

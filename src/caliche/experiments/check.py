@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from caliche.data.clock import check_clock, clock_sentence
 from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
 from caliche.inverse_problem import InverseProblem
@@ -27,6 +28,7 @@ def check_experiment(experiment: Experiment) -> Iterator[str]:
     config = experiment.config
     yield f"{config.title}"
     yield from _window(experiment)
+    yield from _clock(experiment)
     problem = experiment.problem()
     yield from _streams(experiment)
     yield from _model(problem)
@@ -48,6 +50,20 @@ def _window(experiment: Experiment) -> Iterator[str]:
         yield f"            held out after {local(window.fit_until)}"
     steps = len(experiment.dataset.time) - 1
     yield f"            {steps} steps of {window.time_step:g} s; forcing complete"
+
+
+def _clock(experiment: Experiment) -> Iterator[str]:
+    """Whether the sun agrees with the stamps, where the site's files say where it lies."""
+    dataset = experiment.dataset
+    longitude = dataset.attrs.get("longitude")
+    if longitude is None:
+        return
+    sun = dataset["incoming_shortwave"]
+    step = experiment.config.window.time_step
+    interval = min(step, float(sun.attrs.get("interval", step)))
+    found = check_clock(dataset["time"].values, interval, sun.values, float(longitude))
+    if sentence := clock_sentence(found, interval):
+        yield f"Clock       {sentence}"
 
 
 def _streams(experiment: Experiment) -> Iterator[str]:

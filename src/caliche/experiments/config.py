@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from caliche.data.longwave import LongwaveBalance
 from caliche.data.source import Source
 from caliche.errors import InputError, nearest
 
@@ -159,6 +160,7 @@ class ExperimentConfig:
     sites: SitesConfig
     sources: Mapping[str, Source]
     derive_surface_temperature: tuple[float, bool] | None
+    derive_incoming_longwave: LongwaveBalance | None
     model: ModelConfig
     parameters: Mapping[str, ParameterConfig]
     observations: Mapping[str, ObservationConfig]

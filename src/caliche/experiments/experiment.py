@@ -15,7 +15,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array
 
+from caliche.data.companions import add_companions
 from caliche.data.locate import find_data
+from caliche.data.longwave import derive_incoming_longwave
 from caliche.data.site import derive_surface_temperature, merge_sources, select_window
 from caliche.data.source import open_source
 from caliche.errors import InputError, nearest
@@ -95,14 +97,17 @@ class Experiment:
             path = find_data(source.path, c.folder)
             opened.append(open_source(type(source)(**{**vars(source), "path": path})))
         merged = merge_sources(opened)
+        if c.derive_incoming_longwave is not None:
+            merged = derive_incoming_longwave(merged, c.derive_incoming_longwave)
         if c.derive_surface_temperature is not None:
             merged = derive_surface_temperature(merged, *c.derive_surface_temperature)
         streams = dict.fromkeys([*c.observations, *self.initial_streams])
-        return select_window(
+        window = select_window(
             merged, c.window.start - self._spin_up, c.window.end, c.window.time_step,
             [*self._forcing_names(), *self._bottom_streams()],
             list(streams), c.window.resample,
         )  # fmt: skip
+        return add_companions(window, merged, c.window.resample)
 
     @functools.cached_property
     def dataset(self) -> xr.Dataset:

@@ -25,6 +25,7 @@ from caliche.experiments.config import (
 )
 from caliche.experiments.parse_parameters import nuisance, observation, parameter, utc
 from caliche.experiments.section import Section
+from caliche.experiments.section_data import fluxnet_options, longwave_balance
 from caliche.variables import variable
 
 SCHEMES = ("sdirk2", "crank-nicolson", "backward-euler")
@@ -60,6 +61,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
         sites=_sites(top.section("sites", {}), utc_offset),
         sources={k: _source(s, site_name) for k, s in top.sections("sources").items()},
         derive_surface_temperature=_derive(top),
+        derive_incoming_longwave=longwave_balance(top),
         model=_model(top.section("model", {})),
         parameters={k: parameter(s, utc_offset) for k, s in top.sections("parameters").items()},
         observations={k: observation(k, s) for k, s in top.sections("observations").items()},
@@ -180,13 +182,15 @@ def _source(section: Section, site: str | None) -> Source:
     accept_qc = section.whole_numbers("accept_qc", [0]) or []
     path, kind = section.get("path", str), section.get("format", str)
     missing = section.numbers("missing", (-9999.0, -6999.0, -999.0))
+    fluxnet = fluxnet_options(section)
     section.finish()
-    return Source(Path(path), kind, time, columns, accept_qc, site, missing)
+    return Source(Path(path), kind, time, columns, accept_qc, site, missing, fluxnet)
 
 
 def _derive(top: Section) -> tuple[float, bool] | None:
     outer = top.section("derive", {})
     outer.get("surface_temperature", dict, {})
+    outer.get("incoming_longwave", dict, {})
     if "surface_temperature" not in outer.table:
         outer.finish()
         return None

@@ -17,6 +17,7 @@ from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Diagnostics, Profile
 from caliche.models.time_loop import Tangents, simulate_tangents
 from caliche.parameters.space import ParameterSpace
+from caliche.variables import variable
 
 ENERGY_TERMS = (
     "net_radiation",
@@ -122,10 +123,19 @@ def score_windows(
     """Scores in the fitted window and, if there is one, in the hold-out."""
     n_fit = experiment.n_fit
     observed = observed_series(experiment)
-    fit = {n: score(observed[n][:n_fit], prediction.streams[n][:n_fit]) for n in observed}
+    fit = _scores(observed, prediction, slice(0, n_fit))
     if n_fit == len(experiment.dataset.time):
         return fit, None
-    return fit, {n: score(observed[n][n_fit:], prediction.streams[n][n_fit:]) for n in observed}
+    return fit, _scores(observed, prediction, slice(n_fit, None))
+
+
+def _scores(
+    observed: dict[str, np.ndarray], prediction: Prediction, part: slice
+) -> dict[str, Score]:
+    return {
+        name: score(values[part], prediction.streams[name][part], variable(name).unit != "K")
+        for name, values in observed.items()
+    }
 
 
 def observed_series(experiment: Experiment) -> dict[str, np.ndarray]:

@@ -26,6 +26,7 @@ from caliche.estimation.method import Callback
 from caliche.estimation.timing import Stopwatch
 from caliche.experiments.dataset import result_dataset, series_dataset
 from caliche.experiments.experiment import Experiment
+from caliche.experiments.plausibility import judge_result
 from caliche.experiments.prediction import (
     Prediction,
     observed_series,
@@ -33,6 +34,7 @@ from caliche.experiments.prediction import (
     score_windows,
 )
 from caliche.experiments.scores import score
+from caliche.variables import variable
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
 
@@ -116,7 +118,10 @@ def run_simulation(
     observed = observed_series(experiment)
     observations = experiment.config.observations
     scores = {
-        name: {**asdict(score(observed[name], series)), "fitted": observations[name].fit}
+        name: {
+            **asdict(score(observed[name], series, variable(name).unit != "K")),
+            "fitted": observations[name].fit,
+        }
         for name, series in prediction.streams.items()
     }
 
@@ -243,6 +248,7 @@ def summarise(
             name: {"value": value, "sd": sd, "unit": unit, "long_name": text}
             for name, (value, sd, unit, text) in result.derived.items()
         },
+        "plausibility": judge_result(result, truth),
         "warnings": list(result.warnings),
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -14,6 +14,7 @@ from caliche.report import numbers, panels, words
 from caliche.report.energy import closure_sentences
 from caliche.report.run_folder import RunFolder, read_run
 from caliche.report.style import report_style
+from caliche.report.validation import validation
 
 
 def write_report(folder: Path) -> Path:
@@ -47,7 +48,7 @@ def render(run: RunFolder) -> str:
         lstrip_blocks=True,
     )
     with report_style():
-        content = {**_texts(run), **_tables(run), **_plates(run)}
+        content = {**_texts(run), **_tables(run), **validation(run), **_plates(run)}
     return environment.get_template("report.html.j2").render(
         run=run.summary, config=run.config, n=numbers, **content
     )

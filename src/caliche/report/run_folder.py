@@ -21,7 +21,8 @@ _KEYS = ("title", "method", "converged", "reason", "parameters", "fit")
 _ABSENT: dict[str, Any] = {
     "experiment": "", "description": "", "seed": None, "n_iterations": None, "n_model_runs": None,
     "seconds": {}, "correlation": {}, "starts": [], "holdout": None, "residuals": {},
-    "derived": {}, "warnings": [], "versions": {}, "created": "", "command": None,
+    "derived": {}, "plausibility": {}, "warnings": [], "versions": {}, "created": "",
+    "command": None,
 }  # fmt: skip
 _ABSENT_PARAMETER: dict[str, Any] = {
     "sd": None, "sd_naive": None, "interval95": None, "initial": None, "unit": "", "lower": None,
