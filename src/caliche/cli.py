@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from caliche.cli_analysis import register
 from caliche.errors import InputError
 
 _STARTED = time.perf_counter()
@@ -249,6 +250,9 @@ def init(
     template = resources.files("caliche.experiments") / "template.toml"
     path.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
     typer.echo(f"Wrote {path}. Fill it in, then: caliche check {path}")
+
+
+register(app)
 
 
 def _workbench():
