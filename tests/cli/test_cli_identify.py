@@ -25,7 +25,7 @@ def test_identify_says_what_is_weak_and_why(caliche):
     assert "prior sd" not in outcome.out, "a column that says the same of every row"
     flat = " ".join(outcome.out.split())
     assert "3 of 5 parameters are identified; weakly identified: thermal_conductivity and" in flat
-    assert "these move together: thermal_conductivity +44 %, volumetric_heat_capacity +22 %" in flat
+    assert "thermal_conductivity +44 %, volumetric_heat_capacity +22 % (collinearity 54)" in flat
     assert "thermal_conductivity, now 44 %, would come to 1.1 % with surface_temperature" in flat
 
 

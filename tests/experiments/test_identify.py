@@ -156,7 +156,13 @@ def test_time_zero_tells_the_initial_temperature(twin_design):
     best = found["suggestions"]["thermal_conductivity"][0]
     assert (best["stream"], best["observed_not_fitted"]) == (SURFACE, True)
     assert best["sd"] == pytest.approx(0.0088, abs=1e-4)
-    assert set(found["valley"]) == {"thermal_conductivity", "volumetric_heat_capacity"}
+    valley = found["valley"]
+    assert set(valley) == set(NAMES) - {"bottom_temperature"}
+    # The weakest direction is nearly all there is to the error of each.
+    for name, change in valley.items():
+        assert 0.9 < abs(change) / found["parameters"][name]["sd"] <= 1.0
+    assert valley["thermal_conductivity"] * valley["volumetric_heat_capacity"] > 0.0
+    assert valley["thermal_conductivity"] * valley["albedo"] < 0.0
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 

@@ -220,19 +220,19 @@ def _strong(found: Identifiability) -> list[dict[str, Any]]:
 
 
 def _valley(found: Identifiability) -> dict[str, Any] | None:
-    """The longest axis of the error ellipsoid, where parameters trade places but not wholly.
+    """The direction that the data see worst, where parameters trade places but not wholly.
 
-    The change of each parameter along one standard deviation of it, in physical units.
+    The change of each parameter along one posterior standard deviation of it, in physical units.
     """
     if not COLLINEAR < found.collinearity < math.inf:
         return None
-    steps = found.linearised.steps
-    values, vectors = np.linalg.eigh(found.posterior.covariance / np.outer(steps, steps))
-    axis = vectors[:, -1] * math.sqrt(values[-1])
-    axis = axis * np.sign(axis[np.abs(axis).argmax()])
-    kept = np.abs(axis) > 0.1 * np.abs(axis).max()
-    names = np.array(found.linearised.names)
-    return dict(zip(names[kept].tolist(), (axis * steps)[kept].tolist(), strict=True))
+    linear, scale = found.linearised, found.data.scale
+    shares = np.linalg.svd(linear.data / scale)[2][-1]  # of the misfits each causes by itself
+    shares = shares * np.sign(shares[np.abs(shares).argmax()])
+    axis = shares / scale
+    axis = axis / np.linalg.norm(np.concatenate([linear.data, linear.prior]) @ axis)
+    kept = np.abs(shares) > 0.1 * np.abs(shares).max()
+    return dict(zip(np.array(linear.names)[kept].tolist(), axis[kept].tolist(), strict=True))
 
 
 def _derived(problem: InverseProblem, found: Identifiability) -> dict[str, Any]:
