@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from caliche.cli_analysis import design, identify
 from caliche.cli_score import score
 from caliche.errors import InputError
 
@@ -196,7 +197,8 @@ def report(
     typer.echo(f"Report: {write_report(run)}")
 
 
-app.command()(score)
+for _command_of in (score, identify, design):
+    app.command()(_command_of)
 
 
 @app.command()

@@ -101,7 +101,7 @@ def run_experiment(
         dataset = result_dataset(experiment, result, prediction, guess)
         dataset.to_netcdf(inside / "result.nc", engine="h5netcdf")
 
-    _write_whole(folder, write)
+    write_whole(folder, write)
     return Run(folder, result, summary)
 
 
@@ -131,11 +131,11 @@ def run_simulation(
             inside / "simulation.nc", engine="h5netcdf"
         )
 
-    _write_whole(folder, write)
+    write_whole(folder, write)
     return folder, scores
 
 
-def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     """Write a folder aside and move it into place when it is whole."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
