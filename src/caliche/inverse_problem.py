@@ -165,7 +165,15 @@ class InverseProblem(eqx.Module):
         self, u: Float[Array, " parameter"]
     ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
         """Residual and its exact Jacobian (residual, parameter)."""
-        prediction, slopes = self.predict_tangents(u)
+        return self.linearise_at(u, *self.predict_tangents(u))
+
+    def linearise_at(
+        self,
+        u: Float[Array, " parameter"],
+        prediction: Float[Array, "time stream"],
+        slopes: Float[Array, "time stream parameter"],
+    ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
+        """`linearise` where the predictions and their slopes at u are known."""
         misfit = _weighted(self.weights, prediction - self.observations.values)
         jacobian = _weighted(self.weights[..., None], slopes)
         if not self.observations.independent:

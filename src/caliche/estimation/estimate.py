@@ -88,7 +88,10 @@ def estimate(
     best = _best(outcome.final)
     hyper = None
     if unknown and np.isfinite(outcome.final.cost[best]):
-        problem, u, hyper = estimate_hyperparameters(problem, outcome.final.u[best], unknown)
+        fitting = chosen if isinstance(chosen, LevenbergMarquardt) else LevenbergMarquardt()
+        problem, u, hyper = estimate_hyperparameters(
+            problem, outcome.final.u[best], unknown, fitting
+        )
         starts = jnp.concatenate([jnp.asarray(u)[None], starts[1:]])
         outcome = run_method(chosen, problem, starts, callback)
         best = _best(outcome.final)

@@ -15,14 +15,18 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import CONVERGED, Method, run_method
-from caliche.estimation.posterior import LARGEST_AUTOCORRELATION, lag1_autocorrelation
+from caliche.estimation.posterior import (
+    LARGEST_AUTOCORRELATION,
+    lag1_autocorrelation,
+    linearised,
+    run_with_tangents,
+)
 from caliche.inverse_problem import InverseProblem
 
 # Relative change of every hyperparameter at which the iteration ends.
@@ -79,9 +83,9 @@ def estimate_hyperparameters(
     Parameters
     ----------
     u : where the first fit starts.
-    method : of the fits; Levenberg-Marquardt to a thousandth of a standard deviation by default.
+    method : of the fits; Levenberg-Marquardt by default.
     """
-    chosen = LevenbergMarquardt(tolerance=1e-3) if method is None else method
+    chosen = LevenbergMarquardt() if method is None else method
     names = [stream.name for stream in problem.operator.streams]
     if unknown.autocorrelation and problem.observations.autocorrelation is None:
         observations = dataclasses.replace(
@@ -111,23 +115,16 @@ def estimate_hyperparameters(
     return problem, np.asarray(u), found
 
 
-@jax.jit
-def _linearised(
-    problem: InverseProblem, u: Float[Array, " parameter"]
-) -> tuple[Array, Array, Array]:
-    """Residuals and Jacobian of the observations, and standardised misfits (time + 1, stream)."""
-    n = problem.observations.mask.size
-    residual, jacobian = problem.linearise(u)
-    return residual[:n], jacobian[:n], problem.standardised_misfit(u)
-
-
 def _update(
     problem: InverseProblem, u: np.ndarray, unknown: Unknown, names: list[str]
 ) -> tuple[InverseProblem, np.ndarray, float, dict[str, float]]:
     """One iteration of the fixed point: the new problem, a control vector with the same knots, the
     largest relative change, and what each variation takes from the data."""
     u = np.array(u)
-    residual, jacobian, misfit = (np.asarray(x) for x in _linearised(problem, jnp.asarray(u)))
+    n = problem.observations.mask.size
+    residual, jacobian = (part[:n] for part in linearised(problem, u))
+    prediction, _ = run_with_tangents(problem, jnp.asarray(u))
+    misfit = np.asarray((prediction - problem.observations.values) / problem.observations.scale)
     hessian = jacobian.T @ jacobian + np.diag(problem.space.informative.astype(float))
     covariance = np.linalg.pinv(hessian, hermitian=True)
     changes, spent = [0.0], {}
@@ -201,16 +198,6 @@ def _usual_gap(seen: np.ndarray) -> int:
     return int(np.bincount(gaps).argmax()) if len(gaps) else 1
 
 
-@jax.jit
-def _cost_and_curvature(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple:
-    equations = problem.normal_equations(u)
-    return (
-        equations.cost,
-        equations.hessian,
-        problem.observations.log_normaliser(problem.mask),
-    )
-
-
 def log_evidence(problem: InverseProblem, u: np.ndarray) -> float:
     """Log marginal likelihood of the observations in the Gaussian about the optimum u (Laplace).
 
@@ -218,7 +205,9 @@ def log_evidence(problem: InverseProblem, u: np.ndarray) -> float:
     the whitened coordinate with unit density, so that only differences between problems that share
     their flat priors mean something.
     """
-    cost, hessian, normaliser = _cost_and_curvature(problem, jnp.asarray(u))
+    residual, jacobian = linearised(problem, u)
     flat = int((~problem.space.informative).sum())
-    _, log_det = np.linalg.slogdet(np.asarray(hessian))
+    _, log_det = np.linalg.slogdet(jacobian.T @ jacobian)
+    normaliser = problem.observations.log_normaliser(problem.mask)
+    cost = 0.5 * residual @ residual
     return float(-cost - 0.5 * log_det + 0.5 * flat * np.log(2.0 * np.pi) - normaliser)

@@ -113,15 +113,33 @@ def residual_statistics(
     return result
 
 
+# Compiled apart: the run with tangents is by far the longer to compile, and whoever needs more than
+# residuals shares it.
 @jax.jit
-def _linearise(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple[Array, Array]:
-    return problem.linearise(u)
+def run_with_tangents(
+    problem: InverseProblem, u: Float[Array, " parameter"]
+) -> tuple[Array, Array]:
+    """`InverseProblem.predict_tangents`, compiled."""
+    return problem.predict_tangents(u)
+
+
+@jax.jit
+def _linearise_at(
+    problem: InverseProblem, u: Float[Array, " parameter"], prediction: Array, slopes: Array
+) -> tuple[Array, Array]:
+    return problem.linearise_at(u, prediction, slopes)
+
+
+def linearised(problem: InverseProblem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residual and Jacobian of a problem at u, as `InverseProblem.linearise` gives them."""
+    at = jnp.asarray(u)
+    residual, jacobian = _linearise_at(problem, at, *run_with_tangents(problem, at))
+    return np.asarray(residual), np.asarray(jacobian)
 
 
 def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
     """Gauss-Newton posterior of an inverse problem about its optimum."""
-    linearised = _linearise(problem, jnp.asarray(u))
-    residual, jacobian = (np.asarray(part) for part in linearised)
+    residual, jacobian = linearised(problem, u)
     held = at_bound(problem.space, u, jacobian.T @ residual)
     n_time, n_stream = problem.observations.mask.shape
     n = n_time * n_stream
