@@ -7,7 +7,9 @@ import xarray as xr
 from caliche.data.site import select_window
 from caliche.errors import InputError
 
-COMPANIONS = ("air_temperature", "specific_humidity", "air_pressure", "wind_speed")
+COMPANIONS = (
+    "air_temperature", "specific_humidity", "air_pressure", "wind_speed", "precipitation",
+)  # fmt: skip
 
 
 def add_companions(window: xr.Dataset, site: xr.Dataset, resample: str) -> xr.Dataset:

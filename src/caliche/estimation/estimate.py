@@ -241,6 +241,7 @@ def _estimate(
         fixed=False,
         prior=prior.describe(d.unit),
         at_bound=bool(curvature.held[k]),
+        knot=entry.knot,
     )
 
 

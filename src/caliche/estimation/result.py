@@ -17,7 +17,8 @@ class ParameterEstimate:
 
     `sd` and `interval` (95 %) allow for the size and autocorrelation of the residuals, `sd_naive`
     does not. All three are None for a fixed parameter. An infinite sd means that the observations
-    do not constrain the parameter; NaN, that it is held by a bound.
+    do not constrain the parameter; NaN, that it is held by a bound. `knot` names the knot of a
+    parameter that varies in time, of which `estimate` is the value there.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ParameterEstimate:
     fixed: bool
     prior: str = ""
     at_bound: bool = False
+    knot: str | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from caliche.report.energy import closure_sentences
 from caliche.report.run_folder import RunFolder, read_run
 from caliche.report.style import report_style
 from caliche.report.validation import validation
+from caliche.report.varying import varying_plate, varying_rows
 
 
 def write_report(folder: Path) -> Path:
@@ -125,7 +126,7 @@ def _tables(run: RunFolder) -> dict[str, Any]:
         if table
     ]
     return {
-        "rows": sorted(parameters, key=lambda row: bool(row.get("fixed"))),
+        "rows": sorted([*varying_rows(run), *parameters], key=lambda row: bool(row.get("fixed"))),
         "has_truth": any(row.get("truth") is not None for row in parameters),
         "scores": scores,
         "derived": [
@@ -143,6 +144,11 @@ def _plates(run: RunFolder) -> dict[str, Any]:
     fitted = [stream for stream in run.streams if stream.fitted]
     return {
         "parameters_plate": panels.parameters_plate(run),
+        "varying_plates": [
+            plate
+            for i, name in enumerate(run.knots)
+            if (plate := varying_plate(run, name, f"varying{i}")) is not None
+        ],
         "stream_plates": [
             panels.stream_plate(run, stream, f"stream{i}") for i, stream in enumerate(run.streams)
         ],
