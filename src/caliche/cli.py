@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from caliche.cli_variants import variants
 from caliche.errors import InputError
 
 _STARTED = time.perf_counter()
@@ -153,6 +154,9 @@ def sites(
     print_sites(run.summary, run.folder)
     if run.failed:
         raise typer.Exit(NOT_CONVERGED)
+
+
+app.command()(variants)
 
 
 @app.command()
