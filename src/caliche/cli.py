@@ -12,6 +12,7 @@ import typer
 
 from caliche.cli_analysis import design, identify
 from caliche.cli_score import score
+from caliche.cli_variants import variants
 from caliche.errors import InputError
 
 _STARTED = time.perf_counter()
@@ -197,7 +198,7 @@ def report(
     typer.echo(f"Report: {write_report(run)}")
 
 
-for _command_of in (score, identify, design):
+for _command_of in (identify, design, variants, score):
     app.command()(_command_of)
 
 

@@ -72,6 +72,28 @@ class Hyperparameters:
     n_model_runs: int = 0
 
 
+def with_hyperparameters(problem: InverseProblem, found: Hyperparameters) -> InverseProblem:
+    """A problem with hyperparameters that were estimated before, of its own streams and parameters.
+
+    A sigma that changes in time is scaled so that its median is the one found.
+    """
+    names = [stream.name for stream in problem.operator.streams]
+    observed = problem.observations
+    scale, rho = np.array(observed.sigma), observed.autocorrelation
+    for name in set(found.sigma) & set(names):
+        k = names.index(name)
+        scale[..., k] *= found.sigma[name] / np.median(scale[..., k])
+    known = {name: r for name, r in found.autocorrelation.items() if name in names}
+    if known:
+        values = np.zeros(len(names)) if rho is None else np.array(rho)
+        for name, r in known.items():
+            values[names.index(name)] = r
+        rho = jnp.asarray(values)
+    observations = dataclasses.replace(observed, sigma=jnp.asarray(scale), autocorrelation=rho)
+    space = problem.space.rescaled(found.smoothness)
+    return dataclasses.replace(problem, space=space, observations=observations)
+
+
 def estimate_hyperparameters(
     problem: InverseProblem,
     u: Float[Array | np.ndarray, " parameter"],

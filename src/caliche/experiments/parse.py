@@ -49,6 +49,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
     site.finish()
     synthetic = _synthetic(top.section("synthetic")) if "synthetic" in raw else None
     top.get("synthetic", dict, {})
+    top.get("variants", dict, {})  # read by `caliche.experiments.variants`
     only_sites = "sites" in raw and synthetic is None and "sources" not in raw
     config = ExperimentConfig(
         name=top.get("name", str, name),

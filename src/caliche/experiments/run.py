@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -22,6 +21,7 @@ import tomli_w
 from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation import Result, estimate
+from caliche.estimation.hyperparameters import with_hyperparameters
 from caliche.estimation.method import Callback
 from caliche.estimation.timing import Stopwatch
 from caliche.experiments.dataset import result_dataset, series_dataset
@@ -87,8 +87,7 @@ def run_experiment(
     )
     scoring = experiment.scoring_problem()
     if result.hyperparameters is not None:
-        space = scoring.space.rescaled(result.hyperparameters.smoothness)
-        scoring = dataclasses.replace(scoring, space=space)
+        scoring = with_hyperparameters(scoring, result.hyperparameters)
     prediction = predict(scoring, result.u, result.covariance_u)
     guess = predict(scoring, np.asarray(scoring.space.initial()))
     seconds = {"import": import_seconds, **watch.seconds()}

@@ -170,8 +170,10 @@ def trajectories_plate(run: RunFolder) -> Plate | None:
     names = list(run.free)
     if paths.size == 0 or not names or not np.isfinite(paths).any():
         return None
-    entries = [str(name) for name in run.results.get("parameter", ())]
-    if not set(names) <= set(entries):
+    entries = names  # unless the run names its entries, some of which are knots
+    if "parameter" in run.results.coords:
+        entries = [str(name) for name in run.results["parameter"].values]
+    if len(entries) != paths.shape[2] or not set(names) <= set(entries):
         return None
     paths = paths[:, :, [entries.index(name) for name in names]]
     columns = 2 if len(names) in (2, 4) else min(3, len(names))
