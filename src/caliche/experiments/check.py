@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from caliche.data.clock import check_clock, clock_sentence
+from caliche.data.gaps import FILLED
 from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
 from caliche.inverse_problem import InverseProblem
@@ -50,6 +51,10 @@ def _window(experiment: Experiment) -> Iterator[str]:
         yield f"            held out after {local(window.fit_until)}"
     steps = len(experiment.dataset.time) - 1
     yield f"            {steps} steps of {window.time_step:g} s; forcing complete"
+    for name in experiment.forcing_sources.values():
+        filled = int(experiment.dataset[name].attrs.get(FILLED, 0))
+        if filled:
+            yield f"            {filled} values of {name} in the record are interpolated"
 
 
 def _clock(experiment: Experiment) -> Iterator[str]:
@@ -95,9 +100,11 @@ def _model(problem: InverseProblem) -> Iterator[str]:
 def _parameters(problem: InverseProblem) -> Iterator[str]:
     for p in problem.space.free:
         prior = p.prior.describe(p.declaration.unit)
-        yield f"Free        {p.name}: first guess {p.initial:g}, {prior}"
+        varies = problem.space.variations.get(p.name)
+        knots = "" if varies is None else f", varies over {varies.size} knots"
+        yield f"Free        {p.name}: first guess {p.initial:g}, {prior}{knots}"
     for name, value in problem.space.fixed.items():
-        yield f"Fixed       {name} = {float(value):g}"
+        yield f"Fixed       {name} = {float(jnp.mean(value)):g}"
 
 
 @jax.jit
@@ -135,7 +142,7 @@ def _gradients(problem: InverseProblem) -> Iterator[str]:
         f"Gradients   {verdict}: reverse against forward {against_forward:.1e}, "
         f"against finite differences {against_finite:.1e}"
     )
-    flat = [p.name for p, g in zip(problem.space.free, reverse, strict=True) if g == 0.0]
+    flat = [name for name, g in zip(problem.space.names, reverse, strict=True) if g == 0.0]
     if flat:
         yield f"            no effect on the fitted streams: {', '.join(flat)}"
 

@@ -20,7 +20,8 @@ from caliche.errors import InputError, nearest
 class Window:
     """Start, end of the fit and end (UTC) of a study; what follows the fit is held out.
 
-    `spin_up` (s) is how long the model runs before the start, unobserved.
+    `spin_up` (s) is how long the model runs before the start, unobserved. Gaps of the forcing up to
+    `fill_gaps` (hours) are interpolated.
     """
 
     start: np.datetime64
@@ -29,6 +30,7 @@ class Window:
     time_step: float
     resample: str
     spin_up: float = 0.0
+    fill_gaps: float = 0.0
 
 
 @dataclass(frozen=True)

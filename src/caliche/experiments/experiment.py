@@ -16,6 +16,7 @@ import xarray as xr
 from jaxtyping import Array
 
 from caliche.data.companions import add_companions
+from caliche.data.gaps import fill_short_gaps
 from caliche.data.locate import find_data
 from caliche.data.longwave import derive_incoming_longwave
 from caliche.data.site import derive_surface_temperature, merge_sources, select_window
@@ -101,11 +102,13 @@ class Experiment:
             merged = derive_incoming_longwave(merged, c.derive_incoming_longwave)
         if c.derive_surface_temperature is not None:
             merged = derive_surface_temperature(merged, *c.derive_surface_temperature)
-        streams = dict.fromkeys([*c.observations, *self.initial_streams])
+        streams = dict.fromkeys([*c.observations, *self.initial_streams, *self._sigma_columns()])
+        forcing = [*self._forcing_names(), *self._bottom_streams()]
+        if c.window.fill_gaps:
+            merged = fill_short_gaps(merged, forcing, c.window.fill_gaps)
         window = select_window(
             merged, c.window.start - self._spin_up, c.window.end, c.window.time_step,
-            [*self._forcing_names(), *self._bottom_streams()],
-            list(streams), c.window.resample,
+            forcing, list(streams), c.window.resample,
         )  # fmt: skip
         return add_companions(window, merged, c.window.resample)
 
@@ -259,6 +262,11 @@ class Experiment:
         return InverseProblem(
             self.model, forcing, operator, observations, space.until(n_time), self._period_steps
         )
+
+    def _sigma_columns(self) -> list[str]:
+        """Streams that hold the error of each value of another."""
+        observations = self.config.observations.items()
+        return [f"{name}_sigma" for name, o in observations if o.sigma_from_data]
 
     def _sigma(self, dataset: xr.Dataset, name: str, n_time: int) -> float | np.ndarray:
         config = self.config.observations[name]

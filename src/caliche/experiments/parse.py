@@ -102,6 +102,7 @@ def _window(
     time_step = section.positive("time_step", float)
     spin_up = section.positive("spin_up_days", float, None)
     spin_up = 0.0 if spin_up is None else spin_up * 86400.0
+    fill_gaps = section.positive("fill_gaps_hours", float, 0.0)
     resample = section.choice("resample", ("mean", "sample"), "mean")
     if synthetic is not None:
         start = np.datetime64("2000-01-01T00:00:00", "ns")
@@ -126,7 +127,7 @@ def _window(
             f"start {utc_text(start)}, fit_until {utc_text(fit_until)}, end {utc_text(end)}",
             "put the three in order",
         )
-    return Window(start, fit_until, end, time_step, resample, spin_up)
+    return Window(start, fit_until, end, time_step, resample, spin_up, fill_gaps)
 
 
 def _sites(section: Section, utc_offset: float) -> SitesConfig:
