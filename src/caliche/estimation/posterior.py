@@ -164,7 +164,8 @@ def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
 @jax.jit
 def _derived(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple[dict, dict]:
     def values(u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
-        return dict(problem.model.derived(problem.space.to_physical(u)))
+        derived = problem.model.derived(problem.space.to_physical(u))
+        return {name: jnp.mean(value) for name, value in derived.items()}  # of what varies in time
 
     return values(u), jax.jacfwd(values)(u)
 
