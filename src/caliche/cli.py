@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from caliche.cli_posterior import posterior
 from caliche.errors import InputError
 
 _STARTED = time.perf_counter()
@@ -88,6 +89,9 @@ def estimate(
     typer.echo(f"\nReport: {report}")
     if not run.result.converged:
         raise typer.Exit(NOT_CONVERGED)
+
+
+app.command()(posterior)
 
 
 @app.command()
