@@ -41,8 +41,10 @@ def read_posterior(folder: Path) -> PosteriorFolder | None:
             arrays = _load(folder / "posterior.nc")
         if "nuts" in summary:
             draws = _load(folder / "result.nc", group="posterior")
-        summary["parameters"], summary["explanation"]
-    except (OSError, ValueError, KeyError) as error:
+        missing = {"parameters", "explanation"} - set(summary)
+        if missing:
+            raise ValueError(f"no {' and '.join(sorted(missing))}")
+    except (OSError, ValueError) as error:
         raise InputError(
             "a posterior.json and posterior.nc that can be read",
             f"{type(error).__name__} in {folder}: {error}",
