@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from caliche.cli_analysis import design, identify
+from caliche.cli_posterior import posterior
 from caliche.cli_score import score
 from caliche.cli_variants import variants
 from caliche.errors import InputError
@@ -198,7 +199,7 @@ def report(
     typer.echo(f"Report: {write_report(run)}")
 
 
-for _command_of in (identify, design, variants, score):
+for _command_of in (identify, design, posterior, variants, score):
     app.command()(_command_of)
 
 

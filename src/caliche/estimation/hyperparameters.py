@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.errors import InputError
+from caliche.estimation.density import log_evidence
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import CONVERGED, Method, run_method
 from caliche.estimation.posterior import (
@@ -132,7 +134,7 @@ def estimate_hyperparameters(
         {n: float(problem.space.variations[n].smoothness) for n in unknown.smoothness},
         {n: float(np.median(scale[:, names.index(n)])) for n in unknown.sigma},
         {} if rho is None else {n: float(rho[names.index(n)]) for n in unknown.autocorrelation},
-        spent, log_evidence(problem, np.asarray(u)), bool(change < SETTLED), iteration, runs,
+        spent, _evidence(problem, np.asarray(u)), bool(change < SETTLED), iteration, runs,
     )  # fmt: skip
     return problem, np.asarray(u), found
 
@@ -220,16 +222,9 @@ def _usual_gap(seen: np.ndarray) -> int:
     return int(np.bincount(gaps).argmax()) if len(gaps) else 1
 
 
-def log_evidence(problem: InverseProblem, u: np.ndarray) -> float:
-    """Log marginal likelihood of the observations in the Gaussian about the optimum u (Laplace).
-
-    Exact for a linear problem with normal errors. Directions with a flat prior are integrated over
-    the whitened coordinate with unit density, so that only differences between problems that share
-    their flat priors mean something.
-    """
-    residual, jacobian = linearised(problem, u)
-    flat = int((~problem.space.informative).sum())
-    _, log_det = np.linalg.slogdet(jacobian.T @ jacobian)
-    normaliser = problem.observations.log_normaliser(problem.mask)
-    cost = 0.5 * residual @ residual
-    return float(-cost - 0.5 * log_det + 0.5 * flat * np.log(2.0 * np.pi) - normaliser)
+def _evidence(problem: InverseProblem, u: np.ndarray) -> float:
+    """The log evidence, NaN where the data leave something open."""
+    try:
+        return log_evidence(problem, u)
+    except InputError:
+        return float("nan")

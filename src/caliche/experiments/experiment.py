@@ -22,9 +22,10 @@ from caliche.data.longwave import derive_incoming_longwave
 from caliche.data.site import derive_surface_temperature, merge_sources, select_window
 from caliche.data.source import open_source
 from caliche.errors import InputError, nearest
-from caliche.estimation.hyperparameters import Unknown
+from caliche.estimation.hyperparameters import Hyperparameters, Unknown, with_hyperparameters
 from caliche.experiments import twin
 from caliche.experiments.config import ExperimentConfig, read_config
+from caliche.experiments.error_model import stream_sigma, with_error_model
 from caliche.experiments.space import make_nuisances, make_space
 from caliche.inverse_problem import InverseProblem
 from caliche.models import SoilHeat
@@ -56,10 +57,22 @@ class Experiment:
     """A configured experiment; data are read when first needed.
 
     `problem()` is the inverse problem of the fitted window with its fitted streams;
-    `scoring_problem()` runs on through the hold-out and sees every observed stream.
+    `scoring_problem()` runs on through the hold-out and sees every observed stream. `found` holds
+    hyperparameters that were estimated before; None leaves what is unknown at its first guess.
     """
 
     config: ExperimentConfig
+    found: Hyperparameters | None = None
+
+    def calibrated(self, found: Hyperparameters | None) -> Experiment:
+        """The experiment with its unknown hyperparameters as they were found."""
+        if found is None:
+            return self
+        other = dataclasses.replace(self, found=found)
+        for name in ("_tower", "dataset", "model"):  # which need not be read again
+            if name in self.__dict__:
+                other.__dict__[name] = self.__dict__[name]
+        return other
 
     @functools.cached_property
     def model(self) -> SoilHeat:
@@ -189,6 +202,8 @@ class Experiment:
     def unknown(self) -> Unknown:
         """Hyperparameters that are to be estimated from the fitted streams."""
         c = self.config
+        if self.found is not None:
+            return Unknown()
         streams = [(n, c.observations[n]) for n in self.fitted_streams]
         varying = [(n, p.variation) for n, p in c.parameters.items() if p.variation is not None]
         return Unknown(
@@ -256,40 +271,20 @@ class Experiment:
         series = {
             name: dataset[name].values[:n_time] if observed else np.zeros(n_time) for name in names
         }
-        observations = self._errors(Observations.from_series(
-            series, {n: self._sigma(dataset, n, n_time) for n in names}
-        ), names)  # fmt: skip
-        return InverseProblem(
+        configs = [self.config.observations[n] for n in names]
+        errors = {
+            n: stream_sigma(dataset, n, c, n_time) for n, c in zip(names, configs, strict=True)
+        }
+        observations = with_error_model(Observations.from_series(series, errors), configs)
+        problem = InverseProblem(
             self.model, forcing, operator, observations, space.until(n_time), self._period_steps
         )
+        return problem if self.found is None else with_hyperparameters(problem, self.found)
 
     def _sigma_columns(self) -> list[str]:
         """Streams that hold the error of each value of another."""
         observations = self.config.observations.items()
         return [f"{name}_sigma" for name, o in observations if o.sigma_from_data]
-
-    def _sigma(self, dataset: xr.Dataset, name: str, n_time: int) -> float | np.ndarray:
-        config = self.config.observations[name]
-        if not config.sigma_from_data:
-            return config.sigma or 1.0
-        column = f"{name}_sigma"
-        if column not in dataset:
-            raise InputError(
-                f"the error of each value of {name} in the data, as {column}", "none",
-                "leave out sigma_from_data and give sigma",
-            )  # fmt: skip
-        return np.hypot(np.asarray(dataset[column].values[:n_time], float), config.sigma or 0.0)
-
-    def _errors(self, observations: Observations, names: Sequence[str]) -> Observations:
-        """With the memory and the tails of the errors, where there are any."""
-        streams = [self.config.observations[n] for n in names]
-        if any(o.autocorrelation is not None or o.estimate_autocorrelation for o in streams):
-            rho = jnp.asarray([o.autocorrelation or 0.0 for o in streams])
-            observations = dataclasses.replace(observations, autocorrelation=rho)
-        if any(o.freedom is not None for o in streams):
-            freedom = tuple(np.inf if o.freedom is None else o.freedom for o in streams)
-            observations = dataclasses.replace(observations, freedom=freedom)
-        return observations
 
     @property
     def _period_steps(self) -> int:

@@ -26,7 +26,7 @@ from caliche.estimation.identifiability import (
 )
 from caliche.estimation.sensor_design import TYPICAL_SIGMA, Candidate, factors, sensitivities
 from caliche.experiments.experiment import Experiment
-from caliche.experiments.run import finite, versions
+from caliche.experiments.run import finite, read_hyperparameters, versions
 from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Model
 from caliche.variables import stream_name, variable
@@ -61,6 +61,8 @@ def identify_experiment(
     """
     if points < 0:
         raise InputError("a number of points that is not negative", f"{points}", "leave it out")
+    if at not in (None, "initial", "truth") and (Path(str(at)) / "summary.json").is_file():
+        experiment = experiment.calibrated(read_hyperparameters(Path(str(at))))
     problem = experiment.problem()
     u, where = control(experiment, problem, at)
     found = assess(linearised(problem, u))

@@ -100,9 +100,8 @@ def _window(
     section: Section, utc_offset: float, synthetic: Synthetic | None, only_sites: bool
 ) -> Window:
     time_step = section.positive("time_step", float)
-    spin_up = section.positive("spin_up_days", float, None)
-    spin_up = 0.0 if spin_up is None else spin_up * 86400.0
-    fill_gaps = section.positive("fill_gaps_hours", float, 0.0)
+    spin_up = 86400.0 * (section.positive("spin_up_days", float, None) or 0.0)
+    fill_gaps = section.positive("fill_gaps_hours", float, None) or 0.0
     resample = section.choice("resample", ("mean", "sample"), "mean")
     if synthetic is not None:
         start = np.datetime64("2000-01-01T00:00:00", "ns")

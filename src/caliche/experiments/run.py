@@ -21,7 +21,7 @@ import tomli_w
 from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation import Result, estimate
-from caliche.estimation.hyperparameters import with_hyperparameters
+from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.method import Callback
 from caliche.estimation.timing import Stopwatch
 from caliche.experiments.dataset import result_dataset, series_dataset
@@ -85,9 +85,7 @@ def run_experiment(
         unknown=experiment.unknown,
         **options,
     )
-    scoring = experiment.scoring_problem()
-    if result.hyperparameters is not None:
-        scoring = with_hyperparameters(scoring, result.hyperparameters)
+    scoring = experiment.calibrated(result.hyperparameters).scoring_problem()
     prediction = predict(scoring, result.u, result.covariance_u)
     guess = predict(scoring, np.asarray(scoring.space.initial()))
     seconds = {"import": import_seconds, **watch.seconds()}
@@ -254,6 +252,16 @@ def summarise(
         "command": command,
     }
     return finite(summary)
+
+
+def read_hyperparameters(folder: Path) -> Hyperparameters | None:
+    """The hyperparameters that a run estimated, if any."""
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    found = summary.get("hyperparameters")
+    if found is None:
+        return None
+    evidence = found.pop("log_evidence")
+    return Hyperparameters(**found, log_evidence=math.nan if evidence is None else evidence)
 
 
 def versions() -> dict[str, str]:

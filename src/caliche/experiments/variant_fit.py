@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -37,7 +37,7 @@ class TwinVariant(Experiment):
     the two time steps share.
     """
 
-    made_by: Experiment
+    made_by: Experiment = field(kw_only=True)
 
     @cached_property
     def dataset(self) -> xr.Dataset:
@@ -72,7 +72,7 @@ def variant_experiment(base: Experiment, config: ExperimentConfig) -> Experiment
     """The experiment of a variant, with the observations of the base."""
     if base.config.synthetic is None:
         return Experiment(config)
-    return TwinVariant(config, base)
+    return TwinVariant(config, made_by=base)
 
 
 def starting_points(
@@ -125,14 +125,16 @@ def fit(
     problem = experiment.problem()
     method = experiment.config.method
     options = method.options if method.name == "lm" else {}
+    found = None
     if base is not None and base["hyperparameters"] is not None:
         # Errors and smoothness are those of the base: else no two fits could be compared.
-        problem = with_hyperparameters(problem, Hyperparameters(**base["hyperparameters"]))
+        found = Hyperparameters(**base["hyperparameters"])
+        problem = with_hyperparameters(problem, found)
     points = starting_points(problem.space, base, starts, seed)
     unknown = experiment.unknown if base is None else None
     result = estimate(problem, "lm", starts=points, seed=seed, unknown=unknown, **options)
-    found = result.hyperparameters
-    if found is not None:
+    if result.hyperparameters is not None:
+        found = result.hyperparameters
         problem = with_hyperparameters(problem, found)
     physical = np.asarray(_vector(problem.space, jnp.asarray(result.u)))
     lowest = min((s.misfit for s in result.starts if np.isfinite(s.misfit)), default=np.inf)
@@ -153,7 +155,7 @@ def fit(
         "observed": fitted_observations(experiment, problem),
         "n_free": len(problem.space.names),
         **_statistics(problem, result, len(experiment.initial_streams)),
-        **_scores(experiment, problem, result, base),
+        **_scores(experiment.calibrated(found), problem, result, base),
     }
     return finite(record)
 
@@ -211,8 +213,6 @@ def _scores(
     Only times after both fits are held out.
     """
     scoring = experiment.scoring_problem()
-    if result.hyperparameters is not None:
-        scoring = with_hyperparameters(scoring, result.hyperparameters)
     predicted = np.asarray(_forward(scoring, jnp.asarray(result.u)))
     times, n_fit = experiment.dataset.time.values, experiment.n_fit
     fit_until = experiment.config.window.fit_until

@@ -220,12 +220,16 @@ class ParameterSpace(eqx.Module):
     def to_whitened(self, values: Mapping[str, float | Array]) -> Float[Array, " parameter"]:
         """The control vector at which the free parameters have these values.
 
-        A parameter that varies may be given as one value, or as one for each of its knots.
+        A parameter that varies may be given as one value, as one for each of its knots, or as
+        `names` name its knots.
         """
+        entries = self.names
         parts = []
         for p, where in self.slices():
             size = where.stop - where.start
-            whitened = jnp.broadcast_to(p.prior.to_whitened(jnp.asarray(values[p.name])), (size,))
+            by_knot = p.name not in values and size > 1
+            value = [values[n] for n in entries[where]] if by_knot else values[p.name]
+            whitened = jnp.broadcast_to(p.prior.to_whitened(jnp.asarray(value)), (size,))
             varies = p.name in self.variations
             parts.append(self.variations[p.name].whitened(whitened) if varies else whitened)
         return jnp.concatenate(parts)

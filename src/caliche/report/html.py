@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from caliche.report import numbers, panels, words
 from caliche.report.energy import closure_sentences
+from caliche.report.posterior import PosteriorFolder, posterior_content, read_posterior
 from caliche.report.run_folder import RunFolder, read_run
 from caliche.report.style import report_style
 from caliche.report.validation import validation
@@ -26,7 +27,7 @@ def write_report(folder: Path) -> Path:
     InputError : `summary.json`, `result.nc` or `config.toml` is missing or cannot be read.
     """
     folder = Path(folder)
-    page = render(read_run(folder))
+    page = render(read_run(folder), read_posterior(folder))
     # Written aside and renamed, so that a reader never meets half a page.
     handle, name = tempfile.mkstemp(prefix=".report-", suffix=".html", dir=folder)
     try:
@@ -39,7 +40,7 @@ def write_report(folder: Path) -> Path:
         raise
 
 
-def render(run: RunFolder) -> str:
+def render(run: RunFolder, posterior: PosteriorFolder | None = None) -> str:
     """The whole page as text."""
     environment = Environment(
         loader=PackageLoader("caliche.report"),
@@ -50,6 +51,7 @@ def render(run: RunFolder) -> str:
     )
     with report_style():
         content = {**_texts(run), **_tables(run), **validation(run), **_plates(run)}
+        content["posterior"] = posterior_content(run, posterior)
     return environment.get_template("report.html.j2").render(
         run=run.summary, config=run.config, n=numbers, **content
     )
