@@ -105,8 +105,8 @@ def preparation(
 ) -> tuple[Callable[[Params], Prepared], Params, Params]:
     """How to prepare a step from the values of the parameters that vary in time.
 
-    Returns a function of those values, the values at time 0, and those of each step (time,). If
-    nothing varies the model is prepared here, once.
+    Returns a function of those values, the values at time 0, and those of each step (time,). What
+    does not vary is prepared here, once.
     """
     constant = {name: value for name, value in params.items() if jnp.ndim(value) == 0}
     varying = {name: value for name, value in params.items() if name not in constant}
@@ -114,7 +114,23 @@ def preparation(
         prepared = model.prepare(constant)
         return lambda _: prepared, {}, {}
     first, later = _split(varying)
-    return lambda now: model.prepare({**constant, **now}), first, later
+    vary = _vary(model, constant, first)
+    still = eqx.filter(model.prepare({**constant, **first}), vary, inverse=True)
+
+    def prepare(now: Params) -> Prepared:
+        return eqx.combine(eqx.filter(model.prepare({**constant, **now}), vary), still)
+
+    return prepare, first, later
+
+
+def _vary(model: Model, constant: Params, varying: Params) -> Any:
+    """For each leaf of what the model prepares, whether it depends on what varies in time."""
+    names = tuple(varying)
+
+    def prepare(*values: Float[Array, ""]) -> Prepared:
+        return model.prepare({**constant, **dict(zip(names, values, strict=True))})
+
+    return _depends(prepare, tuple(varying.values()), tuple(range(len(names))))
 
 
 class Tangents(NamedTuple):
@@ -239,9 +255,19 @@ def _tangents_in_time(
     def values(*entries: Float[Array, ""]) -> ParamsInTime:
         return dict(params_of(entries))
 
-    def start(*entries: Float[Array, ""]) -> tuple[State, Any]:
-        _, _, _, state, initial = _start(model, values(*entries), forcing, output, period)
-        return state, initial
+    known = values(*entries)
+    vary = _vary(
+        model,
+        {n: v for n, v in known.items() if v.ndim == 0},
+        {n: v[0] for n, v in known.items() if v.ndim == 1},
+    )
+
+    def start(*entries: Float[Array, ""]) -> tuple[Prepared, State, Any]:
+        params = values(*entries)
+        _, _, _, state, initial = _start(model, params, forcing, output, period)
+        # What does not vary in time is prepared once, with its tangents.
+        prepared = model.prepare({n: v if v.ndim == 0 else v[0] for n, v in params.items()})
+        return eqx.filter(prepared, vary, inverse=True), state, initial
 
     every = tuple(range(len(entries)))
     directions = jnp.eye(len(entries))
@@ -259,8 +285,8 @@ def _tangents_in_time(
         {n: v[1:] for n, v in moving.items() if v.ndim == 1},
         {n: d[1:] for n, d in d_moving.items() if d.ndim == 2},
     ]
-    (state, initial), linear = jax.linearize(start, *entries)
-    d_state, slopes = jax.vmap(linear)(*directions)
+    (once, state, initial), linear = jax.linearize(start, *entries)
+    d_once, d_state, slopes = jax.vmap(linear)(*directions)
     at_zero = jax.tree.map(lambda x: x[0], inputs)
     total, kept = absorb(total, at_zero, Tangents(initial, slopes))
 
@@ -268,13 +294,14 @@ def _tangents_in_time(
         state, d_state, total = carry
         forcing_now, inputs_now, (still_now, moving_now, d_now) = now
 
-        def step(moving: Params, state: State) -> tuple[State, Any]:
+        def step(moving: Params, once: Prepared, state: State) -> tuple[State, Any]:
             prepared = model.prepare({**constant[0], **still_now, **moving})
+            prepared = eqx.combine(eqx.filter(prepared, vary), once)
             state, diagnostics = model.step(prepared, state, forcing_now)
             return state, output(diagnostics)
 
-        (state, values), linear = jax.linearize(step, {**constant[1], **moving_now}, state)
-        d_state, slopes = jax.vmap(linear)({**d_constant, **d_now}, d_state)
+        (state, values), linear = jax.linearize(step, {**constant[1], **moving_now}, once, state)
+        d_state, slopes = jax.vmap(linear)({**d_constant, **d_now}, d_once, d_state)
         total, kept = absorb(total, inputs_now, Tangents(values, slopes))
         return (state, d_state, total), kept
 
