@@ -68,7 +68,7 @@ class Observations(eqx.Module):
     def log_normaliser(self, mask: Array) -> Float[Array, ""]:
         """Log of the constant that divides exp(-sum(residual^2) / 2) in the density of the fitted
         values (those in `mask`)."""
-        n = jnp.sum(mask, axis=0)
+        n = jnp.sum(mask, axis=0, dtype=jnp.float64)
         total = jnp.sum(jnp.where(mask, jnp.log(self.scale), 0.0))
         if self.autocorrelation is not None:
             kept = jax.vmap(lambda m, rho: _innovation(m, rho)[1], (1, 0), 1)
