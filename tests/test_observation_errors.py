@@ -60,7 +60,7 @@ def whitened(errors: Observations, misfit: jax.Array) -> tuple[jax.Array, jax.Ar
 
 @given(arrays(bool, 12), st.floats(0.0, 0.97), st.integers(0, 2**32 - 1))
 def test_whitening_is_that_of_the_dense_matrix_across_gaps(mask, rho, seed):
-    """Residuals are the Cholesky-whitened misfits, zero in gaps; the density has its determinant."""
+    """Residuals are the Cholesky-whitened misfits, zero in gaps; the density knows its size."""
     n, generator = len(mask), np.random.default_rng(seed)
     misfit = np.where(mask, generator.normal(size=n), 0.0)
     errors = dataclasses.replace(observed(n, 0.3, rho), mask=jnp.asarray(mask)[:, None])
@@ -213,8 +213,8 @@ def test_a_size_of_its_own_for_each_value():
     assert bool(jnp.isfinite(errors.scale).all())
     with pytest.raises(InputError, match="positive sigma of surface_temperature"):
         Observations.from_series(series, sizes | {"surface_temperature": np.array([0.1, 0, 1, 1])})
+    late = np.array([np.nan, np.nan, 0.3, np.nan])
     with pytest.raises(InputError, match="observations of surface_temperature"):
-        late = np.array([np.nan, np.nan, 0.3, np.nan])
         Observations.from_series(series, sizes | {"surface_temperature": late})
 
 
@@ -225,7 +225,8 @@ def test_weights_follow_the_sizes():
     size = 0.05 + 0.2 * x
     problem = line_problem(x, y)
     problem = dataclasses.replace(
-        problem, observations=dataclasses.replace(problem.observations, sigma=jnp.asarray(size)[:, None])
+        problem,
+        observations=dataclasses.replace(problem.observations, sigma=jnp.asarray(size)[:, None]),
     )  # fmt: skip
     design = np.column_stack([np.ones(9), x]) / size[:, None]
     equations = problem.normal_equations(jnp.zeros(2))

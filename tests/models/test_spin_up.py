@@ -1,4 +1,4 @@
-"""A start that repeats itself: it is one, it is where repetition leads, and its slopes are exact."""
+"""A start that repeats itself: it does, repetition leads there, and its slopes are exact."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_slopes_of_a_periodic_start(name, varying):
         )
 
     def absorb(so_far, weight, tangents):
-        (soil, surface), (d_soil, d_surface) = tangents
+        (_, surface), (d_soil, d_surface) = tangents
         return so_far + weight * (d_soil + jnp.cos(surface) * d_surface), None
 
     by_tangents, _, _ = jax.jit(

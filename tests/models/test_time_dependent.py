@@ -1,4 +1,4 @@
-"""Parameters as series: a constant one changes nothing, pieces join, energy closes, slopes agree."""
+"""Parameters as series: pieces join, energy closes, and slopes agree in every mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters that vary in time: what lies between knots, the prior on how much they vary, bounds."""
+"""Parameters that vary in time: knots and what lies between, the prior on it, bounds."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_knots_have_their_values(between):
 
 def test_what_lies_between_knots():
     values = np.array([0.3, -1.2, 2.0, 0.1, 0.8])
-    inside = DAYS <= KNOTS[-1]
+    inside = KNOTS[-1] >= DAYS
     np.testing.assert_allclose(
         walk("linear").basis @ values, np.interp(DAYS, KNOTS, values), atol=1e-14
     )

@@ -5,9 +5,9 @@ optimum (Laplace), and the fixed point of MacKay (1992, doi:10.1162/neco.1992.4.
 With H the Hessian, a parameter that varies takes gamma = (K - 1) - tr (H^-1)_vv of its K - 1
 whitened increments v from the data, and its smoothness obeys tau^2 = tau^2 |v|^2 / gamma; a stream
 with n observations of which the parameters use g obeys sigma^2 = sigma^2 S / (n - g), where S is
-the derivative of |e|^2 / 2, e its residuals, by the logarithm of the scale of its misfits: |e|^2 for
-normal errors, less for heavy tails. The autocorrelation is that of successive residuals. Error bars hold given these
-numbers.
+the derivative of |e|^2 / 2, e its residuals, by the logarithm of the scale of its misfits: |e|^2
+for normal errors, less for heavy tails. The autocorrelation is that of successive residuals. Error
+bars hold given these numbers.
 """
 
 from __future__ import annotations
