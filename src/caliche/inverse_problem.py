@@ -15,8 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.models.base import Model, Params
-from caliche.models.time_loop import Tangents, simulate, simulate_tangents, simulate_total
+from caliche.models.base import Model
+from caliche.models.time_loop import (
+    ParamsInTime,
+    Tangents,
+    simulate,
+    simulate_tangents,
+    simulate_total,
+)
 from caliche.observations import ObservationOperator, Observations
 from caliche.parameters.space import ParameterSpace
 
@@ -72,7 +78,7 @@ class InverseProblem(eqx.Module):
         visible = self.operator.visible(self.observations.mask.shape[0])
         return self.observations.mask & jnp.asarray(visible)
 
-    def predict(self, params: Params) -> Float[Array, "time stream"]:
+    def predict(self, params: ParamsInTime) -> Float[Array, "time stream"]:
         """Predicted observations (time + 1, stream) for physical parameters."""
         _, initial, series = simulate(
             self.model, params, self.forcing, self.operator.select, period=self.period

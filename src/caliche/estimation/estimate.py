@@ -86,17 +86,19 @@ def estimate(
         )  # fmt: skip
     outcome = run_method(chosen, problem, starts, callback)
     best = _best(outcome.final)
-    hyper = None
+    hyper, runs = None, 0
     if unknown and np.isfinite(outcome.final.cost[best]):
+        runs = int(np.sum(outcome.final.model_runs))
         fitting = chosen if isinstance(chosen, LevenbergMarquardt) else LevenbergMarquardt()
         problem, u, hyper = estimate_hyperparameters(
             problem, outcome.final.u[best], unknown, fitting
         )
+        runs += hyper.n_model_runs
         starts = jnp.concatenate([jnp.asarray(u)[None], starts[1:]])
         outcome = run_method(chosen, problem, starts, callback)
         best = _best(outcome.final)
     curvature = posterior(problem, np.asarray(outcome.final.u[best]))
-    return _result(problem, chosen, seed, outcome, best, curvature, hyper, watch)
+    return _result(problem, chosen, seed, outcome, best, curvature, hyper, runs, watch)
 
 
 def _method(name: str, options: Mapping[str, Any]) -> Method:
@@ -134,6 +136,7 @@ def _result(
     best: int,
     curvature: Posterior,
     hyper: Hyperparameters | None,
+    earlier_runs: int,
     watch: Stopwatch,
 ) -> Result:
     space, final = problem.space, outcome.final
@@ -173,7 +176,7 @@ def _result(
         reason=_reason(method, final, best),
         seed=seed,
         n_iterations=outcome.n_iterations,
-        n_model_runs=int(np.sum(final.model_runs)) + (hyper.n_model_runs if hyper else 0),
+        n_model_runs=int(np.sum(final.model_runs)) + earlier_runs,
         seconds=watch.seconds(),
         parameters=parameters,
         names=space.names,

@@ -4,17 +4,20 @@ Chosen by marginal likelihood: the parameters are integrated out in the Gaussian
 optimum (Laplace), and the fixed point of MacKay (1992, doi:10.1162/neco.1992.4.3.415) is iterated.
 With H the Hessian, a parameter that varies takes gamma = (K - 1) - tr (H^-1)_vv of its K - 1
 whitened increments v from the data, and its smoothness obeys tau^2 = tau^2 |v|^2 / gamma; a stream
-with n observations of which the parameters use g obeys sigma^2 = sigma^2 |e|^2 / (n - g), e its
-whitened residuals. The autocorrelation is that of successive residuals. Error bars hold given these
-numbers.
+with n observations of which the parameters use g obeys sigma^2 = sigma^2 S / (n - g), where S is
+the derivative of |e|^2 / 2, e its residuals, by the logarithm of the scale of its misfits: |e|^2
+for normal errors, less for heavy tails. The autocorrelation is that of successive residuals. Error
+bars hold given these numbers.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -30,6 +33,7 @@ from caliche.estimation.posterior import (
     run_with_tangents,
 )
 from caliche.inverse_problem import InverseProblem
+from caliche.observations import Observations
 
 # Relative change of every hyperparameter at which the iteration ends.
 SETTLED = 0.01
@@ -139,6 +143,17 @@ def estimate_hyperparameters(
     return problem, np.asarray(u), found
 
 
+@jax.jit
+def _scale_slope(problem: InverseProblem, prediction: Array) -> tuple[Array, Array]:
+    """Standardised misfits (time + 1, stream), and the derivative (stream,) of |e|^2 / 2 by the
+    logarithm of their scale, e being the residuals."""
+    observed = problem.observations
+    misfit = jnp.where(problem.mask, (prediction - observed.values) / observed.scale, 0.0)
+    function = functools.partial(observed.residual, mask=problem.mask)
+    residual, by_scale = jax.jvp(function, (misfit,), (misfit,))
+    return misfit, jnp.sum(residual * by_scale, axis=0)
+
+
 def _update(
     problem: InverseProblem, u: np.ndarray, unknown: Unknown, names: list[str]
 ) -> tuple[InverseProblem, np.ndarray, float, dict[str, float]]:
@@ -146,9 +161,10 @@ def _update(
     largest relative change, and what each variation takes from the data."""
     u = np.array(u)
     n = problem.observations.mask.size
-    residual, jacobian = (part[:n] for part in linearised(problem, u))
+    _, jacobian = linearised(problem, u)
     prediction, _ = run_with_tangents(problem, jnp.asarray(u))
-    misfit = np.asarray((prediction - problem.observations.values) / problem.observations.scale)
+    jacobian = jacobian[:n]
+    misfit, power = (np.asarray(part) for part in _scale_slope(problem, prediction))
     hessian = jacobian.T @ jacobian + np.diag(problem.space.informative.astype(float))
     covariance = np.linalg.pinv(hessian, hermitian=True)
     changes, spent = [0.0], {}
@@ -165,7 +181,7 @@ def _update(
                 smoothness[p.name] = max(old * factor, SMALLEST_SMOOTHNESS)
                 changes.append(abs(np.log(smoothness[p.name] / old)))
                 u[rest] *= old / smoothness[p.name]
-    errors, change = _update_errors(problem, unknown, names, residual, jacobian, misfit, covariance)
+    errors, change = _update_errors(problem, unknown, names, jacobian, misfit, power, covariance)
     changes.append(change)
     space = problem.space.rescaled(smoothness)
     return dataclasses.replace(problem, space=space, observations=errors), u, max(changes), spent
@@ -175,11 +191,11 @@ def _update_errors(
     problem: InverseProblem,
     unknown: Unknown,
     names: list[str],
-    residual: np.ndarray,
     jacobian: np.ndarray,
     misfit: np.ndarray,
+    power: np.ndarray,
     covariance: np.ndarray,
-):
+) -> tuple[Observations, float]:
     """Observations with new sigma and autocorrelation, and the largest change."""
     observed = problem.observations
     mask = np.asarray(problem.mask)
@@ -189,7 +205,6 @@ def _update_errors(
     rho = np.zeros(n_stream) if observed.autocorrelation is None else np.array(
         observed.autocorrelation
     )  # fmt: skip
-    e = residual.reshape(mask.shape)
     change = 0.0
     for k, name in enumerate(names):
         if name in unknown.autocorrelation:
@@ -203,7 +218,7 @@ def _update_errors(
             rows = by_stream[:, k]
             used = float(np.sum((rows @ covariance) * rows))
             n = int(mask[:, k].sum())
-            factor = np.sqrt(np.sum(e[:, k] ** 2) / max(n - used, 1.0))
+            factor = np.sqrt(power[k] / max(n - used, 1.0))
             factor = float(np.clip(factor, 1 / LARGEST_FACTOR, LARGEST_FACTOR))
             change = max(change, abs(np.log(factor)))
             scale[..., k] = scale[..., k] * factor

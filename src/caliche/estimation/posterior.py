@@ -164,8 +164,13 @@ def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
 @jax.jit
 def _derived(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple[dict, dict]:
     def values(u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
-        derived = problem.model.derived(problem.space.to_physical(u))
-        return {name: jnp.mean(value) for name, value in derived.items()}  # of what varies in time
+        params = problem.space.to_physical(u)
+        constant = {name: value for name, value in params.items() if value.ndim == 0}
+        varying = {name: value for name, value in params.items() if value.ndim}
+        if not varying:
+            return dict(problem.model.derived(constant))
+        series = jax.vmap(lambda now: dict(problem.model.derived({**constant, **now})))(varying)
+        return {name: jnp.mean(value) for name, value in series.items()}
 
     return values(u), jax.jacfwd(values)(u)
 
@@ -173,7 +178,10 @@ def _derived(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple[di
 def derived_quantities(
     problem: InverseProblem, estimate: Posterior
 ) -> dict[str, tuple[float, float, str, str]]:
-    """Quantities the model computes from parameters: name -> (value, sd, unit, long name)."""
+    """Quantities the model computes from parameters: name -> (value, sd, unit, long name).
+
+    Means over time where parameters vary.
+    """
     values, slopes = _derived(problem, jnp.asarray(estimate.u))
     return {
         name: (float(values[name]), estimate.sd(np.asarray(slopes[name])), unit, text)

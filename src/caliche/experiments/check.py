@@ -80,7 +80,8 @@ def _streams(experiment: Experiment) -> Iterator[str]:
             values[0] = np.nan  # a flux over the step before the window
         inside = int(np.isfinite(values[:n_fit]).sum())
         outside = int(np.isfinite(values[n_fit:]).sum())
-        use = f"fitted, sigma {observation.sigma:g} {unit}" if observation.fit else "scored"
+        sigma = "of each value" if observation.sigma is None else f"{observation.sigma:g} {unit}"
+        use = f"fitted, sigma {sigma}" if observation.fit else "scored"
         if name not in experiment.scored_streams:
             use = "left out: this closure does not separate the turbulent fluxes"
         rejected = int(dataset[name].attrs.get("n_rejected_by_qc", 0))
@@ -98,13 +99,14 @@ def _model(problem: InverseProblem) -> Iterator[str]:
 
 
 def _parameters(problem: InverseProblem) -> Iterator[str]:
-    for p in problem.space.free:
+    for p, where in problem.space.slices():
         prior = p.prior.describe(p.declaration.unit)
-        varies = problem.space.variations.get(p.name)
-        knots = "" if varies is None else f", varies over {varies.size} knots"
+        varies = p.name in problem.space.variations
+        knots = f"; {where.stop - where.start} knots in time" if varies else ""
         yield f"Free        {p.name}: first guess {p.initial:g}, {prior}{knots}"
     for name, value in problem.space.fixed.items():
-        yield f"Fixed       {name} = {float(jnp.mean(value)):g}"
+        mean = "" if value.ndim == 0 else " in the mean over time"
+        yield f"Fixed       {name} = {float(jnp.mean(value)):g}{mean}"
 
 
 @jax.jit

@@ -137,6 +137,12 @@ class ObservationConfig:
     estimate_autocorrelation: bool = False
     freedom: float | None = None
 
+    @property
+    def special(self) -> bool:
+        """Whether errors are anything but independent, normal, and of one given size."""
+        unknown = self.estimate_sigma or self.estimate_autocorrelation or self.sigma_from_data
+        return unknown or self.autocorrelation is not None or self.freedom is not None
+
 
 @dataclass(frozen=True)
 class MethodConfig:

@@ -26,7 +26,12 @@ from caliche.estimation.hyperparameters import Hyperparameters, Unknown, with_hy
 from caliche.experiments import twin
 from caliche.experiments.config import ExperimentConfig, read_config
 from caliche.experiments.error_model import stream_sigma, with_error_model
-from caliche.experiments.space import make_nuisances, make_space
+from caliche.experiments.space import (
+    make_nuisances,
+    make_space,
+    solver_for,
+    true_parameters,
+)
 from caliche.inverse_problem import InverseProblem
 from caliche.models import SoilHeat
 from caliche.models.base import ParameterDeclaration
@@ -93,6 +98,7 @@ class Experiment:
             initial_depths=c.initial_depths,
             initial_values=initial_values,
             layer_bottoms=c.layer_bottoms,
+            solver=solver_for(c, self.config.parameters),
         )
 
     @functools.cached_property
@@ -132,18 +138,16 @@ class Experiment:
         if synthetic is None:
             return self._observed_from_start(self._tower)
         self._known(synthetic.truth, "synthetic.truth")
-        space = self.space
-        params = space.to_physical(space.initial())
-        truth = {p.name: p.initial for p in space.free} | dict(synthetic.truth)
-        if space.free:
-            whitened = space.to_whitened({k: jnp.asarray(v) for k, v in truth.items()})
-            params = space.to_physical(whitened)
-        params |= {k: jnp.asarray(v) for k, v in synthetic.truth.items() if k in space.fixed}
+        params = true_parameters(self.space, synthetic.truth)
         names = list(self.config.observations)
-        problem = self._problem(self._tower, names, len(self._tower.time), space, observed=False)
+        n_time = len(self._tower.time)
+        problem = self._problem(self._tower, names, n_time, self.space, observed=False)
         perfect = np.asarray(_predict(problem, params))
         series = {name: perfect[:, k] for k, name in enumerate(names)}
-        return twin.with_observations(self._tower, series, self.config.observations, synthetic)
+        streams = self.config.observations
+        return self._observed_from_start(
+            twin.with_observations(self._tower, series, streams, synthetic)
+        )
 
     @property
     def truth(self) -> Mapping[str, float] | None:
@@ -226,8 +230,15 @@ class Experiment:
 
         A flux without an average is compared over the last step.
         """
-        model = self._model(jnp.zeros(len(self.initial_streams)) if self.initial_streams else None)
         c, names = self.config, self.fitted_streams
+        special = any(c.observations[n].special for n in names)
+        if special or self.nuisances or c.model.period or self.space.variations:
+            raise InputError(
+                "constant parameters, and independent errors of known size, with many sites",
+                "nuisances, a periodic spin-up, parameters that vary or errors of another kind",
+                "leave them out, or estimate such sites one by one with caliche estimate",
+            )  # fmt: skip
+        model = self._model(jnp.zeros(len(self.initial_streams)) if self.initial_streams else None)
         forcing = {name: jnp.zeros(n_time) for name in self.forcing_sources}
         shape = (n_time, len(names))
         sigma = jnp.asarray([c.observations[name].sigma for name in names])

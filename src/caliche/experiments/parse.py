@@ -87,6 +87,12 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
             "add one, as in [parameters.thermal_conductivity], without fixed = true",
         )  # fmt: skip
     fitted = (config.window.fit_until - config.window.start) / np.timedelta64(1, "s")
+    period = config.model.period
+    if period is not None and period > fitted + config.window.spin_up:
+        raise InputError(
+            f"spin_up_period_days in {top.where} within the fitted window",
+            f"{period / 86400.0:g} days", "shorten it, or lengthen the window",
+        )  # fmt: skip
     for name, stream in config.observations.items():
         if stream.average is not None and stream.average > fitted:
             raise InputError(
@@ -100,7 +106,18 @@ def _window(
     section: Section, utc_offset: float, synthetic: Synthetic | None, only_sites: bool
 ) -> Window:
     time_step = section.positive("time_step", float)
-    spin_up = 86400.0 * (section.positive("spin_up_days", float, None) or 0.0)
+    spin_up = section.positive("spin_up_days", float, None)
+    spin_up = 0.0 if spin_up is None else spin_up * 86400.0
+    if abs(round(spin_up / time_step) * time_step - spin_up) > 1e-6:
+        raise InputError(
+            f"spin_up_days in {section.where} of a whole number of time steps of {time_step:g} s",
+            f"{spin_up / 86400.0:g} days", "spin_up_days = 1.0",
+        )  # fmt: skip
+    if spin_up and only_sites:
+        raise InputError(
+            f"no spin_up_days in {section.where} when there are many sites",
+            f"{spin_up / 86400.0:g} days", "let the collection begin earlier",
+        )  # fmt: skip
     fill_gaps = section.positive("fill_gaps_hours", float, None) or 0.0
     resample = section.choice("resample", ("mean", "sample"), "mean")
     if synthetic is not None:
@@ -110,7 +127,7 @@ def _window(
             for hours in (synthetic.fit_hours, synthetic.hours)
         )
         section.finish()
-        return Window(start, fit_until, end, time_step, resample)
+        return Window(start, fit_until, end, time_step, resample, spin_up)
     if only_sites:  # whose collection brings the times
         section.finish()
         never = np.datetime64("NaT", "ns")

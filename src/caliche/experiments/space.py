@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 
 from caliche.errors import InputError, nearest
-from caliche.experiments.config import NuisanceConfig, ParameterConfig, VariationConfig
+from caliche.experiments.config import (
+    ModelConfig,
+    NuisanceConfig,
+    ParameterConfig,
+    VariationConfig,
+)
 from caliche.models.base import ParameterDeclaration
 from caliche.observations import Nuisance
 from caliche.parameters import FreeParameter, ParameterSpace, Variation, harmonics, random_walk
@@ -54,6 +61,62 @@ def make_space(
         if config.variation is not None:
             variations[name] = _variation(name, config.variation, times, utc_offset)
     return ParameterSpace.build(declarations, free, fixed, variations)
+
+
+def solver_for(
+    model: ModelConfig, parameters: Mapping[str, ParameterConfig]
+) -> Literal["modal", "elimination"]:
+    """The column solver that bears what varies in time.
+
+    The shapes of a layered soil's modes follow its properties, and a state made of them would
+    mean another profile at each step; a homogeneous soil's shapes do not.
+
+    Raises
+    ------
+    InputError : a bottom temperature that varies where anomalies are counted from it.
+    """
+    varying = [name for name, p in parameters.items() if p.variation is not None]
+    if "bottom_temperature" in varying and model.bottom == "fixed-temperature":
+        raise InputError(
+            "a bottom_temperature that is constant with bottom = 'fixed-temperature'",
+            "a variation of it", "set bottom = 'varying-temperature' in [model]",
+        )  # fmt: skip
+    soil = ("thermal_conductivity", "volumetric_heat_capacity")
+    changes = any(name.startswith(soil) for name in varying)
+    return "elimination" if changes and model.layer_bottoms else "modal"
+
+
+def true_parameters(space: ParameterSpace, truth: Mapping[str, Any]) -> dict[str, Any]:
+    """Value or series of every parameter of a twin; those without a truth are at first guess.
+
+    Raises
+    ------
+    InputError : several values of a parameter that does not vary, another number of values than
+        there are knots, or one outside the bounds.
+    """
+    params = space.to_physical(space.initial())
+    at_knots = {p.name: jnp.asarray(p.initial) for p in space.free}
+    for name, value in truth.items():
+        given = np.atleast_1d(value)
+        variation = space.variations.get(name)
+        knots = 1 if variation is None else variation.size
+        if len(given) not in (1, knots):
+            raise InputError(
+                f"one truth of {name}" + (f", or one for each of {knots} knots" * (knots > 1)),
+                f"{len(given)}", "count the knots, or leave one number",
+            )  # fmt: skip
+        if variation is None:
+            params[name] = jnp.asarray(float(given[0]))
+            continue
+        prior = next(p.prior for p in space.free if p.name == name)
+        if not ((prior.lower < given) & (given < prior.upper)).all():
+            raise InputError(
+                f"a truth of {name}, which varies, between its bounds {prior.lower:g} and "
+                f"{prior.upper:g}", f"{given.tolist()}", "move it inside, or widen the bounds",
+            )  # fmt: skip
+        at_knots[name] = jnp.asarray(given if len(given) > 1 else given[0], float)
+    varying = space.to_physical(space.to_whitened(at_knots))
+    return params | {name: varying[name] for name in space.variations}
 
 
 def _variation(

@@ -30,8 +30,8 @@ def huang_forcing(hours: np.ndarray) -> dict[str, np.ndarray]:
 
 def synthetic_forcing(window: Window) -> xr.Dataset:
     """Forcing of the twin on the window's times, in the form a reader gives."""
-    steps = round((window.end - window.start) / np.timedelta64(1, "s") / window.time_step)
-    seconds = window.time_step * np.arange(steps + 1)
+    length = (window.end - window.start) / np.timedelta64(1, "s") + window.spin_up
+    seconds = window.time_step * np.arange(round(length / window.time_step) + 1) - window.spin_up
     time = window.start + (seconds * 1e9).astype("timedelta64[ns]")
     forcing = huang_forcing(seconds / 3600.0)
     data = {name: ("time", values, _attributes(name)) for name, values in forcing.items()}

@@ -13,8 +13,7 @@ from jaxtyping import Array, Float
 # Largest change over a period that counts as none, in the units of the state (K, kg m-2).
 UNCHANGED = 1e-9
 MOST_ITERATIONS = 30
-# Singular values below this share of the largest belong to what the period does not restore, such
-# as a bottom of given temperature: there the state stays as it was.
+# Singular values below this share of the largest belong to what the period does not restore.
 NOT_RESTORED = 1e-10
 
 
@@ -23,9 +22,9 @@ def periodic_state(advance: Callable[[Any], Any], guess: Any) -> Any:
 
     Newton's method on all of the state, so that slow deep layers cost no more than fast ones; the
     derivatives of the state by all that `advance` depends on are those of the fixed point, and no
-    derivative goes through the iterations. A part of the state that the period does not restore
-    keeps the value of the guess. Where there is no periodic state near the guess, what is returned
-    is where the iteration stopped.
+    derivative goes through the iterations. What the period does not restore, such as a bottom of
+    given temperature or all of a water that cannot leave, stays as it is in the guess. Where there
+    is no periodic state near the guess, what is returned is where the iteration stopped.
 
     Parameters
     ----------
@@ -37,6 +36,11 @@ def periodic_state(advance: Callable[[Any], Any], guess: Any) -> Any:
     def change(x: Float[Array, " state"]) -> Float[Array, " state"]:
         return ravel_pytree(advance(unravel(x)))[0] - x
 
+    kept = jax.lax.stop_gradient(_not_restored(jax.jacfwd(change)(start)))
+
+    def equation(x: Float[Array, " state"]) -> Float[Array, " state"]:
+        return change(x) + kept @ (x - start)
+
     def solve(function: Callable, x: Float[Array, " state"]) -> Float[Array, " state"]:
         def unfinished(carry: tuple) -> Array:
             _, last, count = carry
@@ -44,18 +48,20 @@ def periodic_state(advance: Callable[[Any], Any], guess: Any) -> Any:
 
         def iterate(carry: tuple) -> tuple:
             x, last, count = carry
-            x = x - _least(jax.jacfwd(function)(x), last)
+            x = x - jnp.linalg.solve(jax.jacfwd(function)(x), last)
             return x, function(x), count + 1
 
         return jax.lax.while_loop(unfinished, iterate, (x, function(x), jnp.asarray(0)))[0]
 
     def tangent_solve(linear: Callable, right: Float[Array, " state"]) -> Float[Array, " state"]:
-        return _least(jax.jacfwd(linear)(jnp.zeros_like(right)), right)
+        return jnp.linalg.solve(jax.jacfwd(linear)(jnp.zeros_like(right)), right)
 
-    # The guess enters only where nothing is restored; there the root moves with it.
-    return unravel(jax.lax.custom_root(change, start, solve, tangent_solve))
+    return unravel(jax.lax.custom_root(equation, start, solve, tangent_solve))
 
 
-def _least(matrix: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
-    """The shortest solution, which leaves alone what the matrix does not reach."""
-    return jnp.linalg.pinv(matrix, rtol=NOT_RESTORED) @ right
+def _not_restored(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """Projection on the combinations of the state that never change over a period: those that the
+    derivative of the change, multiplied from the left, makes zero."""
+    left, size, _ = jnp.linalg.svd(matrix)
+    left = jnp.where(size <= NOT_RESTORED * size[0], left, 0.0)
+    return left @ left.T

@@ -102,7 +102,7 @@ def simulate_total(
 
 def preparation(
     model: Model, params: ParamsInTime
-) -> tuple[Callable[[Params], Prepared], Params, Params]:
+) -> tuple[Callable[[Params], Prepared], Params, ParamsInTime]:
     """How to prepare a step from the values of the parameters that vary in time.
 
     Returns a function of those values, the values at time 0, and those of each step (time,). What
@@ -149,7 +149,7 @@ Absorb = Callable[[Any, Any, Tangents], tuple[Any, Any]]
 
 def simulate_tangents(
     model: Model,
-    params_of: Callable[[Any], Params],
+    params_of: Callable[[Any], ParamsInTime],
     u: Float[Array, " p"],
     forcing: Forcing,
     output: Callable[[Diagnostics], tuple[Float[Array, ""], ...]],
@@ -365,7 +365,7 @@ def _split(forcing: Forcing) -> tuple[Forcing, Forcing]:
 
 def _start(
     model: Model, params: ParamsInTime, forcing: Forcing, output: Output, period: int
-) -> tuple[Callable[[Params], Prepared], Params, Forcing, State, Any]:
+) -> tuple[Callable[[Params], Prepared], ParamsInTime, Forcing, State, Any]:
     """What a loop begins with: how to prepare a step, the parameters that vary and the forcing of
     each step, the initial state and its output. Diagnostics that the state cannot give (fluxes)
     are NaN."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import jax.numpy as jnp
@@ -88,9 +89,10 @@ def lagged(
     with its slope in time and in the lag. The first `blind` entries do not exist."""
     n = len(series)
     known = jnp.where(jnp.arange(n) < blind, series[min(blind, n - 1)], series)
-    position = jnp.clip(jnp.arange(n) - steps, 0.0, n - 1.0)
-    index = jnp.clip(jnp.floor(position), 0, n - 2).astype(int)
-    s = position - index
+    position = jnp.clip(jnp.arange(n, dtype=jnp.float64) - steps, 0.0, n - 1.0)
+    whole = jnp.clip(jnp.floor(position), 0.0, n - 2.0)
+    index = whole.astype(int)
+    s = position - whole
 
     def at(offset: int) -> Float[Array, " time"]:
         return known[jnp.clip(index + offset, 0, n - 1)]
@@ -101,16 +103,11 @@ def lagged(
 def at_depth(
     depth: Float[Array, ""], depths: np.ndarray, values: list[Float[Array, "..."]]
 ) -> Float[Array, "..."]:
-    """Values (node, each of any shape) at a depth among `depths`, continuous with its slope."""
+    """Values (node, each of any shape) at a depth among `depths`, continuous with its slope; exact
+    for parabolas."""
     z, stacked = jnp.asarray(depths), jnp.stack(values)
     index = jnp.clip(jnp.searchsorted(z, depth, side="right") - 1, 0, len(depths) - 2)
-    slopes = jnp.stack(
-        [
-            (stacked[min(i + 1, len(depths) - 1)] - stacked[max(i - 1, 0)])
-            / (depths[min(i + 1, len(depths) - 1)] - depths[max(i - 1, 0)])
-            for i in range(len(depths))
-        ]
-    )
+    slopes = jnp.stack(_slopes(np.diff(depths), values))
     width = z[index + 1] - z[index]
     return _hermite(
         (depth - z[index]) / width,
@@ -119,6 +116,17 @@ def at_depth(
         width * slopes[index],
         width * slopes[index + 1],
     )
+
+
+def _slopes(gaps: np.ndarray, values: list[Float[Array, "..."]]) -> list[Float[Array, "..."]]:
+    """Slope at each node of the parabola through it and its neighbours."""
+    rises = [(b - a) / gap for (a, b), gap in zip(pairwise(values), gaps, strict=True)]
+    if len(rises) == 1:
+        return [rises[0], rises[0]]
+    share = gaps[:-1] / (gaps[:-1] + gaps[1:])
+    bends = [b - a for a, b in pairwise(rises)]
+    first, last = rises[0] - share[0] * bends[0], rises[-1] + (1.0 - share[-1]) * bends[-1]
+    return [first, *(a + p * c for a, p, c in zip(rises, share, bends, strict=False)), last]
 
 
 def _hermite(s: Array, low: Array, high: Array, slope_low: Array, slope_high: Array) -> Array:

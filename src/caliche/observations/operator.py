@@ -120,7 +120,12 @@ class ObservationOperator(eqx.Module):
         columns, at = [], 0
         for stream, source in zip(self.streams, self._sources, strict=True):
             count = len(source.depths) or 1
-            parts = [jnp.append(initial[k], series[k]) for k in range(at, at + count)]
+            # What cannot be predicted is NaN at the end only: 0 NaN is NaN in adjoints.
+            is_state = variable(stream.name).is_state
+            parts = [
+                jnp.append(initial[k] if is_state else 0.0, series[k])
+                for k in range(at, at + count)
+            ]
             at += count
             mine = [n for n in self.nuisances if stream.name in n.streams]
             columns.append(self._finish_stream(stream, source, parts, mine, params))
@@ -148,8 +153,11 @@ class ObservationOperator(eqx.Module):
             column = lagged(
                 column, value["clock-offset"] * (3600.0 / self.time_step), _blind(stream)
             )
-        column = column * value.get("flux-fraction", 1.0)
-        return column + value["bias"] if "bias" in value else column
+        if "flux-fraction" in value:
+            column = column * value["flux-fraction"]
+        if "bias" in value:
+            column = column + value["bias"]
+        return jnp.where(jnp.arange(len(column)) < _blind(stream), jnp.nan, column)
 
 
 def _blind(stream: Stream) -> int:
@@ -158,9 +166,9 @@ def _blind(stream: Stream) -> int:
 
 
 def _running_mean(values: Float[Array, " time"], steps: int) -> Float[Array, " time+1"]:
-    """Mean of the last `steps` values, NaN for the first `steps` entries of time 0 ... N."""
+    """Mean of the last `steps` values, zero for the first `steps` entries of time 0 ... N."""
     windows = jnp.stack([values[k : len(values) - steps + 1 + k] for k in range(steps)])
-    return jnp.concatenate([jnp.full(steps, jnp.nan), windows.mean(axis=0)])
+    return jnp.concatenate([jnp.zeros(steps), windows.mean(axis=0)])
 
 
 def make_operator(
@@ -220,6 +228,13 @@ def make_operator(
 def _around(name: str, depth: float, depths: np.ndarray, nuisance: Nuisance) -> _Source:
     """Every entry that a sensor may lie between, and one more on either side."""
     d = nuisance.declaration
+    if depth + d.lower < depths[0] - 1e-12 or depth + d.upper > depths[-1] + 1e-12:
+        raise InputError(
+            f"a depth offset {nuisance.name} that stays within the grid of the model "
+            f"({depths[0]:g} to {depths[-1]:g} m)",
+            f"{d.lower:g} to {d.upper:g} m from {depth:g} m",
+            "set its lower and upper bound, or deepen the grid",
+        )
     first = int(np.searchsorted(depths, depth + d.lower, side="right")) - 2
     last = int(np.searchsorted(depths, depth + d.upper, side="left")) + 2
     entries = range(max(first, 0), min(last, len(depths)))

@@ -236,10 +236,9 @@ class ParameterSpace(eqx.Module):
 
     def until(self, n_time: int) -> ParameterSpace:
         """The space over the first so many times."""
-        if not self.variations:
-            return self
+        fixed = {name: v[:n_time] if v.ndim else v for name, v in self.fixed.items()}
         shorter = {name: v.until(n_time) for name, v in self.variations.items()}
-        return dataclasses.replace(self, variations=shorter)
+        return dataclasses.replace(self, fixed=fixed, variations=shorter)
 
     def initial(self) -> Float[Array, " parameter"]:
         """The control vector of the first guess."""
@@ -283,7 +282,7 @@ def _initial(space: ParameterSpace) -> Float[Array, " parameter"]:
 
 @jax.jit
 def _spread(
-    space: ParameterSpace, probability: Float[Array, "start parameter"]
+    space: ParameterSpace, probability: Float[Array, "start free"]
 ) -> Float[Array, "start parameter"]:
     columns = []
     for k, (p, where) in enumerate(space.slices()):
