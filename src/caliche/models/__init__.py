@@ -3,4 +3,5 @@
 from caliche.models.base import Model as Model
 from caliche.models.base import ParameterDeclaration as ParameterDeclaration
 from caliche.models.base import simulate as simulate
+from caliche.models.lad import LaD as LaD
 from caliche.models.soil_heat import SoilHeat as SoilHeat
