@@ -13,6 +13,7 @@ import numpy as np
 
 from caliche.data.source import Source
 from caliche.errors import InputError, nearest
+from caliche.experiments.lad_config import LaDConfig
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class ExperimentConfig:
     sites: SitesConfig
     sources: Mapping[str, Source]
     derive_surface_temperature: tuple[float, bool] | None
-    model: ModelConfig
+    model: ModelConfig | LaDConfig
     parameters: Mapping[str, ParameterConfig]
     observations: Mapping[str, ObservationConfig]
     method: MethodConfig

@@ -19,9 +19,10 @@ from caliche.data.source import open_source
 from caliche.errors import InputError, nearest
 from caliche.experiments import twin
 from caliche.experiments.config import ExperimentConfig, ParameterConfig, read_config
+from caliche.experiments.lad_config import LaDConfig
 from caliche.inverse_problem import InverseProblem
 from caliche.models import SoilHeat
-from caliche.models.base import ParameterDeclaration
+from caliche.models.base import Model, ParameterDeclaration
 from caliche.models.closures import CLOSURES
 from caliche.observations import Observations, Stream, make_operator
 from caliche.parameters import FreeParameter, ParameterSpace
@@ -56,13 +57,15 @@ class Experiment:
     config: ExperimentConfig
 
     @functools.cached_property
-    def model(self) -> SoilHeat:
+    def model(self) -> Model:
         """The model, with the observed initial profile where that is asked for."""
         values = [self._initial_observation(name) for name in self.initial_streams]
         return self._model(jnp.asarray(values) if values else None)
 
-    def _model(self, initial_values: Array | None) -> SoilHeat:
+    def _model(self, initial_values: Array | None) -> Model:
         c = self.config.model
+        if isinstance(c, LaDConfig):
+            return c.build(self.config.window.time_step)
         return SoilHeat(
             node_depths=c.node_depths,
             time_step=self.config.window.time_step,
@@ -216,6 +219,8 @@ class Experiment:
         )  # fmt: skip
 
     def _forcing_names(self) -> list[str]:
+        if isinstance(self.config.model, LaDConfig):
+            return list(self._model(None).forcing_variables)
         radiation = ["incoming_shortwave", "incoming_longwave"]
         return radiation + list(CLOSURES[self.config.model.turbulence].forcing_variables)
 

@@ -142,10 +142,9 @@ class LaD(eqx.Module):
     def depths(self) -> Mapping[str, np.ndarray]:
         """Centres of the layers for temperature, and the faces between them for the heat flux."""
         faces = np.concatenate([[0.0], np.cumsum(self.thicknesses)])
-        return {
-            "soil_temperature": 0.5 * (faces[1:] + faces[:-1]),
-            "ground_heat_flux": faces,
-        }
+        centres = 0.5 * (faces[1:] + faces[:-1])
+        # Without the round-off of the sum, so that 0.1 m is 0.1 m.
+        return {"soil_temperature": centres.round(12), "ground_heat_flux": faces.round(12)}
 
     @property
     def derived_labels(self) -> Mapping[str, tuple[str, str]]:
