@@ -15,7 +15,7 @@ FORCING = (
     "incoming_shortwave", "incoming_longwave", "air_temperature", "precipitation",
     "specific_humidity", "air_pressure", "wind_speed",
 )  # fmt: skip
-# Grass on medium soil with the rounded capacity of the published checks, 129.1 kg m-2.
+# Grass on medium soil with the rounded capacity of the independent checks, 129.1 kg m-2.
 CAPACITY = 129.1
 
 

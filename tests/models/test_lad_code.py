@@ -1,4 +1,4 @@
-"""The original's order of operations: published numbers, and an independent replica in NumPy."""
+"""The original's order of operations: numbers of another implementation, a replica in NumPy."""
 
 from __future__ import annotations
 

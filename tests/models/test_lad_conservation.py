@@ -202,6 +202,26 @@ def test_season(season):
     assert occurs[season]
 
 
+def test_a_store_in_debt_is_not_drawn_on():
+    """Evaporation far beyond what occurs overdraws thin snow once; what is owed is not melted."""
+    forcing = weather(4, STEP, 290.0, rain=0.0)
+    forcing = {**forcing, "wind_speed": 30.0 + 0.0 * forcing["wind_speed"]}
+    forcing["specific_humidity"] = 0.01 * forcing["specific_humidity"]
+    model = LaD(STEP, drag="neutral", initial_snow=0.6)
+    params = parameters(
+        model, stomatal_resistance=0.01, roughness_length=2.0, log_roughness_ratio=-0.5,
+        initial_temperature=290.0, initial_root_zone_saturation=0.0, available_water_capacity=10.0,
+    )  # fmt: skip
+    series = run(model, params, forcing)
+    debt = series["snow_water_equivalent"].min()
+    assert -40.0 < debt < -0.1
+    np.testing.assert_allclose(series["snow_water_equivalent"][-1], debt, rtol=1e-12)
+    assert np.abs(series["snowmelt"][2:]).max() == 0.0
+    assert np.abs(series["water_imbalance"]).max() * STEP < 1e-10
+    assert np.abs(series["energy_imbalance"]).max() * STEP < 1e-6
+    assert series["surface_temperature"].min() > 270.0
+
+
 def test_a_flux_that_falls_with_temperature_does_not_run_away():
     """A law of negative slope, steeper than emission: the step is damped all the same."""
 

@@ -1,4 +1,4 @@
-"""Transfer coefficients: published numbers, integrals of phi, continuity, derivatives."""
+"""Transfer coefficients: independent numbers, integrals of phi, continuity, derivatives."""
 
 from __future__ import annotations
 

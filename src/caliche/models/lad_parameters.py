@@ -16,6 +16,7 @@ _MILLY = (
 )
 _NUMERICAL = "a choice of the smooth scheme; not in the original"
 _SPLIT = "Jennings et al. (2018), doi:10.1038/s41467-018-03629-7, range of thresholds"
+_FREEZING = "a choice; GFDL's land_lad has the term, with no such water by default"
 _SITE = "depends on the site"
 
 _DERIVED = {
@@ -71,7 +72,7 @@ def declare(cover: Cover, soil: Soil, freezing: bool) -> tuple[ParameterDeclarat
     if freezing:
         rows.append(
             ("freezable_water", "water of the soil that freezes and takes no other part",
-             "kg m-3", 100.0, 0.0, 600.0, SOURCE)
+             "kg m-3", 100.0, 0.0, 600.0, _FREEZING)
         )  # fmt: skip
     return tuple(ParameterDeclaration(*row) for row in rows)
 

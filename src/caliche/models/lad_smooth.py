@@ -101,9 +101,9 @@ def _conditions(prepared: PreparedLaD, state: LaDState, mass: Scalar) -> tuple[C
     values = prepared.values
     capacity = values["root_zone_capacity"]
     least = MOST_EVAPORATION * prepared.time_step
-    cover = smooth_cap(mass / least, COVER_WIDTH)
+    cover = smooth_cap(_or_none(mass) / least, COVER_WIDTH)
     enough = least + smooth_plus(values["stress_threshold"] * capacity - least, 0.5 * least)
-    stress = hydrology.moisture_stress(state.root_zone, enough)
+    stress = hydrology.moisture_stress(_or_none(state.root_zone), enough)
     wetness = cover + (1.0 - cover) * stress
     freezing = prepared.constants.freezing_point
     absolute = tuple(freezing + t for t in state.temperatures)
@@ -111,12 +111,17 @@ def _conditions(prepared: PreparedLaD, state: LaDState, mass: Scalar) -> tuple[C
     return conditions, cover / (wetness + TINY)
 
 
+def _or_none(store: Scalar) -> Scalar:
+    """A store, or none where evaporation beyond MOST_EVAPORATION has left a debt."""
+    return jnp.where(store < 0.0, 0.0, store)
+
+
 def _albedo(prepared: PreparedLaD, state: LaDState) -> Scalar:
     values = prepared.values
     frost = 1.0 - smooth_ramp(1.0 + 0.1 * state.temperatures[0], 0.1)
     ground = values["albedo"] + frost * values["albedo_cold_increase"]
     bright = values["snow_albedo"] + frost * values["snow_albedo_cold_increase"]
-    return snow.masked_albedo(ground, bright, state.snow, values["critical_snow_mass"])
+    return snow.masked_albedo(ground, bright, _or_none(state.snow), values["critical_snow_mass"])
 
 
 def _linear(
@@ -164,7 +169,7 @@ def _surface(
     top = fluxes.at + damped / response * (free - fluxes.at + response * gain)
     if snow_share is not None:
         mass = mass - dt * snow_share * fluxes.moved(top)[1]
-    melt = snow.melt(top, mass, dt / damped, prepared.constants.fusion)
+    melt = snow.melt(top, _or_none(mass), dt / damped, prepared.constants.fusion)
     return top - melt * prepared.constants.fusion * damped / dt, melt
 
 
