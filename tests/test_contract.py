@@ -11,7 +11,7 @@ import pytest
 
 from caliche.estimation import METHODS, Result, estimate
 from caliche.estimation.method import Method
-from caliche.models import SoilHeat, simulate
+from caliche.models import LaD, SoilHeat, simulate
 from caliche.models.base import Model
 from caliche.models.closures import CLOSURES
 from caliche.models.time_loop import everything
@@ -26,14 +26,17 @@ MODELS = {
     )
     for name, closure in CLOSURES.items()
     for bottom in BOTTOMS
+} | {
+    "lad-smooth": LaD(1800.0, soil_freezing=True),
+    "lad-code": LaD(1800.0, scheme="code", drag="neutral"),
 }  # fmt: skip
 # Diagnostics that are no observable: documented where the run folder is written.
-INTERNAL = {"energy_imbalance"}
+INTERNAL = {"energy_imbalance", "water_imbalance"}
 STEPS = 3
 TYPICAL = {
     "incoming_shortwave": 400.0, "incoming_longwave": 320.0, "air_temperature": 292.0,
     "wind_speed": 3.0, "specific_humidity": 0.008, "air_pressure": 1e5,
-    "bottom_temperature": 293.0,
+    "bottom_temperature": 293.0, "precipitation": 1e-4,
 }  # fmt: skip
 
 
@@ -77,7 +80,7 @@ def test_forcing_diagnostics_and_depths_have_known_names(model):
         name for name in model.diagnostics if name in VARIABLES and VARIABLES[name].has_depth
     }
     for depths in model.depths.values():
-        assert depths[0] == 0.0
+        assert depths[0] >= 0.0
         assert (np.diff(depths) > 0.0).all()
 
 

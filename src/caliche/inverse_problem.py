@@ -16,13 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.models.base import Model
-from caliche.models.time_loop import (
-    ParamsInTime,
-    Tangents,
-    simulate,
-    simulate_tangents,
-    simulate_total,
-)
+from caliche.models.tangents import Tangents, simulate_tangents
+from caliche.models.time_loop import ParamsInTime, simulate, simulate_total
 from caliche.observations import ObservationOperator, Observations
 from caliche.parameters.space import ParameterSpace
 

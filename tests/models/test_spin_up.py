@@ -11,7 +11,8 @@ from soil_heat_cases import parameters, steady_forcing
 from caliche.models import SoilHeat, simulate
 from caliche.models.base import Model
 from caliche.models.spin_up import periodic_state
-from caliche.models.time_loop import simulate_tangents, simulate_total
+from caliche.models.tangents import simulate_tangents
+from caliche.models.time_loop import simulate_total
 
 NODES = (0.0, 0.02, 0.05, 0.1, 0.15)
 PERIOD = 24  # hourly steps of a day

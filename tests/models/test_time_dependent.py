@@ -10,7 +10,8 @@ from soil_heat_cases import parameters, run, simulated, steady_forcing
 
 from caliche.models import SoilHeat, simulate
 from caliche.models.closures import BOWEN_RATIO
-from caliche.models.time_loop import simulate_tangents, simulate_total
+from caliche.models.tangents import simulate_tangents
+from caliche.models.time_loop import simulate_total
 from caliche.parameters import LogNormal, ParameterSpace, harmonics, random_walk
 from caliche.parameters.space import free_parameter
 from caliche.physics.heat_conduction import midway_faces

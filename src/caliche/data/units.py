@@ -45,6 +45,10 @@ UNITS: dict[str, list[tuple[tuple[str, ...], float | None, float]]] = {
         (("mm h-1", "mm/h", "mm hr-1", "mm/hr", "mm h^-1"), 1.0 / 3600.0, 0.0),
         (("mm", "kg m-2", "kg/m2"), PER_STEP, 0.0),
     ],
+    "kg m-2": [
+        (("kg m-2", "kg/m2", "kg/m^2", "kg m^-2", "kg m**-2", "kg m⁻²", "mm"), 1.0, 0.0),
+        (("cm",), 10.0, 0.0),
+    ],
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from caliche.data.longwave import LongwaveBalance
 from caliche.data.source import Source
 from caliche.errors import InputError, nearest
+from caliche.experiments.lad_config import LaDConfig
 
 
 @dataclass(frozen=True)
@@ -169,12 +170,18 @@ class ExperimentConfig:
     sources: Mapping[str, Source]
     derive_surface_temperature: tuple[float, bool] | None
     derive_incoming_longwave: LongwaveBalance | None
-    model: ModelConfig
+    model: ModelConfig | LaDConfig
     parameters: Mapping[str, ParameterConfig]
     observations: Mapping[str, ObservationConfig]
     nuisances: Mapping[str, NuisanceConfig]
     method: MethodConfig
     raw: Mapping[str, Any]
+
+    @property
+    def soil_heat(self) -> ModelConfig:
+        """The options of SoilHeat, where that is the model."""
+        assert isinstance(self.model, ModelConfig)
+        return self.model
 
 
 def bundled() -> dict[str, str]:

@@ -26,15 +26,15 @@ from caliche.estimation.hyperparameters import Hyperparameters, Unknown, with_hy
 from caliche.experiments import twin
 from caliche.experiments.config import ExperimentConfig, read_config
 from caliche.experiments.error_model import stream_sigma, with_error_model
+from caliche.experiments.lad_config import LaDConfig
+from caliche.experiments.models import build_model
 from caliche.experiments.space import (
     make_nuisances,
     make_space,
-    solver_for,
     true_parameters,
 )
 from caliche.inverse_problem import InverseProblem
-from caliche.models import SoilHeat
-from caliche.models.base import ParameterDeclaration
+from caliche.models.base import Model, ParameterDeclaration
 from caliche.models.closures import CLOSURES
 from caliche.observations import Nuisance, Observations, Stream, make_operator
 from caliche.parameters import ParameterSpace
@@ -80,26 +80,13 @@ class Experiment:
         return other
 
     @functools.cached_property
-    def model(self) -> SoilHeat:
+    def model(self) -> Model:
         """The model, with the observed initial profile where that is asked for."""
         values = [self._initial_observation(name) for name in self.initial_streams]
         return self._model(jnp.asarray(values) if values else None)
 
-    def _model(self, initial_values: Array | None) -> SoilHeat:
-        c = self.config.model
-        return SoilHeat(
-            node_depths=c.node_depths,
-            time_step=self.config.window.time_step,
-            scheme=c.scheme,  # type: ignore[arg-type]
-            turbulence=CLOSURES[c.turbulence],
-            longwave=c.longwave,  # type: ignore[arg-type]
-            bottom=c.bottom,  # type: ignore[arg-type]
-            initial=c.initial,  # type: ignore[arg-type]
-            initial_depths=c.initial_depths,
-            initial_values=initial_values,
-            layer_bottoms=c.layer_bottoms,
-            solver=solver_for(c, self.config.parameters),
-        )
+    def _model(self, initial_values: Array | None) -> Model:
+        return build_model(self.config, initial_values)
 
     @functools.cached_property
     def nuisances(self) -> tuple[Nuisance, ...]:
@@ -337,6 +324,8 @@ class Experiment:
         )  # fmt: skip
 
     def _forcing_names(self) -> list[str]:
+        if isinstance(self.config.model, LaDConfig):
+            return list(self._model(None).forcing_variables)
         radiation = ["incoming_shortwave", "incoming_longwave"]
         return radiation + list(CLOSURES[self.config.model.turbulence].forcing_variables)
 

@@ -23,11 +23,13 @@ from caliche.experiments.config import (
     Synthetic,
     Window,
 )
+from caliche.experiments.lad_config import LaDConfig, parse_lad
 from caliche.experiments.parse_parameters import nuisance, observation, parameter, utc
 from caliche.experiments.section import Section
 from caliche.experiments.section_data import fluxnet_options, longwave_balance
 from caliche.variables import variable
 
+MODELS = ("soil-heat", "lad")
 SCHEMES = ("sdirk2", "crank-nicolson", "backward-euler")
 TURBULENCE = ("combined", "bowen-ratio", "bulk-transfer")
 LONGWAVE = ("kirchhoff", "unweighted")
@@ -51,19 +53,20 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
     top.get("synthetic", dict, {})
     top.get("variants", dict, {})  # read by `caliche.experiments.variants`
     only_sites = "sites" in raw and synthetic is None and "sources" not in raw
+    window = _window(top.section("window"), utc_offset, synthetic, only_sites)
     config = ExperimentConfig(
         name=top.get("name", str, name),
         title=top.get("title", str, name),
         description=top.get("description", str, ""),
         folder=folder,
         utc_offset=utc_offset,
-        window=_window(top.section("window"), utc_offset, synthetic, only_sites),
+        window=window,
         synthetic=synthetic,
         sites=_sites(top.section("sites", {}), utc_offset),
         sources={k: _source(s, site_name) for k, s in top.sections("sources").items()},
         derive_surface_temperature=_derive(top),
         derive_incoming_longwave=longwave_balance(top),
-        model=_model(top.section("model", {})),
+        model=_model(top.section("model", {}), window, synthetic),
         parameters={k: parameter(s, utc_offset) for k, s in top.sections("parameters").items()},
         observations={k: observation(k, s) for k, s in top.sections("observations").items()},
         nuisances={k: nuisance(s) for k, s in top.sections("nuisances").items()},
@@ -219,12 +222,16 @@ def _derive(top: Section) -> tuple[float, bool] | None:
     return result
 
 
-def _model(section: Section) -> ModelConfig:
+def _model(
+    section: Section, window: Window, synthetic: Synthetic | None
+) -> ModelConfig | LaDConfig:
+    if section.choice("name", MODELS, "soil-heat") == "lad":
+        return parse_lad(section, window.time_step, synthetic is not None)
     stream = section.get("bottom_stream", str, None)
     if stream is not None:
         variable(stream)
     config = ModelConfig(
-        name=section.choice("name", ("soil-heat",), "soil-heat"),
+        name=section.choice("name", MODELS, "soil-heat"),
         node_depths=_grid(section),
         scheme=section.choice("scheme", SCHEMES, "sdirk2"),
         turbulence=section.choice("turbulence", TURBULENCE, "combined"),

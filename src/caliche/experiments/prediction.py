@@ -15,7 +15,7 @@ from caliche.experiments.experiment import Experiment
 from caliche.experiments.scores import Score, score
 from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Diagnostics, Profile
-from caliche.models.time_loop import Tangents, simulate_tangents
+from caliche.models.tangents import Tangents, simulate_tangents
 from caliche.parameters.space import ParameterSpace
 from caliche.variables import variable
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from caliche.errors import InputError, nearest
 from caliche.experiments.config import (
-    ModelConfig,
     NuisanceConfig,
     ParameterConfig,
     VariationConfig,
@@ -61,29 +60,6 @@ def make_space(
         if config.variation is not None:
             variations[name] = _variation(name, config.variation, times, utc_offset)
     return ParameterSpace.build(declarations, free, fixed, variations)
-
-
-def solver_for(
-    model: ModelConfig, parameters: Mapping[str, ParameterConfig]
-) -> Literal["modal", "elimination"]:
-    """The column solver that bears what varies in time.
-
-    The shapes of a layered soil's modes follow its properties, and a state made of them would
-    mean another profile at each step; a homogeneous soil's shapes do not.
-
-    Raises
-    ------
-    InputError : a bottom temperature that varies where anomalies are counted from it.
-    """
-    varying = [name for name, p in parameters.items() if p.variation is not None]
-    if "bottom_temperature" in varying and model.bottom == "fixed-temperature":
-        raise InputError(
-            "a bottom_temperature that is constant with bottom = 'fixed-temperature'",
-            "a variation of it", "set bottom = 'varying-temperature' in [model]",
-        )  # fmt: skip
-    soil = ("thermal_conductivity", "volumetric_heat_capacity")
-    changes = any(name.startswith(soil) for name in varying)
-    return "elimination" if changes and model.layer_bottoms else "modal"
 
 
 def true_parameters(space: ParameterSpace, truth: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import tomli_w
 
 from caliche.errors import InputError
 from caliche.experiments.config import ExperimentConfig, ModelConfig, merge, parse_override
+from caliche.experiments.lad_config import LaDConfig
 from caliche.experiments.parse import parse
 from caliche.models.closures import CLOSURES
 from caliche.models.soil_heat_parameters import declare, layer_suffixes
@@ -73,8 +74,10 @@ def variant_config(base: ExperimentConfig, changes: Mapping[str, Any]) -> Experi
     return parse(raw, base.folder, base.name)
 
 
-def _declared(model: ModelConfig) -> list[str]:
+def _declared(model: ModelConfig | LaDConfig) -> list[str]:
     """Names of the parameters that a configured model has."""
+    if isinstance(model, LaDConfig):
+        return [d.name for d in model.build(1800.0).declarations]
     declarations = declare(
         CLOSURES[model.turbulence],
         layer_suffixes(model.layer_bottoms),

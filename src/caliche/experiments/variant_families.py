@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from caliche.experiments.config import ExperimentConfig
+from caliche.experiments.config import ExperimentConfig, ModelConfig
 from caliche.experiments.variant_config import Kind, Variant
 from caliche.models.closures import CLOSURES
 from caliche.physics.column_schemes import IMPLICIT_FRACTION
@@ -30,7 +30,8 @@ def default_variants(config: ExperimentConfig, values: Values) -> list[Variant]:
     ----------
     values : every parameter of the base by name, where it is free at its estimate.
     """
-    return [v for _, make in FAMILIES.values() for v in make(config, values)]
+    names = FAMILIES if isinstance(config.model, ModelConfig) else ANY_MODEL
+    return [v for name in names for v in FAMILIES[name][1](config, values)]
 
 
 def _albedo(config: ExperimentConfig, values: Values) -> Iterator[Variant]:
@@ -61,7 +62,7 @@ def _emissivity(config: ExperimentConfig, values: Values) -> Iterator[Variant]:
 
 def _closure(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
     for name in CLOSURES:
-        if name != config.model.turbulence:
+        if name != config.soil_heat.turbulence:
             changes = {"model": {"turbulence": name}}
             yield Variant(f"closure-{name}", "closure", "physics", f"the closure {name}", changes)
 
@@ -72,18 +73,18 @@ def _longwave(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
         "unweighted": "all incoming longwave radiation absorbed",
     }
     for name, what in told.items():
-        if name != config.model.longwave:
+        if name != config.soil_heat.longwave:
             yield Variant(
                 f"longwave-{name}", "longwave", "physics", what, {"model": {"longwave": name}}
             )
 
 
 def _dz(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
-    nodes = np.asarray(config.model.node_depths)
+    nodes = np.asarray(config.soil_heat.node_depths)
     fine = np.sort(np.concatenate([nodes, 0.5 * (nodes[1:] + nodes[:-1])]))
     yield _grid("dz-half", "dz", "numerics", "a grid twice as fine", fine, finer=True)
     ends = np.isin(np.arange(len(nodes)), [0, len(nodes) - 1])
-    layer = np.isclose(nodes[:, None], np.asarray(config.model.layer_bottoms)).any(axis=1)
+    layer = np.isclose(nodes[:, None], np.asarray(config.soil_heat.layer_bottoms)).any(axis=1)
     coarse = nodes[(np.arange(len(nodes)) % 2 == 0) | ends | layer]
     yield _grid("dz-double", "dz", "numerics", "a grid half as fine", coarse)
 
@@ -108,7 +109,7 @@ def _dt(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
 
 def _scheme(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
     for name in IMPLICIT_FRACTION:
-        if name != config.model.scheme:
+        if name != config.soil_heat.scheme:
             changes, what = {"model": {"scheme": name}}, f"the scheme {name}"
             # Of second order and free of oscillations, against the two that are not both.
             finer = name == "sdirk2"
@@ -116,7 +117,7 @@ def _scheme(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
 
 
 def _depth(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
-    nodes = np.asarray(config.model.node_depths)
+    nodes = np.asarray(config.soil_heat.node_depths)
     depth, spacing = nodes[-1], np.diff(nodes)[-2:]
     # The grid goes on as it ended, uniform or growing, to twice its depth.
     growth = max(1.0, spacing[1] / spacing[0])
@@ -130,15 +131,15 @@ def _depth(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
 
 
 def _bottom(config: ExperimentConfig, values: Values) -> Iterator[Variant]:
-    if config.model.bottom != "fixed-temperature":
+    if config.soil_heat.bottom != "fixed-temperature":
         changes: dict[str, Any] = {"model": {"bottom": "fixed-temperature"}}
         changes["parameters"] = {"bottom_temperature": {"value": _deep(config, values)}}
         what = "a fixed bottom temperature, estimated"
         yield Variant("bottom-fixed-temperature", "bottom", "physics", what, changes)
-    if config.model.bottom != "zero-flux":
+    if config.soil_heat.bottom != "zero-flux":
         changes = {"model": {"bottom": "zero-flux"}}
         what = "no heat flux at the bottom"
-        if config.model.initial == "bottom-temperature":  # which there is no more
+        if config.soil_heat.initial == "bottom-temperature":  # which there is no more
             what += " (and a uniform start, estimated)"
             changes["model"]["initial"] = "uniform"
             changes["parameters"] = {"initial_temperature": {"value": _deep(config, values)}}
@@ -146,11 +147,11 @@ def _bottom(config: ExperimentConfig, values: Values) -> Iterator[Variant]:
 
 
 def _layers(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
-    if config.model.layer_bottoms:
+    if config.soil_heat.layer_bottoms:
         changes = {"model": {"layer_bottoms": []}}
         yield Variant("layers-one", "layers", "physics", "one soil layer", changes)
         return
-    nodes = np.asarray(config.model.node_depths)[1:-1]
+    nodes = np.asarray(config.soil_heat.node_depths)[1:-1]
     # Half-way between the two uppermost sensors, or between the surface and the only one.
     sensors = _soil_depths(config, fitted=True)
     seen = sensors[:2] if len(sensors) > 1 else [0.0, *sensors, 0.1][:2]
@@ -161,7 +162,7 @@ def _layers(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
 
 
 def _initial(config: ExperimentConfig, values: Values) -> Iterator[Variant]:
-    model, deep = config.model, _deep(config, values)
+    model, deep = config.soil_heat, _deep(config, values)
     observed, fitted = _soil_depths(config, fitted=False), _soil_depths(config, fitted=True)
     offers: dict[str, tuple[str, dict[str, Any], dict[str, float]]] = {
         "uniform": ("a uniform start, estimated", {}, {"initial_temperature": deep}),
@@ -228,7 +229,7 @@ def _soil_depths(config: ExperimentConfig, fitted: bool) -> list[float]:
     """Depths (m) of the soil temperatures that are fitted, or observed at all."""
     chosen = [variable(n) for n, o in config.observations.items() if o.fit or not fitted]
     depths = {v.depth for v in chosen if v.name == "soil_temperature" and v.depth is not None}
-    return sorted(z for z in depths if z <= config.model.node_depths[-1])
+    return sorted(z for z in depths if z <= config.soil_heat.node_depths[-1])
 
 
 def _deep(config: ExperimentConfig, values: Values) -> float:
@@ -256,3 +257,5 @@ FAMILIES: dict[str, tuple[str, Maker]] = {
     "initial": ("the initial profile", _initial),
     "window": ("the window", _window),
 }
+# Families that ask nothing of the model; the others are made for soil-heat.
+ANY_MODEL = ("dt", "window")
