@@ -11,6 +11,7 @@ Other noise and other error models are options: --noise ar1 --rho 0.8 --errors i
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -60,10 +61,21 @@ NOISE: Mapping[str, Callable[[np.random.Generator, tuple[int, ...], float], np.n
     "white": white,
     "ar1": ar1,
 }
-# What the calibration assumes of the errors: name -> (what it does to a problem).
-ERRORS: Mapping[str, Callable[[InverseProblem], InverseProblem]] = {
-    "independent": lambda problem: problem,
+
+
+def remembered(problem: InverseProblem, rho: float) -> InverseProblem:
+    """The problem with errors of this lag-1 autocorrelation."""
+    memory = jnp.full(problem.observations.values.shape[1], rho)
+    observations = dataclasses.replace(problem.observations, autocorrelation=memory)
+    return dataclasses.replace(problem, observations=observations)
+
+
+# What the calibration assumes of the errors: name -> what it does to a problem.
+ERRORS: Mapping[str, Callable[[InverseProblem, float], InverseProblem]] = {
+    "independent": lambda problem, rho: problem,
+    "ar1": remembered,
 }
+STUDIES = (("white", "independent"), ("ar1", "independent"), ("ar1", "ar1"))
 
 
 # -- many calibrations at once -----------------------------------------------------------------
@@ -127,7 +139,7 @@ def study(experiment: str, noise: str, rho: float, errors: str, draws: int, seed
     """Calibrate `draws` twins and count."""
     began = time.perf_counter()
     loaded = load_experiment(experiment, ["synthetic.noise=false"])
-    problem = ERRORS[errors](loaded.problem())
+    problem = ERRORS[errors](loaded.problem(), rho)
     assert loaded.truth is not None
     truth = np.asarray(problem.space.to_whitened(loaded.truth))
     sigma = np.asarray(problem.observations.sigma)
@@ -212,17 +224,16 @@ def main() -> None:
     parser.add_argument("--experiment", default="twin-two-depths")
     parser.add_argument("--noise", choices=NOISE, help="default: both")
     parser.add_argument("--rho", type=float, default=0.8, help="lag-1 autocorrelation of ar1")
-    parser.add_argument("--errors", choices=ERRORS, default="independent")
+    parser.add_argument("--errors", choices=ERRORS, help="default: independent, then ar1 for ar1")
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="a Markdown file; default: the terminal")
     options = parser.parse_args()
-    kinds = [options.noise] if options.noise else list(NOISE)
     results = []
-    for kind in kinds:
-        result = study(
-            options.experiment, kind, options.rho, options.errors, options.draws, options.seed
-        )
+    for kind, errors in STUDIES:
+        if options.noise not in (None, kind) or options.errors not in (None, errors):
+            continue
+        result = study(options.experiment, kind, options.rho, errors, options.draws, options.seed)
         print(f"{result.title}: {result.seconds:.1f} s")
         results.append(result)
     text = page(results)

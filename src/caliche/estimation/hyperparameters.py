@@ -38,6 +38,8 @@ from caliche.observations import Observations
 # Relative change of every hyperparameter at which the iteration ends.
 SETTLED = 0.01
 MOST_ITERATIONS = 40
+# A record holds at least so many times the memory (e-folding time) of its errors.
+E_FOLDINGS = 10.0
 # A smoothness may change so much in one iteration, and never becomes less than the smallest: there
 # the data ask for no variation at all.
 LARGEST_FACTOR = 5.0
@@ -211,7 +213,7 @@ def _update_errors(
             series = np.where(mask[:, k], misfit[:, k], np.nan)
             gap = _usual_gap(mask[:, k])
             lag = float(np.clip(lag1_autocorrelation(series), 0.0, LARGEST_AUTOCORRELATION))
-            new = lag ** (1.0 / gap)
+            new = min(lag ** (1.0 / gap), _longest_memory(mask[:, k]))
             change = max(change, abs(new - rho[k]))
             rho[k] = new
         if name in unknown.sigma:
@@ -229,6 +231,16 @@ def _update_errors(
         dataclasses.replace(observed, sigma=jnp.asarray(scale), autocorrelation=autocorrelation),
         change,
     )
+
+
+def _longest_memory(seen: np.ndarray) -> float:
+    """The largest autocorrelation between successive steps that a record of this length can tell.
+
+    Slower errors are not told from what the parameters should explain: a bias would be called
+    noise, and the evidence would like it.
+    """
+    where = np.flatnonzero(seen)
+    return float(np.exp(-E_FOLDINGS / max(int(where[-1] - where[0]), 1))) if len(where) else 0.0
 
 
 def _usual_gap(seen: np.ndarray) -> int:

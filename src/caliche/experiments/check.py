@@ -13,18 +13,21 @@ from caliche.data.clock import check_clock, clock_sentence
 from caliche.data.gaps import FILLED
 from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
+from caliche.experiments.sensor_screen import screen_first
 from caliche.inverse_problem import InverseProblem
 from caliche.variables import variable
 
 # Central differences of a well-scaled cost agree with an exact gradient about this well.
 GRADIENT_AGREEMENT = 1e-5
+# s; a fit takes some tens of evaluations.
+LONGEST_FOR_SCREEN = 1.0
 
 
 def check_experiment(experiment: Experiment) -> Iterator[str]:
     """Lines of a report on an experiment; an InputError if it cannot run.
 
     Reads the data, builds the problem, compares reverse, forward and finite-difference gradients
-    at the first guess, and times one evaluation.
+    at the first guess, times one evaluation, fits once and screens the sensors.
     """
     config = experiment.config
     yield f"{config.title}"
@@ -35,7 +38,9 @@ def check_experiment(experiment: Experiment) -> Iterator[str]:
     yield from _model(problem)
     yield from _parameters(problem)
     yield from _gradients(problem)
-    yield from _cost(problem, config.method.starts)
+    seconds, lines = _cost(problem, config.method.starts)
+    yield from lines
+    yield from _sensors(problem, seconds)
 
 
 def _window(experiment: Experiment) -> Iterator[str]:
@@ -154,7 +159,8 @@ def _evaluate(problem: InverseProblem, u: jax.Array) -> jax.Array:
     return problem.normal_equations(u).cost
 
 
-def _cost(problem: InverseProblem, starts: int) -> Iterator[str]:
+def _cost(problem: InverseProblem, starts: int) -> tuple[float, list[str]]:
+    """Seconds of one evaluation, and what is said of them."""
     u = problem.space.initial()
     began = time.perf_counter()
     value = float(_evaluate(problem, u))
@@ -162,8 +168,20 @@ def _cost(problem: InverseProblem, starts: int) -> Iterator[str]:
     began = time.perf_counter()
     jax.block_until_ready(_evaluate(problem, u))
     running = time.perf_counter() - began
-    yield f"Misfit      {value:.4g} at the first guess, for {problem.n_observations} observations"
-    yield (
+    return running, [
+        f"Misfit      {value:.4g} at the first guess, for {problem.n_observations} observations",
         f"Cost        one Gauss-Newton evaluation takes {running * 1e3:.3g} ms after "
-        f"{compiling:.2g} s of compiling; expect some 10 to 50 for each of {starts} starts"
-    )
+        f"{compiling:.2g} s of compiling; expect some 10 to 50 for each of {starts} starts",
+    ]
+
+
+def _sensors(problem: InverseProblem, seconds: float) -> Iterator[str]:
+    """What the sensors are suspected of, about the optimum of one fit."""
+    if seconds > LONGEST_FOR_SCREEN:
+        yield "Sensors     screened by caliche estimate alone: a fit takes long"
+        return
+    found = screen_first(problem)
+    for k, suspicion in enumerate(found):
+        yield f"{'Sensors' if k == 0 else '':11} {suspicion.sentence}"
+    if not found:
+        yield "Sensors     nothing that a clock, depth, bias or flux share would cure"

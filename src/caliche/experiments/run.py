@@ -34,6 +34,7 @@ from caliche.experiments.prediction import (
     score_windows,
 )
 from caliche.experiments.scores import score
+from caliche.experiments.sensor_screen import screen_sensors
 from caliche.variables import variable
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
@@ -88,8 +89,13 @@ def run_experiment(
     scoring = experiment.calibrated(result.hyperparameters).scoring_problem()
     prediction = predict(scoring, result.u, result.covariance_u)
     guess = predict(scoring, np.asarray(scoring.space.initial()))
+    suspicions = []
+    if result.converged:
+        fitted = experiment.calibrated(result.hyperparameters).problem()
+        suspicions = [found.sentence for found in screen_sensors(fitted, result.u)]
     seconds = {"import": import_seconds, **watch.seconds()}
     summary = summarise(experiment, result, prediction, seconds, command)
+    summary["warnings"] += suspicions
 
     def write(inside: Path) -> None:
         text = as_run(experiment, folder, result)
