@@ -270,3 +270,26 @@ def test_stream_labels(name, long_name, label):
 def test_the_report_does_not_wait_for_jax():
     code = "import sys, caliche.report; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("knots", "over"),
+    [(("00:00", "12:00"), "over the day"), (("2012-05-01", "2012-05-05"), "in time")],
+)
+def test_what_varies_and_estimated_errors_are_told(build_run, knots, over):
+    def vary(summary, dataset):
+        for k, knot in enumerate(knots):
+            entry = {**summary["parameters"]["thermal_conductivity"], "knot": knot}
+            entry |= {"estimate": 0.5 + k, "long_name": f"sky share, {knot}", "unit": "W m-2"}
+            summary["parameters"][f"sky_share[{knot}]"] = entry
+        time = np.linspace(0.5, 1.5, dataset.sizes["time"])
+        for end, shift in (("", 0.0), ("_lower", -0.1), ("_upper", 0.1)):
+            dataset[f"parameter_sky_share{end}"] = ("time", time + shift)
+        summary["hyperparameters"] = {
+            "sigma": {"outgoing_longwave": 2.934}, "autocorrelation": {"outgoing_longwave": 0.913},
+        }  # fmt: skip
+
+    text = page_of(build_run("varying", change=vary)).replace("\u00a0", " ")
+    assert f"Sky share varies {over}, from 0.5 to 1.5 W m⁻² (2 knots)." in text
+    assert "The size of errors was estimated too: 2.93 W m⁻² for outgoing longwave" in text
+    assert "from one time step to the next: 0.91 for outgoing longwave" in text

@@ -16,7 +16,7 @@ from caliche.report.posterior import PosteriorFolder, posterior_content, read_po
 from caliche.report.run_folder import RunFolder, read_run
 from caliche.report.style import report_style
 from caliche.report.validation import validation
-from caliche.report.varying import varying_plate, varying_rows
+from caliche.report.varying import varying_plate, varying_rows, varying_sentences
 
 
 def write_report(folder: Path) -> Path:
@@ -75,6 +75,8 @@ def _texts(run: RunFolder) -> dict[str, Any]:
     sentences = [
         words.what_was_done(summary, fitted, _period(run), run.utc_offset, site),
         words.estimates(parameters, summary["converged"]),
+        *varying_sentences(run),
+        *words.error_sentences(summary["hyperparameters"], labels, units),
         words.truth_sentence(parameters) if summary["converged"] else "",
         words.misses(summary["fit"], holdout, labels, units),
         words.starts_sentence(summary["starts"], largest, sds),

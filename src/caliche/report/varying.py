@@ -10,7 +10,7 @@ from matplotlib import dates as mdates
 from matplotlib.axes import Axes
 
 from caliche.report import figures, style, words
-from caliche.report.numbers import number, plain, scaled_unit
+from caliche.report.numbers import number, plain, scaled_unit, with_unit
 from caliche.report.panels import Plate, power_of
 from caliche.report.run_folder import RunFolder
 
@@ -71,6 +71,22 @@ def varying_rows(run: RunFolder) -> list[dict[str, Any]]:
             "range": str(entry.get("prior") or ""),
         })  # fmt: skip
     return rows
+
+
+def varying_sentences(run: RunFolder) -> list[str]:
+    """One sentence for each parameter that varies: between what it moved, and how."""
+    sentences = []
+    for name, knots in run.knots.items():
+        entry = next(iter(knots.values()))
+        values = run.series(f"parameter_{name}")
+        if not np.isfinite(values).any():
+            values = np.array([number(e["estimate"]) for e in knots.values()])
+        over = "over the day" if all(_CLOCK.fullmatch(knot) for knot in knots) else "in time"
+        low, high = (plain(v, 3) for v in (np.nanmin(values), np.nanmax(values)))
+        amount = with_unit(f"{low} to {high}", entry.get("unit", ""))
+        label = words.capital(parameter_name(name, entry))
+        sentences.append(f"{label} varies {over}, from {amount} ({len(knots)} knots).")
+    return sentences
 
 
 def parameter_name(name: str, entry: dict[str, Any]) -> str:

@@ -133,6 +133,29 @@ def misses(fit: Mapping[str, Any], holdout: Mapping[str, Any] | None, labels: Ma
     return f"The root-mean-square error is {listing(parts)}."
 
 
+def error_sentences(
+    found: Mapping[str, Any] | None, labels: Mapping[str, str], units: Mapping[str, str]
+) -> list[str]:
+    """What was estimated of the errors besides the parameters: their size and their memory."""
+    found = found or {}
+    sizes = [
+        f"{with_unit(rounded(sigma), units.get(stream, ''))} for {labels.get(stream, stream)}"
+        for stream, sigma in (found.get("sigma") or {}).items()
+    ]
+    memories = [
+        f"{plain(rho, 2)} for {labels.get(stream, stream)}"
+        for stream, rho in (found.get("autocorrelation") or {}).items()
+    ]
+    sentences = []
+    if sizes:
+        sentences.append(f"The size of errors was estimated too: {listing(sizes)}.")
+    if memories:
+        sentences.append(
+            f"So was their autocorrelation from one time step to the next: {listing(memories)}."
+        )
+    return sentences
+
+
 def same_optimum(starts: Sequence[Mapping[str, Any]], initial_misfit: float) -> np.ndarray:
     """Which starts ended at the lowest misfit, to one part in a thousand.
 
