@@ -256,7 +256,7 @@ def phoenix_section(data: Path) -> list[str]:
             experiment.problem(), starts=method.starts, seed=method.seed, unknown=experiment.unknown
         )
         seconds = time.perf_counter() - began
-        scoring = experiment.scoring_problem()
+        scoring = experiment.calibrated(result.hyperparameters).scoring_problem()
         if not scores:
             u = controls(scoring, {name: trials[name][None].mean(axis=1) for name in result.names})
             row = ["authors' mean values, not refitted"]

@@ -57,7 +57,8 @@ class Result:
     parameters : every parameter by name, the free ones first.
     names : free parameters, the order of `covariance`, `correlation`, `u` and `trajectory`.
     covariance, correlation : (P, P), of the physical parameters, inflated.
-    u : (P,) the optimum in whitened coordinates.
+    u : (P,) the optimum in whitened coordinates; where hyperparameters were estimated, in those of
+        `with_hyperparameters(problem, hyperparameters)`, not of the problem that was handed in.
     misfit : (start, iteration) J on the way, NaN after a start ended.
     trajectory : (start, iteration, P) physical values on the way.
     residuals : by fitted stream, the residual variance over sigma^2 and the autocorrelation.
