@@ -46,17 +46,16 @@ def main() -> None:
         "Eight months of 2012 at half-hourly steps: soil temperature at 2 cm, outgoing longwave "
         "radiation and turbulent heat flux, fitted together. The transfer coefficient and the "
         "conductivity of the soil have a knot each week; how smoothly they change is found from "
-        "the data, as are size and persistence of the errors. Written by", "",
+        "the data, as are size and memory (AR(1)) of the errors. Written by", "",
         "    CALICHE_DATA=... python scripts/monsoon.py --out docs/results/monsoon.md", "",
         "Means over the month; the interval is the mean of the 95 % band.", "",
-        "| month | rain, mm | transfer coefficient, W m-2 K-1 | conductivity, W m-1 K-1 "
-        "| Qle / (Qh + Qle), observed |", "|---|---:|---|---|---:|",
+        "| month | rain, mm | transfer coefficient, W m-2 K-1 | conductivity, W m-1 K-1 |",
+        "|---|---:|---|---|",
     ]  # fmt: skip
     for month in months:
         of = stamps.astype("datetime64[M]") == month
         cells = [band(prediction, name, of) for name in (EXCHANGE, CONDUCTIVITY)]
-        share = evaporative_share(found, of)
-        lines.append(f"| {month} | {rain[of].sum():.1f} | {' | '.join(cells)} | {share} |")
+        lines.append(f"| {month} | {rain[of].sum():.1f} | {' | '.join(cells)} |")
     lines += [
         "", "Rain against weekly values: "
         f"{correlation(prediction, EXCHANGE, stamps, rain)} with the transfer coefficient, "
@@ -98,15 +97,6 @@ def rainfall(experiment: caliche.Experiment) -> np.ndarray:
 def band(prediction: object, name: str, of: np.ndarray) -> str:
     middle, low, high = (np.asarray(part)[of].mean() for part in prediction.parameters[name])
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
-
-
-def evaporative_share(experiment: caliche.Experiment, of: np.ndarray) -> str:
-    data = experiment.dataset
-    if "latent_heat_flux" not in data or "sensible_heat_flux" not in data:
-        return ""
-    latent, sensible = (data[n].values[of] for n in ("latent_heat_flux", "sensible_heat_flux"))
-    both = np.isfinite(latent + sensible)
-    return f"{latent[both].sum() / (latent + sensible)[both].sum():.2f}"
 
 
 def correlation(prediction: object, name: str, stamps: np.ndarray, rain: np.ndarray) -> str:
