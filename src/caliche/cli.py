@@ -55,9 +55,7 @@ def estimate(
     experiment: ExperimentArgument,
     method: Annotated[
         str | None,
-        typer.Option(
-            help="lm, lbfgs, adam; without gradients 4denvar, eki, etki, uki, ga or cma."
-        ),
+        typer.Option(help="lm, lbfgs, adam; without gradients 4denvar, eki, etki, uki, ga or cma."),
     ] = None,
     starts: Annotated[int | None, typer.Option(help="Number of starting points.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all that is drawn.")] = None,

@@ -81,6 +81,7 @@ class Engine:
         method runs one, else the median of the ensemble's J at its mean; of the best so far in a
         search.
     failed : members that failed, by iteration.  runs : model runs so far.
+    tries : how often members of this iteration were drawn anew.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Engine:
         ok = survived(self._residuals, compare=self.method.gaussian)
         self._failures += int((~ok[self._waiting]).sum())
         self._refuse(ok)
-        again = self.method.failures == REDRAW and self._tries < MOST_REDRAWS
+        again = self.method.failures == REDRAW and self.tries < MOST_REDRAWS
         lost = ~ok
         lost[0] &= not self.method.centre_first  # where the estimate stands cannot be redrawn
         if again and lost.any():
@@ -134,7 +135,8 @@ class Engine:
         self._members = self.method.proposal(self.state)
         self._waiting = np.ones(len(self._members), bool)
         self._residuals: np.ndarray | None = None
-        self._failures, self._tries = 0, 0
+        self._failures = 0
+        self.tries = 0
 
     def _refuse(self, ok: np.ndarray) -> None:
         method, n, number = self.method, int(ok.sum()), self.state.iteration + 1
@@ -154,14 +156,14 @@ class Engine:
 
     def _redraw(self, ok: np.ndarray, lost: np.ndarray) -> None:
         """Replace members that failed by draws from the Gaussian of those that did not."""
-        number = self._seed, self.state.iteration, _REDRAWN + self._tries
+        number = self._seed, self.state.iteration, _REDRAWN + self.tries
         kept = self._members[ok]
         weights = normals(*number, (len(lost), len(lost)))[lost][:, : len(kept)]
         mean = kept.mean(axis=0)
         self._members = self._members.copy()
         self._members[lost] = mean + weights @ (kept - mean) / np.sqrt(len(kept) - 1)
         self._waiting = lost
-        self._tries += 1
+        self.tries += 1
 
     def _finish(self, ok: np.ndarray) -> None:
         assert self._residuals is not None

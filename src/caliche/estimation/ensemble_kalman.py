@@ -8,8 +8,8 @@ as the spread of the misfit allows (Iglesias and Yang 2021, doi:10.1088/1361-642
 - eki : perturbed observations (Iglesias, Law and Stuart 2013, doi:10.1088/0266-5611/29/4/045001).
 - etki : a symmetric transform instead of random perturbations (Bishop, Etherton and Majumdar 2001,
   doi:10.1175/1520-0493(2001)129<0420:ASWTET>2.0.CO;2).
-- uki : mean and covariance from 2 P + 1 points without any chance (Huang, Schneider and Stuart 2022,
-  doi:10.1016/j.jcp.2022.111262).
+- uki : mean and covariance from 2 P + 1 points without any chance (Huang, Schneider and Stuart
+  2022, doi:10.1016/j.jcp.2022.111262).
 """
 
 from __future__ import annotations
@@ -56,33 +56,6 @@ def tempering(misfits: np.ndarray, n: int, time: float, steps: int, done: int) -
     with np.errstate(divide="ignore"):
         longest = max(np.divide(0.5 * n, mean), np.sqrt(np.divide(0.5 * n, variance)))
     return 1.0 if longest >= 1.0 - time else time + float(longest)
-
-
-def _tempered_verdict(time: float, iteration: int, most: int) -> Verdict | None:
-    if time == 1.0:
-        return Verdict(True, f"converged: reached the posterior, T = 1, in {iteration} steps")
-    if iteration >= most:
-        return Verdict(
-            False,
-            f"stopped at T = {time:.2g} after {iteration} iterations: the data are not used in "
-            "full, and the spread is too large; allow more iterations",
-        )
-    return None
-
-
-def _check_tempering(steps: int, inflation: float) -> None:
-    need(steps >= 0, "steps", "of 0 (as long as the misfits allow) or more", steps)
-    need(0.5 <= inflation <= 2.0, "inflation", "between 0.5 and 2", inflation)
-
-
-class KalmanState(NamedTuple):
-    """Members (N, P) in v at pseudo-time `time`; `times` reached so far."""
-
-    members: np.ndarray
-    time: float
-    times: np.ndarray
-    iteration: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -212,7 +185,7 @@ class EnsembleKalmanInversion(_Members):
         self, state: KalmanState, members: np.ndarray, residuals: np.ndarray, dt: float
     ) -> np.ndarray:
         _, anomalies = scaled_anomalies(members)
-        centre, of_residuals = scaled_anomalies(residuals)
+        _, of_residuals = scaled_anomalies(residuals)
         reduced = reduce(of_residuals)
         # Columns are the principal components of the ensemble's residuals, uncorrelated in it.
         slopes = anomalies.T @ reduced.vectors
@@ -230,14 +203,15 @@ class EnsembleKalmanInversion(_Members):
 def damping(slopes: np.ndarray, anomalies: np.ndarray, members: int) -> np.ndarray:
     """Factors 0 ... 1 (P, component) on sample covariances, of what sampling alone would give.
 
-    A sample correlation c of N members has the sampling variance s2 = (1 - c^2)^2 / (N - 1). The
-    factor (c^2 - s2) / c^2 is that of a Wiener filter with this noise (in the manner of Ménétrier
-    et al. 2015, doi:10.1175/MWR-D-14-00157.1), and 0 where the correlation is below its noise.
+    A sample correlation c of N members has a sampling error s = (1 - c^2) / sqrt(N - 1). The factor
+    1 - (2 s / c)^2 is that of a Wiener filter (in the manner of Ménétrier et al. 2015,
+    doi:10.1175/MWR-D-14-00157.1) for twice this error, and 0 below it; with s itself, steps
+    that follow each other still take most of the spread of what nobody observes.
     """
     sd = np.linalg.norm(anomalies, axis=0)
     correlation = slopes / np.where(sd > 0.0, sd, 1.0)[:, None]
     power = np.clip(correlation**2, 1e-300, 1.0)
-    return np.maximum(0.0, 1.0 - (1.0 - power) ** 2 / (members - 1) / power)
+    return np.maximum(0.0, 1.0 - 4.0 * (1.0 - power) ** 2 / (members - 1) / power)
 
 
 # -- uki -----------------------------------------------------------------------------------------

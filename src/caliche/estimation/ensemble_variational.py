@@ -130,7 +130,7 @@ class FourDEnVar:
         residuals: np.ndarray,
     ) -> VariationalState:
         ok = survived(residuals, compare=True)
-        mean, anomalies = scaled_anomalies(members[1:][ok[1:]])
+        _, anomalies = scaled_anomalies(members[1:][ok[1:]])
         centre, of_residuals = scaled_anomalies(residuals[1:][ok[1:]])
         # The run at the estimate itself says where it is; the mean of the runs only if that failed.
         at = residuals[0] if ok[0] else centre

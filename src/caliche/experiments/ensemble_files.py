@@ -14,7 +14,7 @@ from caliche.experiments.posterior_files import observed_data
 
 
 def add_ensemble(path: Path, experiment: Experiment, result: Result) -> None:
-    """Add groups to a file as `caliche posterior` does for draws: one chain, a draw for each member.
+    """Add groups to a file as `caliche posterior` does for draws: one chain, a draw a member.
 
     `posterior` holds physical values, one variable a parameter; `unconstrained_posterior` holds u.
     """
