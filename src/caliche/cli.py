@@ -11,6 +11,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from caliche.cli_analysis import design, identify
+from caliche.cli_compare import compare
+from caliche.cli_drive import drive
 from caliche.cli_posterior import posterior
 from caliche.cli_score import score
 from caliche.cli_variants import variants
@@ -221,7 +223,7 @@ def report(
     typer.echo(f"Report: {write_report(run)}")
 
 
-for _command_of in (identify, design, posterior, variants, score):
+for _command_of in (identify, design, posterior, variants, compare, drive, score):
     app.command()(_command_of)
 
 

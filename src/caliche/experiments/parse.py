@@ -338,13 +338,13 @@ def _method(section: Section) -> MethodConfig:
     name = section.choice("name", (*METHODS, *MEMBER_METHODS), "lm")
     starts = section.positive("starts", int, 1)
     config = MethodConfig(
-        name, starts, _seed(section), _options(section.section("options", {}), name)
+        name, starts, _seed(section), method_options(section.section("options", {}), name)
     )
     section.finish()
     return config
 
 
-def _options(section: Section, method: str) -> dict[str, Any]:
+def method_options(section: Section, method: str) -> dict[str, Any]:
     """Options of a method, which are those that its maker takes, and of the same kind."""
     makers = {**METHODS, **MEMBER_METHODS}
     defaults = {p.name: p.default for p in inspect.signature(makers[method]).parameters.values()}
