@@ -135,8 +135,8 @@ def uniforms(seed: int, iteration: int, purpose: int, shape: tuple[int, ...]) ->
 def standard_ensemble(draws: np.ndarray) -> np.ndarray:
     """Draws (N, P) moved and turned to a sample mean of 0 and a sample covariance of I, exactly.
 
-    Second-order exact sampling (Pham 2001, doi:10.1175/1520-0493(2001)129<1194:SMFSDA>2.0.CO;2):
-    with a linear model nothing is left to chance. As drawn where there are too few members.
+    Second-order exact sampling (Pham 2001, Mon. Wea. Rev. 129, 1194): with a linear model nothing is
+    left to chance. As drawn where there are too few members.
     """
     n, p = draws.shape
     if n <= p:
@@ -181,8 +181,9 @@ class Reduced(NamedTuple):
         """Weights (N,) and symmetric transform (N, N) of an analysis.
 
         The weights minimise gamma |w|^2 / 2 + weight |r + Y^T w|^2 / 2, where `gradient` is Y r;
-        the transform is (gamma I + weight Y Y^T)^(-1/2). It is symmetric: no other root leaves
-        the mean of the members where it is (Livings et al. 2008, doi:10.1016/j.physd.2007.11.015).
+        the transform is (gamma I + weight Y Y^T)^(-1/2). The symmetric root leaves the mean of the
+        members where it is; a Cholesky factor does not (Livings, Dance and Nichols 2008, Physica D
+        237, 1021).
         """
         curvature = gamma + weight * self.values
         along = self.vectors.T @ gradient
