@@ -135,8 +135,8 @@ def uniforms(seed: int, iteration: int, purpose: int, shape: tuple[int, ...]) ->
 def standard_ensemble(draws: np.ndarray) -> np.ndarray:
     """Draws (N, P) moved and turned to a sample mean of 0 and a sample covariance of I, exactly.
 
-    Second-order exact sampling (Pham 2001, Mon. Wea. Rev. 129, 1194): with a linear model nothing is
-    left to chance. As drawn where there are too few members.
+    Second-order exact sampling (Pham 2001, Mon. Wea. Rev. 129, 1194): with a linear model nothing
+    is left to chance. As drawn where there are too few members.
     """
     n, p = draws.shape
     if n <= p:
