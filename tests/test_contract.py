@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from caliche.estimation import METHODS, Result, estimate
+from caliche.estimation import MEMBER_METHODS, METHODS, Result, estimate
+from caliche.estimation.ensemble_core import MemberMethod
 from caliche.estimation.method import Method
 from caliche.models import LaD, SoilHeat, simulate
 from caliche.models.base import Model
@@ -149,10 +150,15 @@ def test_simulation_can_be_compiled_batched_and_differentiated(closure, bottom):
 
 @functools.cache
 def result_of(method: str) -> Result:
-    return estimate(LinearGaussian.problem(), method, starts=3, seed=4)
+    return estimate(LinearGaussian.problem(), method, starts=starts_of(method), seed=4)
 
 
-@pytest.fixture(params=METHODS)
+def starts_of(method: str) -> int:
+    """An ensemble has one start, the prior."""
+    return 3 if method in METHODS or not MEMBER_METHODS[method]().gaussian else 1
+
+
+@pytest.fixture(params=[*METHODS, *MEMBER_METHODS])
 def result(request) -> Result:
     return result_of(request.param)
 
@@ -170,10 +176,39 @@ def test_method_is_a_key(name):
     assert 0.0 < one.tolerance < 1.0
 
 
+@pytest.mark.parametrize("name", MEMBER_METHODS)
+def test_method_that_runs_members_is_one(name):
+    """Through the same calls: begin, propose, be told, and say what came of it."""
+    one, same, other = (MEMBER_METHODS[name](**o) for o in ({}, {}, {"max_iterations": 7}))
+    assert isinstance(one, MemberMethod)
+    assert one.name == name
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
+    space = LinearGaussian.problem().space
+    state = one.begin(space, np.zeros(2), 5)
+    assert state.iteration == 0
+    assert one.verdict(state) is None
+    for k in range(1, 3):
+        members = one.proposal(state)
+        assert members.shape[1] == 2
+        assert np.isfinite(members).all()
+        state = one.update(space, state, members, np.concatenate([members, members - 1.0], axis=1))
+        assert state.iteration == k
+        assert one.estimate(state).shape == (2,)
+        found = one.posterior(state)
+        assert (found is not None) == one.gaussian
+        if name == "4denvar":
+            assert one.verdict(state).converged
+            break
+    for value in state:  # it can be kept in a file
+        assert np.asarray(value).dtype.kind in "fib"
+
+
 def test_result_arrays_fit_together(result):
     p = len(result.names)
     starts, iterations = result.misfit.shape
-    assert starts == len(result.starts) == 3
+    assert starts == len(result.starts) == starts_of(result.method)
     assert iterations == result.n_iterations
     assert result.trajectory.shape == (starts, iterations, p)
     assert result.u.shape == (p,)
@@ -201,7 +236,7 @@ def test_result_parameters_are_complete(result):
 
 
 def test_result_tells_how_it_came_about(result):
-    assert result.method in METHODS
+    assert result.method in {*METHODS, *MEMBER_METHODS}
     assert result.converged
     assert result.reason.startswith("converged")
     assert result.seed == 4
@@ -211,6 +246,19 @@ def test_result_tells_how_it_came_about(result):
     assert set(result.residuals) == {"surface_temperature"}
     assert set(result.derived) == {"x1", "x2"}
     assert all(isinstance(warning, str) for warning in result.warnings)
+
+
+def test_result_ensemble(result):
+    """Error bars say what they are, and members are there where they are the spread of some."""
+    ensemble = result.ensemble
+    assert result.error_bars == ("curvature" if ensemble is None else "ensemble")
+    if ensemble is None:
+        return
+    assert ensemble.u.shape == ensemble.physical.shape == (len(ensemble.u), len(result.names))
+    assert len(ensemble.failed) == result.n_iterations - 1
+    np.testing.assert_allclose(np.cov(ensemble.physical, rowvar=False), result.covariance)
+    assert result.method == "4denvar" or ensemble.times[-1] == 1.0
+    assert any("spread of" in warning for warning in result.warnings)
 
 
 def test_result_starts_agree_with_the_history(result):

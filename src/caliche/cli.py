@@ -11,6 +11,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from caliche.cli_analysis import design, identify
+from caliche.cli_compare import compare
+from caliche.cli_drive import drive
 from caliche.cli_posterior import posterior
 from caliche.cli_score import score
 from caliche.cli_variants import variants
@@ -53,10 +55,20 @@ OutOption = Annotated[
 @app.command()
 def estimate(
     experiment: ExperimentArgument,
-    method: Annotated[str | None, typer.Option(help="lm, lbfgs or adam.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="lm, lbfgs, adam; without gradients 4denvar, eki, etki, uki, ga or cma."),
+    ] = None,
     starts: Annotated[int | None, typer.Option(help="Number of starting points.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the starting points.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all that is drawn.")] = None,
     out: OutOption = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a run without gradients that was stopped; give its --out again.",
+        ),
+    ] = False,
     set_: SetOption = None,
 ) -> None:
     """Calibrate parameters, with error bars and a report.
@@ -68,7 +80,7 @@ def estimate(
 
     load, run_experiment, write_report = _workbench()
     from caliche.experiments.parse import check_method
-    from caliche.experiments.run import new_folder
+    from caliche.experiments.run import new_folder, state_file
 
     imported = time.perf_counter() - _STARTED
     if method is not None:
@@ -78,15 +90,27 @@ def estimate(
     loaded = load(experiment, [*(set_ or []), *given])
     folder = new_folder(out, loaded.config.name)
     loaded.problem()  # bad data are told before any progress is shown
-    with Progress(loaded.config.name) as progress:
-        run = run_experiment(
-            loaded,
-            method=method,
-            out=folder,
-            callback=progress.update,
-            command=_command(),
-            import_seconds=imported,
-        )
+    try:
+        with Progress(loaded.config.name) as progress:
+            run = run_experiment(
+                loaded,
+                method=method,
+                starts=starts,
+                out=folder,
+                callback=progress.update,
+                command=_command(),
+                import_seconds=imported,
+                resume=resume,
+            )
+    except KeyboardInterrupt:
+        state = state_file(folder)
+        if not state.is_file():
+            raise
+        typer.echo(
+            f"caliche: interrupted; {state} is kept, and the same command with --out {folder} "
+            "--resume goes on from there", err=True,
+        )  # fmt: skip
+        raise SystemExit(INTERRUPTED) from None
     print_summary(run.summary)
     report = write_report(run.folder)
     typer.echo(f"\nReport: {report}")
@@ -199,7 +223,7 @@ def report(
     typer.echo(f"Report: {write_report(run)}")
 
 
-for _command_of in (identify, design, posterior, variants, score):
+for _command_of in (identify, design, posterior, variants, compare, drive, score):
     app.command()(_command_of)
 
 

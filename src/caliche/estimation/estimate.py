@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.errors import InputError, nearest
+from caliche.estimation.ensemble_core import MemberMethod
+from caliche.estimation.ensemble_engine import MEMBER_METHODS, Checkpoint, member_method
 from caliche.estimation.gradient import adam, lbfgs
 from caliche.estimation.hyperparameters import (
     Hyperparameters,
@@ -48,18 +50,20 @@ SAME_OPTIMUM = 1e-3
 
 def estimate(
     problem: InverseProblem,
-    method: str | Method = "lm",
+    method: str | Method | MemberMethod = "lm",
     starts: int | Float[Array, "start parameter"] = 1,
     seed: int = 0,
     callback: Callback | None = None,
     unknown: Unknown | None = None,
+    checkpoint: Checkpoint | None = None,
     **options: Any,
 ) -> Result:
     """Estimate the free parameters of a problem, with error bars.
 
     Parameters
     ----------
-    method : `lm` (Levenberg-Marquardt), `lbfgs`, `adam`, or a `Method`.
+    method : `lm` (Levenberg-Marquardt), `lbfgs`, `adam`, or one that needs no gradients: the
+        ensembles `4denvar`, `eki`, `etki` and `uki`, the searches `ga` and `cma`; or a `Method`.
     starts : number of starts, the first at the initial values and the others a Latin hypercube
         over the start ranges, priors or bounds; or control vectors (start, P).
     seed : of the starts.
@@ -67,25 +71,32 @@ def estimate(
         starts still running.
     unknown : hyperparameters to be estimated too: smoothness of parameters that vary, size and
         autocorrelation of errors. The error bars hold given their estimates.
+    checkpoint : where a method without gradients keeps its state after each iteration.
     options : of the method, such as `max_iterations` or `tolerance`.
 
     Raises
     ------
-    InputError : an unknown method or option.
+    InputError : an unknown method or option; too few members of an ensemble that run.
     """
     watch = Stopwatch()
-    chosen = _method(method, options) if isinstance(method, str) else method
-    if isinstance(starts, int | np.integer):
-        if starts < 1:
-            raise InputError("at least one start", str(starts), "use starts = 1 or more")
-        starts = problem.space.draw_starts(int(starts), seed)
-    elif np.ndim(starts) != 2 or np.shape(starts)[1] != problem.space.size:
+    if isinstance(method, str) and method in MEMBER_METHODS:
+        method = member_method(method, options)
+    if isinstance(method, MemberMethod):
+        # It builds on this module.
+        from caliche.estimation.ensemble_estimate import estimate_by_members
+
+        return estimate_by_members(
+            problem, method, starts, seed, callback, unknown, checkpoint, watch
+        )
+    if checkpoint is not None:
         raise InputError(
-            f"starts of shape (number of starts, {problem.space.size})",
-            str(np.shape(starts)), "stack control vectors as made by space.to_whitened",
+            f"a method that keeps its state, one of {', '.join(MEMBER_METHODS)}",
+            method if isinstance(method, str) else method.name, "leave out resume",
         )  # fmt: skip
+    chosen = _method(method, options) if isinstance(method, str) else method
+    starts = first_guesses(problem.space, starts, seed)
     outcome = run_method(chosen, problem, starts, callback)
-    best = _best(outcome.final)
+    best = best_start(outcome.final)
     hyper, runs = None, 0
     if unknown and np.isfinite(outcome.final.cost[best]):
         runs = int(np.sum(outcome.final.model_runs))
@@ -96,14 +107,34 @@ def estimate(
         runs += hyper.n_model_runs
         starts = jnp.concatenate([jnp.asarray(u)[None], starts[1:]])
         outcome = run_method(chosen, problem, starts, callback)
-        best = _best(outcome.final)
+        best = best_start(outcome.final)
     curvature = posterior(problem, np.asarray(outcome.final.u[best]))
-    return _result(problem, chosen, seed, outcome, best, curvature, hyper, runs, watch)
+    reason = _reason(chosen, outcome.final, best)
+    return curvature_result(
+        problem, chosen.name, reason, seed, outcome, best, curvature, hyper, runs, watch
+    )
+
+
+def first_guesses(
+    space: ParameterSpace, starts: int | Float[Array, "start parameter"], seed: int
+) -> Float[Array, "start parameter"]:
+    """Control vectors of so many starts, or those given."""
+    if isinstance(starts, int | np.integer):
+        if starts < 1:
+            raise InputError("at least one start", str(starts), "use starts = 1 or more")
+        return space.draw_starts(int(starts), seed)
+    if np.ndim(starts) != 2 or np.shape(starts)[1] != space.size:
+        raise InputError(
+            f"starts of shape (number of starts, {space.size})",
+            str(np.shape(starts)), "stack control vectors as made by space.to_whitened",
+        )  # fmt: skip
+    return starts
 
 
 def _method(name: str, options: Mapping[str, Any]) -> Method:
     if name not in METHODS:
-        raise InputError("the name of a method", repr(name), nearest(name, METHODS))
+        known = [*METHODS, *MEMBER_METHODS]
+        raise InputError("the name of a method", repr(name), nearest(name, known))
     try:
         method = METHODS[name](**options)
     except TypeError:
@@ -115,7 +146,7 @@ def _method(name: str, options: Mapping[str, Any]) -> Method:
     return method
 
 
-def _best(final: Iterate) -> int:
+def best_start(final: Iterate) -> int:
     """Start of the lowest finite misfit.
 
     A tie goes to one that converged, and then to one with the fewest parameters at a bound: where
@@ -128,9 +159,10 @@ def _best(final: Iterate) -> int:
     return int(order[0])
 
 
-def _result(
+def curvature_result(
     problem: InverseProblem,
-    method: Method,
+    method: str,
+    reason: str,
     seed: int,
     outcome: Outcome,
     best: int,
@@ -139,15 +171,16 @@ def _result(
     earlier_runs: int,
     watch: Stopwatch,
 ) -> Result:
+    """The result of an outcome, with the error bars of a Gauss-Newton posterior."""
     space, final = problem.space, outcome.final
     u = curvature.u
     w, by_u, slopes = (np.asarray(part) for part in _slopes(space, jnp.asarray(u)))
     sd_w = np.array([curvature.sd(row) for row in by_u])
     reach = NORMAL_QUANTILE * np.where(np.isfinite(sd_w), sd_w, 0.0)
-    ends, trajectory, central = _to_physical(
-        _vectors, space, [np.asarray(final.u), outcome.history.u, u]
+    ends, trajectory, central = to_physical(
+        vectors, space, [np.asarray(final.u), outcome.history.u, u]
     )
-    below, above = _to_physical(_values, space, [w - reach, w + reach])
+    below, above = to_physical(_values, space, [w - reach, w + reach])
     parameters = {}
     for k, entry in enumerate(space.entries):
         prior = entry.parameter.prior
@@ -171,9 +204,9 @@ def _result(
         for k in range(len(ends))
     )
     return Result(
-        method=method.name,
+        method=method,
         converged=starts[best].converged,
-        reason=_reason(method, final, best),
+        reason=reason,
         seed=seed,
         n_iterations=outcome.n_iterations,
         n_model_runs=int(np.sum(final.model_runs)) + earlier_runs,
@@ -181,7 +214,7 @@ def _result(
         parameters=parameters,
         names=space.names,
         covariance=covariance,
-        correlation=_correlation(covariance),
+        correlation=correlation_of(covariance),
         u=curvature.u,
         covariance_u=curvature.covariance,
         starts=starts,
@@ -189,13 +222,13 @@ def _result(
         trajectory=trajectory,
         residuals=curvature.residuals,
         derived=derived_quantities(problem, curvature),
-        warnings=_warnings(parameters, curvature, starts, best),
+        warnings=find_warnings(parameters, curvature, starts, best),
         hyperparameters=hyper,
     )
 
 
 @jax.jit
-def _vectors(space: ParameterSpace, u: Float[Array, "row p"]) -> Float[Array, "row p"]:
+def vectors(space: ParameterSpace, u: Float[Array, "row p"]) -> Float[Array, "row p"]:
     return jax.vmap(space.vector)(u)
 
 
@@ -211,7 +244,7 @@ def _slopes(space: ParameterSpace, u: Float[Array, " p"]) -> tuple[Array, Array,
     return space.coordinates(u), by_u, jax.jacfwd(space.vector)(u)
 
 
-def _to_physical(
+def to_physical(
     function: Callable, space: ParameterSpace, controls: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
     """Physical values of many vectors (..., P), in one compiled call."""
@@ -248,7 +281,7 @@ def _estimate(
     )
 
 
-def _correlation(covariance: np.ndarray) -> np.ndarray:
+def correlation_of(covariance: np.ndarray) -> np.ndarray:
     """Correlation matrix; zero beside a parameter without variance."""
     sd = np.sqrt(np.diag(covariance))
     scale = np.where(sd > 0.0, sd, 1.0)
@@ -273,7 +306,7 @@ def _reason(method: Method, final: Iterate, best: int) -> str:
     )
 
 
-def _warnings(
+def find_warnings(
     parameters: Mapping[str, ParameterEstimate],
     curvature: Posterior,
     starts: tuple[Start, ...],

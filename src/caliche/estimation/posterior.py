@@ -164,15 +164,22 @@ def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
 @jax.jit
 def _derived(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple[dict, dict]:
     def values(u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
-        params = problem.space.to_physical(u)
-        constant = {name: value for name, value in params.items() if value.ndim == 0}
-        varying = {name: value for name, value in params.items() if value.ndim}
-        if not varying:
-            return dict(problem.model.derived(constant))
-        series = jax.vmap(lambda now: dict(problem.model.derived({**constant, **now})))(varying)
-        return {name: jnp.mean(value) for name, value in series.items()}
+        return derived_values(problem, u)
 
     return values(u), jax.jacfwd(values)(u)
+
+
+def derived_values(
+    problem: InverseProblem, u: Float[Array, " parameter"]
+) -> dict[str, Float[Array, ""]]:
+    """Quantities that the model computes from parameters; means over time where those vary."""
+    params = problem.space.to_physical(u)
+    constant = {name: value for name, value in params.items() if value.ndim == 0}
+    varying = {name: value for name, value in params.items() if value.ndim}
+    if not varying:
+        return dict(problem.model.derived(constant))
+    series = jax.vmap(lambda now: dict(problem.model.derived({**constant, **now})))(varying)
+    return {name: jnp.mean(value) for name, value in series.items()}
 
 
 def derived_quantities(

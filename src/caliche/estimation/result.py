@@ -49,6 +49,23 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Ensemble:
+    """The posterior ensemble of a method that has one.
+
+    Attributes
+    ----------
+    u, physical : (member, P) in whitened coordinates, and the same in physical units.
+    times : pseudo-times T reached, from 0 to 1; empty for a method without.
+    failed : members whose run failed, by iteration.
+    """
+
+    u: np.ndarray
+    physical: np.ndarray
+    times: np.ndarray
+    failed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Result:
     """Result of an estimation.
 
@@ -66,6 +83,9 @@ class Result:
     n_model_runs : model runs of all starts; a tangent or an adjoint counts as one.
     seconds : `compile` and `run`.
     hyperparameters : those that were estimated, if any.
+    error_bars : `curvature`, or `ensemble` where they are the spread of the ensemble, which takes
+        the declared errors at their word.
+    ensemble : the members of such a posterior.
     """
 
     method: str
@@ -88,3 +108,5 @@ class Result:
     derived: Mapping[str, tuple[float, float, str, str]]
     warnings: tuple[str, ...]
     hyperparameters: Hyperparameters | None = None
+    error_bars: str = "curvature"
+    ensemble: Ensemble | None = None

@@ -14,6 +14,7 @@ import numpy as np
 from caliche.data.quality import utc_text
 from caliche.data.source import Column, Source, TimeAxis
 from caliche.errors import InputError, nearest
+from caliche.estimation.ensemble_engine import MEMBER_METHODS, member_method
 from caliche.estimation.estimate import METHODS
 from caliche.experiments.config import (
     ExperimentConfig,
@@ -334,24 +335,27 @@ def _period(section: Section) -> float | None:
 
 
 def _method(section: Section) -> MethodConfig:
-    name = section.choice("name", tuple(METHODS), "lm")
+    name = section.choice("name", (*METHODS, *MEMBER_METHODS), "lm")
     starts = section.positive("starts", int, 1)
     config = MethodConfig(
-        name, starts, _seed(section), _options(section.section("options", {}), name)
+        name, starts, _seed(section), method_options(section.section("options", {}), name)
     )
     section.finish()
     return config
 
 
-def _options(section: Section, method: str) -> dict[str, Any]:
+def method_options(section: Section, method: str) -> dict[str, Any]:
     """Options of a method, which are those that its maker takes, and of the same kind."""
-    defaults = {p.name: p.default for p in inspect.signature(METHODS[method]).parameters.values()}
+    makers = {**METHODS, **MEMBER_METHODS}
+    defaults = {p.name: p.default for p in inspect.signature(makers[method]).parameters.values()}
     defaults.pop("name", None)
-    options = {
-        key: section.positive(key, type(default), default) for key, default in defaults.items()
-    }
+    read = section.positive if method in METHODS else section.get  # the others check their own
+    options = {key: read(key, type(default), default) for key, default in defaults.items()}
     section.finish()
-    return {key: options[key] for key in options if key in section.table}
+    given = {key: options[key] for key in options if key in section.table}
+    if method in MEMBER_METHODS:
+        member_method(method, given)
+    return given
 
 
 def _seed(section: Section) -> int:
@@ -363,8 +367,8 @@ def _seed(section: Section) -> int:
 
 def check_method(name: str) -> None:
     """Raises InputError if there is no method of that name."""
-    if name not in METHODS:
-        known = tuple(METHODS)
+    known = (*METHODS, *MEMBER_METHODS)
+    if name not in known:
         raise InputError(
             f"a method that is one of {', '.join(known)}", repr(name), nearest(name, known)
         )

@@ -162,11 +162,11 @@ def _groups(
         "unconstrained_posterior": xr.Dataset(by_parameter(samples.u), coords, attributes),
         "sample_stats": xr.Dataset({n: (dims, v) for n, v in statistics.items()}, coords,
                                    attributes),
-        "observed_data": _observed(experiment),
+        "observed_data": observed_data(experiment),
     }  # fmt: skip
 
 
-def _observed(experiment: Experiment) -> xr.Dataset:
+def observed_data(experiment: Experiment) -> xr.Dataset:
     """Fitted values on the times of the whole window, NaN where nothing was fitted."""
     problem = experiment.problem()
     seen = np.where(np.asarray(problem.mask), np.asarray(problem.observations.values), np.nan)

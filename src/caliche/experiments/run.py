@@ -20,11 +20,13 @@ import tomli_w
 
 from caliche._version import __version__
 from caliche.errors import InputError
-from caliche.estimation import Result, estimate
+from caliche.estimation import MEMBER_METHODS, Result, estimate
+from caliche.estimation.ensemble_engine import Checkpoint
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.method import Callback
 from caliche.estimation.timing import Stopwatch
 from caliche.experiments.dataset import result_dataset, series_dataset
+from caliche.experiments.ensemble_files import add_ensemble
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.plausibility import judge_result
 from caliche.experiments.prediction import (
@@ -58,6 +60,7 @@ def run_experiment(
     callback: Callback | None = None,
     command: str | None = None,
     import_seconds: float = 0.0,
+    resume: bool = False,
 ) -> Run:
     """Calibrate an experiment and write its run folder (all but the report).
 
@@ -66,6 +69,8 @@ def run_experiment(
     method, starts, seed : instead of the configuration's.
     out : the folder, which must not exist; default `runs/<experiment>-<time>`.
     callback : see `caliche.estimate`.
+    resume : go on from the state that a run into the same folder left when it was stopped; only
+        methods without gradients keep one, see `state_file`.
 
     Raises
     ------
@@ -75,15 +80,21 @@ def run_experiment(
     folder = new_folder(out, experiment.config.name)
     watch = Stopwatch()
     problem = experiment.problem()
-    # Options belong to the method they were written for.
-    options = c.options if method in (None, c.name) else {}
+    # Options belong to the method they were written for, and so do starts, which some have not.
+    name = c.name if method is None else method
+    options = c.options if name == c.name else {}
+    if starts is None:
+        starts = 1 if name in MEMBER_METHODS and name != c.name else c.starts
+    state = state_file(folder)
+    keeps = resume or name in MEMBER_METHODS
     result = estimate(
         problem,
-        c.name if method is None else method,
-        starts=c.starts if starts is None else starts,
+        name,
+        starts=starts,
         seed=c.seed if seed is None else seed,
         callback=callback,
         unknown=experiment.unknown,
+        checkpoint=Checkpoint(state, resume) if keeps else None,
         **options,
     )
     scoring = experiment.calibrated(result.hyperparameters).scoring_problem()
@@ -103,9 +114,17 @@ def run_experiment(
         (inside / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
         dataset = result_dataset(experiment, result, prediction, guess)
         dataset.to_netcdf(inside / "result.nc", engine="h5netcdf")
+        if result.ensemble is not None:
+            add_ensemble(inside / "result.nc", experiment, result)
 
     write_whole(folder, write)
+    state.unlink(missing_ok=True)
     return Run(folder, result, summary)
+
+
+def state_file(folder: Path) -> Path:
+    """Where a run into a folder keeps its state until it is done: beside the folder."""
+    return folder.with_name(f"{folder.name}.state.npz")
 
 
 def run_simulation(
@@ -229,6 +248,14 @@ def summarise(
         "converged": result.converged,
         "reason": result.reason,
         "seed": result.seed,
+        "error_bars": result.error_bars,
+        "ensemble": None
+        if result.ensemble is None
+        else {
+            "members": len(result.ensemble.u),
+            "times": result.ensemble.times.tolist(),
+            "failed": list(result.ensemble.failed),
+        },
         "n_iterations": result.n_iterations,
         "n_model_runs": result.n_model_runs,
         "seconds": dict(seconds),

@@ -14,6 +14,12 @@ METHODS = {
     "lm": "Levenberg–Marquardt least squares",
     "adam": "gradient descent (Adam)",
     "lbfgs": "quasi-Newton minimisation (L-BFGS)",
+    "4denvar": "an ensemble-variational analysis (4DEnVar)",
+    "eki": "ensemble Kalman inversion (EKI)",
+    "etki": "ensemble transform Kalman inversion (ETKI)",
+    "uki": "unscented Kalman inversion (UKI)",
+    "ga": "a genetic algorithm",
+    "cma": "the evolution strategy CMA-ES",
 }
 STRONG_CORRELATION = 0.95
 NOTABLE_AUTOCORRELATION = 0.3

@@ -1,0 +1,296 @@
+"""The one loop of every method that runs members: ask for them, be told what they gave.
+
+An `Engine` asks in u and is told residuals; it counts runs and failures, draws failed members anew
+where that is asked for, records the way, and can be kept in a file and go on from there.
+`AskTell` is the same for a model that is not caliche's: physical parameters out, outputs in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caliche.errors import InputError, nearest
+from caliche.estimation.ensemble_core import (
+    REDRAW,
+    STOP,
+    MemberMethod,
+    Verdict,
+    half_square,
+    normals,
+    survived,
+)
+from caliche.estimation.ensemble_kalman import (
+    EnsembleKalmanInversion,
+    EnsembleTransformKalmanInversion,
+    UnscentedKalmanInversion,
+)
+from caliche.estimation.ensemble_prior import normal_prior
+from caliche.estimation.ensemble_search import CovarianceMatrixAdaptation, GeneticAlgorithm
+from caliche.estimation.ensemble_variational import FourDEnVar
+from caliche.parameters.space import ParameterSpace
+
+MEMBER_METHODS: Mapping[str, Any] = {
+    "4denvar": FourDEnVar,
+    "eki": EnsembleKalmanInversion,
+    "etki": EnsembleTransformKalmanInversion,
+    "uki": UnscentedKalmanInversion,
+    "ga": GeneticAlgorithm,
+    "cma": CovarianceMatrixAdaptation,
+}
+_REDRAWN = 100  # purpose of random numbers, beside those of the methods
+MOST_REDRAWS = 3
+
+
+def member_method(name: str, options: Mapping[str, Any]) -> MemberMethod:
+    """A method by name.
+
+    Raises
+    ------
+    InputError : an unknown name or option, or one that cannot be.
+    """
+    if name not in MEMBER_METHODS:
+        raise InputError(
+            "the name of a method that runs members", repr(name), nearest(name, MEMBER_METHODS)
+        )
+    try:
+        return MEMBER_METHODS[name](**options)
+    except TypeError:
+        raise InputError(
+            f"options that method {name} has", ", ".join(options), "see docs/ensemble.md"
+        ) from None
+
+
+class Engine:
+    """A method at work from one start.
+
+    Parameters
+    ----------
+    start : (P,) in u, where a search begins; an ensemble begins at the prior.
+
+    Attributes
+    ----------
+    misfits, controls : J and u (P,) at each iteration: of the member at the estimate where the
+        method runs one, else the median of the ensemble's J at its mean; of the best so far in a
+        search.
+    failed : members that failed, by iteration.  runs : model runs so far.
+    tries : how often members of this iteration were drawn anew.
+    """
+
+    def __init__(
+        self, method: MemberMethod, space: ParameterSpace, start: np.ndarray, seed: int
+    ) -> None:
+        self.method, self._space = method, space
+        self._prior = normal_prior(space, method.name) if method.gaussian else None
+        self.state = method.begin(space, np.asarray(start), seed)
+        self._seed = seed
+        self.misfits: list[float] = []
+        self.controls: list[np.ndarray] = []
+        self.failed: list[int] = []
+        self.runs = 0
+        self._open_batch()
+
+    # -- ask and tell ----------------------------------------------------------------------------
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Why it is done; None while it is not."""
+        return self.method.verdict(self.state)
+
+    def ask(self) -> np.ndarray:
+        """Members to be run next, u (k, P): all of an iteration, or those drawn anew."""
+        return self._to_u(self._members[self._waiting])
+
+    def tell(self, residuals: np.ndarray) -> None:
+        """What the members asked for gave, (k, n); NaN, infinite or huge where one failed.
+
+        Raises
+        ------
+        InputError : too few members are left.
+        """
+        residuals = np.asarray(residuals, float)
+        if self._residuals is None:
+            self._residuals = np.full((len(self._members), residuals.shape[1]), np.nan)
+        self._residuals[self._waiting] = residuals
+        self.runs += len(residuals)
+        ok = survived(self._residuals, compare=self.method.gaussian)
+        self._failures += int((~ok[self._waiting]).sum())
+        self._refuse(ok)
+        again = self.method.failures == REDRAW and self.tries < MOST_REDRAWS
+        lost = ~ok
+        lost[0] &= not self.method.centre_first  # where the estimate stands cannot be redrawn
+        if again and lost.any():
+            self._redraw(ok, lost)
+            return
+        self._finish(ok)
+
+    def _open_batch(self) -> None:
+        self._members = self.method.proposal(self.state)
+        self._waiting = np.ones(len(self._members), bool)
+        self._residuals: np.ndarray | None = None
+        self._failures = 0
+        self.tries = 0
+
+    def _refuse(self, ok: np.ndarray) -> None:
+        method, n, number = self.method, int(ok.sum()), self.state.iteration + 1
+        if method.failures == STOP and n < len(ok):
+            raise InputError(
+                'no member to fail, as failures = "stop" asks',
+                f"{len(ok) - n} of {len(ok)} without finite numbers in iteration {number}",
+                'narrow the priors, or set failures = "drop"',
+            )
+        if n < method.fewest or ok[method.centre_first :].sum() < method.fewest:
+            raise InputError(
+                f"at least {method.fewest} of the {len(ok)} members of {method.name} to give "
+                "finite numbers",
+                f"{n} in iteration {number}",
+                "narrow the priors or bounds, or run the model once and look at what it gives",
+            )
+
+    def _redraw(self, ok: np.ndarray, lost: np.ndarray) -> None:
+        """Replace members that failed by draws from the Gaussian of those that did not."""
+        number = self._seed, self.state.iteration, _REDRAWN + self.tries
+        kept = self._members[ok]
+        weights = normals(*number, (len(lost), len(lost)))[lost][:, : len(kept)]
+        mean = kept.mean(axis=0)
+        self._members = self._members.copy()
+        self._members[lost] = mean + weights @ (kept - mean) / np.sqrt(len(kept) - 1)
+        self._waiting = lost
+        self.tries += 1
+
+    def _finish(self, ok: np.ndarray) -> None:
+        assert self._residuals is not None
+        residuals = np.where(ok[:, None], self._residuals, np.nan)
+        u = self._to_u(self._members)
+        prior = 0.5 * np.sum(np.where(self._space.informative, u, 0.0) ** 2, axis=1)
+        cost = half_square(residuals) + prior
+        if self.method.gaussian:
+            at = self.method.estimate(self.state)
+            first = self.method.centre_first and ok[0]
+            self._record(cost[0] if first else np.nanmedian(cost), self._to_u(at))
+        self.failed.append(self._failures)
+        self.state = self.method.update(self._space, self.state, self._members, residuals)
+        if not self.method.gaussian:
+            best = min(float(np.nanmin(cost)), *self.misfits[-1:], np.inf)
+            self._record(best, self.method.estimate(self.state))
+        self._open_batch()
+
+    def _record(self, cost: float, u: np.ndarray) -> None:
+        self.misfits.append(float(cost))
+        self.controls.append(np.array(u))
+
+    def _to_u(self, members: np.ndarray) -> np.ndarray:
+        return members if self._prior is None else self._prior.to_u(members)
+
+    # -- what came out ---------------------------------------------------------------------------
+
+    @property
+    def estimate(self) -> np.ndarray:
+        """The estimate u (P,)."""
+        return self._to_u(self.method.estimate(self.state))
+
+    @property
+    def posterior(self) -> np.ndarray | None:
+        """Members of the posterior u (N, P); None for a search."""
+        found = self.method.posterior(self.state)
+        return None if found is None else self._to_u(found)
+
+    @property
+    def informed(self) -> float:
+        """How many parameters' worth the data told: P less what is left of the prior variance."""
+        found = self.method.posterior(self.state)
+        if found is None:
+            return float(self._space.size)
+        left = np.clip(np.var(found, axis=0, ddof=1), 0.0, 1.0)
+        return float(np.sum(1.0 - left))
+
+    # -- keeping -----------------------------------------------------------------------------------
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that is needed to go on after the last whole iteration."""
+        shape = (-1, self._space.size)
+        kept = {f"state_{name}": np.asarray(x) for name, x in self.state._asdict().items()}
+        return kept | {
+            "misfits": np.asarray(self.misfits),
+            "controls": np.reshape(np.asarray(self.controls, float), shape),
+            "failed": np.asarray(self.failed, int),
+            "runs": np.asarray(self.runs),
+        }
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what `arrays` gave."""
+        names = self.state._fields
+        loaded = {name: arrays[f"state_{name}"] for name in names}
+        self.state = type(self.state)(**{n: x if x.ndim else x.item() for n, x in loaded.items()})
+        self.misfits = arrays["misfits"].tolist()
+        self.controls = list(arrays["controls"])
+        self.failed = arrays["failed"].tolist()
+        self.runs = int(arrays["runs"])
+        self._open_batch()
+
+
+# -- states in a file ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that holds the state after each iteration; `resume` to go on from what is there."""
+
+    path: Path
+    resume: bool = False
+
+
+def fingerprint(*parts: object) -> str:
+    """What a kept state belongs to. Arrays count by their bytes, all else by its text."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+    return digest.hexdigest()
+
+
+def keep(path: Path, mark: str, engines: Sequence[Engine]) -> None:
+    """Write the engines' states aside and move them into place, so that a whole file is there."""
+    arrays = {
+        f"{k}_{name}": values
+        for k, engine in enumerate(engines)
+        for name, values in engine.arrays().items()
+    }
+    aside = path.with_name(f"{path.name}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(aside, "wb") as file:
+        np.savez(file, fingerprint=np.asarray(mark), **arrays)  # type: ignore[arg-type]
+    os.replace(aside, path)
+
+
+def resume(path: Path, mark: str, engines: Sequence[Engine]) -> None:
+    """Put the engines where a file says they were.
+
+    Raises
+    ------
+    InputError : no such file, one that cannot be read, or one of another problem.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"the state of a run that was stopped, {path}", f"{type(error).__name__}",
+            "start again, without --resume",
+        ) from None  # fmt: skip
+    if str(arrays.pop("fingerprint", "")) != mark:
+        raise InputError(
+            f"a state of the same problem, method, options and seed in {path}",
+            "that of another one", "undo what was changed, or start again without --resume",
+        )  # fmt: skip
+    for k, engine in enumerate(engines):
+        prefix = f"{k}_"
+        mine = {n.removeprefix(prefix): x for n, x in arrays.items() if n.startswith(prefix)}
+        if mine:
+            engine.restore(mine)

@@ -1,0 +1,206 @@
+"""`estimate` for methods that run members: a compiled batch, many iterations, one result."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from caliche.errors import InputError
+from caliche.estimation.ensemble_core import MemberMethod, Verdict
+from caliche.estimation.ensemble_engine import (
+    Checkpoint,
+    Engine,
+    fingerprint,
+    keep,
+    resume,
+)
+from caliche.estimation.ensemble_result import ensemble_result, failure_note
+from caliche.estimation.estimate import best_start, curvature_result, first_guesses
+from caliche.estimation.hyperparameters import Unknown
+from caliche.estimation.method import (
+    CONVERGED,
+    NOT_FINITE,
+    RUNNING,
+    STATUS,
+    Callback,
+    History,
+    Iterate,
+    Outcome,
+    remaining_step,
+)
+from caliche.estimation.posterior import posterior
+from caliche.estimation.result import Result
+from caliche.estimation.timing import Stopwatch
+from caliche.inverse_problem import InverseProblem
+
+# A search has arrived when the Gauss-Newton step still to go is shorter, in posterior sds.
+ARRIVED = 0.1
+
+
+class Batch:
+    """Residuals of many members of a problem, in one compiled call of a fixed width."""
+
+    def __init__(self, problem: InverseProblem) -> None:
+        self._problem = problem
+        self._seen = np.flatnonzero(np.asarray(problem.mask).ravel())
+        self._width = 0
+
+    @property
+    def n(self) -> int:
+        """Number of observations."""
+        return len(self._seen)
+
+    def grid(self, u: np.ndarray) -> np.ndarray:
+        """Residuals (k, time + 1, stream), zero where nothing was observed."""
+        k = len(u)
+        self._width = max(self._width, k)
+        # Fewer members than before would be another program to compile.
+        padded = np.concatenate([u, np.repeat(u[-1:], self._width - k, axis=0)])
+        return np.asarray(_residuals(self._problem, jnp.asarray(padded)))[:k]
+
+    def residuals(self, u: np.ndarray) -> np.ndarray:
+        """Residuals (k, n) of what was observed."""
+        return self.grid(u).reshape(len(u), -1)[:, self._seen]
+
+
+@jax.jit
+def _residuals(
+    problem: InverseProblem, u: Float[Array, "member p"]
+) -> Float[Array, "member time stream"]:
+    def one(u: Float[Array, " p"]) -> Float[Array, "time stream"]:
+        return problem.observations.residual(problem.standardised_misfit(u), problem.mask)
+
+    return jax.vmap(one)(u)
+
+
+def estimate_by_members(
+    problem: InverseProblem,
+    method: MemberMethod,
+    starts: int | Float[Array, "start parameter"],
+    seed: int,
+    callback: Callback | None,
+    unknown: Unknown | None,
+    checkpoint: Checkpoint | None,
+    watch: Stopwatch,
+) -> Result:
+    """See `caliche.estimate`. An ensemble begins at the prior, a search at each start in turn."""
+    if unknown:
+        raise InputError(
+            f"errors and smoothness that are known, with method {method.name}",
+            "hyperparameters to be estimated", "give their values, or use method lm",
+        )  # fmt: skip
+    begin = np.asarray(first_guesses(problem.space, starts, seed))
+    if method.gaussian and len(begin) > 1:
+        raise InputError(
+            f"one start with method {method.name}, whose ensemble is drawn from the prior",
+            f"{len(begin)} starts", "leave starts out; members = 100 makes the ensemble larger",
+        )  # fmt: skip
+    batch = Batch(problem)
+    engines = [Engine(method, problem.space, u, seed + 1000003 * k) for k, u in enumerate(begin)]
+    mark = ""
+    if checkpoint is not None:
+        mark = _mark(problem, method, begin, seed)
+        if checkpoint.resume:
+            resume(checkpoint.path, mark, engines)
+    _run(engines, batch, callback, checkpoint, mark)
+    if method.gaussian:
+        return ensemble_result(problem, method, engines[0], batch.grid, seed, watch)
+    return _search_result(problem, method, engines, seed, watch)
+
+
+def _run(
+    engines: list[Engine],
+    batch: Batch,
+    callback: Callback | None,
+    checkpoint: Checkpoint | None,
+    mark: str,
+) -> None:
+    """Every engine to its end, one after the other."""
+    iteration = sum(len(engine.failed) for engine in engines)
+    for number, engine in enumerate(engines):
+        while engine.verdict is None:
+            before = engine.state.iteration
+            engine.tell(batch.residuals(engine.ask()))
+            if engine.state.iteration == before:
+                continue  # some members are drawn anew first
+            iteration += 1
+            if checkpoint is not None:
+                keep(checkpoint.path, mark, engines[: number + 1])
+            if callback is not None:
+                best = min(e.misfits[-1] for e in engines if e.misfits)
+                left = len(engines) - number - (engine.verdict is not None)
+                callback(iteration, best, left)
+
+
+def _mark(problem: InverseProblem, method: MemberMethod, starts: np.ndarray, seed: int) -> str:
+    structure = re.sub(r" at 0x[0-9a-f]+", "", repr(jax.tree.structure(problem)))
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(problem)]
+    return fingerprint(method, structure, seed, starts, *leaves)
+
+
+# -- a search --------------------------------------------------------------------------------
+
+
+def _search_result(
+    problem: InverseProblem,
+    method: MemberMethod,
+    engines: list[Engine],
+    seed: int,
+    watch: Stopwatch,
+) -> Result:
+    """Error bars from the curvature at the best member; judged by the step still to go there."""
+    cost = np.array([engine.misfits[-1] for engine in engines])
+    controls = np.stack([engine.estimate for engine in engines])
+    remaining = _remaining(problem, jnp.asarray(controls))
+    verdicts = [engine.verdict or Verdict(False, "") for engine in engines]
+    arrived = [v.converged and left < ARRIVED for v, left in zip(verdicts, remaining, strict=True)]
+    status = np.where(arrived, CONVERGED, RUNNING)
+    status = np.where(np.isfinite(cost), status, NOT_FINITE)
+    longest = max(len(engine.misfits) for engine in engines)
+    misfits = np.full((len(engines), longest), np.nan)
+    ways = np.full((*misfits.shape, problem.space.size), np.nan)
+    for k, engine in enumerate(engines):
+        misfits[k, : len(engine.misfits)] = engine.misfits
+        ways[k, : len(engine.misfits)] = engine.controls
+    runs = np.array([engine.runs for engine in engines])
+    outcome = Outcome(
+        Iterate(controls, cost, remaining, status, runs),  # type: ignore[arg-type]
+        History(misfits, ways),
+        longest,
+    )
+    best = best_start(outcome.final)
+    curvature = posterior(problem, controls[best])
+    result = curvature_result(
+        problem, method.name, _reason(verdicts[best], float(remaining[best]), int(status[best])),
+        seed, outcome, best, curvature, None, 0, watch,
+    )  # fmt: skip
+    failed = sum(sum(engine.failed) for engine in engines)
+    return dataclasses.replace(
+        result, warnings=(*result.warnings, *failure_note(failed, int(runs.sum())))
+    )
+
+
+@jax.jit
+def _remaining_of(problem: InverseProblem, u: Float[Array, "start p"]) -> Float[Array, " start"]:
+    def one(u: Float[Array, " p"]) -> Float[Array, ""]:
+        return remaining_step(problem, u, problem.normal_equations(u))
+
+    return jax.lax.map(one, u)
+
+
+def _remaining(problem: InverseProblem, u: Float[Array, "start p"]) -> np.ndarray:
+    return np.asarray(_remaining_of(problem, u))
+
+
+def _reason(verdict: Verdict, remaining: float, status: int) -> str:
+    if status == NOT_FINITE:
+        return STATUS[status]
+    step = f"a Gauss-Newton step would move the parameters by {remaining:.2g} of their standard "
+    if status == CONVERGED:
+        return f"converged: {verdict.reason}; {step}deviations"
+    return f"{verdict.reason}, but {step}deviations: a random search has not found the optimum"

@@ -1,0 +1,191 @@
+"""The result of an ensemble method: error bars are the spread of its members.
+
+They take the declared errors at their word: nothing is widened for residuals that are larger or
+more persistent than declared, as the error bars from curvature are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from caliche.estimation.density import physical
+from caliche.estimation.ensemble_core import MemberMethod, Verdict
+from caliche.estimation.ensemble_engine import Engine
+from caliche.estimation.ensemble_prior import NORMAL_QUANTILE, normal_prior
+from caliche.estimation.ensemble_variational import FourDEnVar
+from caliche.estimation.estimate import correlation_of, find_warnings
+from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, STATUS
+from caliche.estimation.posterior import Posterior, derived_values, residual_statistics
+from caliche.estimation.result import Ensemble, ParameterEstimate, Result, Start
+from caliche.estimation.timing import Stopwatch
+from caliche.inverse_problem import InverseProblem
+from caliche.parameters.space import ParameterSpace
+
+
+def ensemble_result(
+    problem: InverseProblem,
+    method: MemberMethod,
+    engine: Engine,
+    run: Callable[[np.ndarray], np.ndarray],
+    seed: int,
+    watch: Stopwatch,
+) -> Result:
+    """Result of an engine that is done.
+
+    Parameters
+    ----------
+    run : residuals (k, time + 1, stream) of members u (k, P).
+    """
+    space = problem.space
+    verdict = engine.verdict or Verdict(False, "it was not finished")
+    u, members = engine.estimate, engine.posterior
+    assert members is not None
+    values, value = physical(space, members), physical(space, u)
+    residual = run(u[None])[0]
+    informative = np.asarray(space.informative)
+    misfit = float(0.5 * np.sum(residual**2) + 0.5 * np.sum(np.where(informative, u, 0.0) ** 2))
+    ok = np.isfinite(misfit)
+    if isinstance(method, FourDEnVar) and ok:
+        verdict = method.promise_kept(engine.state, 0.5 * float(np.sum(residual**2))) or verdict
+    statistics = residual_statistics(problem, residual, engine.informed) if ok else {}
+    # Flat arrays: no direction is left out, and no parameter lies on a bound.
+    covariance_u = np.cov(members, rowvar=False).reshape(space.size, space.size)
+    nothing, one = np.zeros((space.size, 0)), np.ones(space.size)
+    held = np.zeros(space.size, bool)
+    curvature = Posterior(u, covariance_u, covariance_u, nothing, one, held, statistics)
+    parameters = _parameters(problem, method.name, members, values, value)
+    covariance = np.cov(values, rowvar=False).reshape(space.size, space.size)
+    status = NOT_FINITE if not ok else CONVERGED if verdict.converged else RUNNING
+    controls = np.stack([*engine.controls, u])
+    trajectory = physical(space, controls)
+    start = Start(
+        dict(zip(space.names, trajectory[0].tolist(), strict=True)),
+        dict(zip(space.names, value.tolist(), strict=True)),
+        misfit, status == CONVERGED, STATUS[status],
+    )  # fmt: skip
+    failed, runs = sum(engine.failed), engine.runs + 1
+    return Result(
+        method=method.name,
+        converged=status == CONVERGED,
+        reason=verdict.reason if ok else STATUS[NOT_FINITE],
+        seed=seed,
+        n_iterations=len(controls),
+        n_model_runs=runs,
+        seconds=watch.seconds(),
+        parameters=parameters,
+        names=space.names,
+        covariance=covariance,
+        correlation=correlation_of(covariance),
+        u=u,
+        covariance_u=covariance_u,
+        starts=(start,),
+        misfit=np.array([[*engine.misfits, misfit]]),
+        trajectory=trajectory[None],
+        residuals=statistics,
+        derived=_derived(problem, u, members),
+        warnings=(
+            *_notes(method.name, values, failed, runs),
+            *find_warnings(parameters, curvature, (start,), 0),
+        ),
+        error_bars="ensemble",
+        ensemble=Ensemble(
+            members, values, np.asarray(getattr(engine.state, "times", ())), tuple(engine.failed)
+        ),
+    )
+
+
+def _parameters(
+    problem: InverseProblem, method: str, members: np.ndarray, values: np.ndarray, value: np.ndarray
+) -> dict[str, ParameterEstimate]:
+    """Estimates with the spread of the members; intervals are those of a normal v."""
+    space = problem.space
+    sd = values.std(axis=0, ddof=1)
+    # The ends of each parameter's interval by rank would be noise in so few members.
+    prior = normal_prior(space, method)
+    w = np.asarray(_coordinates(space, jnp.asarray(members)))
+    leads = np.array([entry.knot is None for entry in space.entries])
+    v = np.where(leads, prior.from_u(w), w)
+    reach = NORMAL_QUANTILE * v.std(axis=0, ddof=1)
+    ends = [v.mean(axis=0) - reach, v.mean(axis=0) + reach]
+    low, high = (
+        np.asarray(_values(space, jnp.asarray(np.where(leads, prior.to_u(end), end))))
+        for end in ends
+    )
+    found = {}
+    for k, entry in enumerate(space.entries):
+        d, p = entry.parameter.declaration, entry.parameter.prior
+        found[entry.name] = ParameterEstimate(
+            name=entry.name,
+            long_name=entry.long_name,
+            unit=d.unit,
+            estimate=float(value[k]),
+            sd=float(sd[k]),
+            sd_naive=float(sd[k]),
+            interval=(float(low[k]), float(high[k])),
+            initial=entry.parameter.initial,
+            lower=p.lower,
+            upper=p.upper,
+            fixed=False,
+            prior=p.describe(d.unit),
+            knot=entry.knot,
+        )
+    declared = {d.name: d for d in space.declarations}
+    for name, fixed in space.fixed.items():
+        d, number = declared[name], float(jnp.mean(fixed))
+        found[name] = ParameterEstimate(
+            name, d.long_name, d.unit, number, None, None, None, number, d.lower, d.upper, True
+        )
+    return found
+
+
+@jax.jit
+def _coordinates(space: ParameterSpace, u: Float[Array, "member p"]) -> Float[Array, "member p"]:
+    return jax.vmap(space.coordinates)(u)
+
+
+@jax.jit
+def _values(space: ParameterSpace, w: Float[Array, " p"]) -> Float[Array, " p"]:
+    return space.from_coordinates(w)
+
+
+@jax.jit
+def _derived_of(problem: InverseProblem, u: Float[Array, "member p"]) -> dict[str, Array]:
+    return jax.vmap(lambda one: derived_values(problem, one))(u)
+
+
+def _derived(
+    problem: InverseProblem, u: np.ndarray, members: np.ndarray
+) -> dict[str, tuple[float, float, str, str]]:
+    """Quantities that the model computes from parameters, with the members' spread."""
+    found = _derived_of(problem, jnp.asarray(np.concatenate([u[None], members])))
+    return {
+        name: (float(found[name][0]), float(np.std(found[name][1:], ddof=1)), unit, text)
+        for name, (unit, text) in problem.model.derived_labels.items()
+    }
+
+
+def _notes(method: str, values: np.ndarray, failed: int, runs: int) -> tuple[str, ...]:
+    n, p = values.shape
+    kind = "200 draws from the Gaussian" if method == "uki" else f"{n} members"
+    notes = [
+        f"Error bars are the spread of {kind} of method {method}. They take the declared errors at "
+        "their word: nothing is added for residuals that are larger or more persistent."
+    ]
+    if n <= p:
+        notes.append(
+            f"There are {n} members for {p} parameters: directions that they do not span keep "
+            "the prior's value and show no spread; use more members."
+        )
+    return (*notes, *failure_note(failed, runs))
+
+
+def failure_note(failed: int, runs: int) -> tuple[str, ...]:
+    """A sentence on members that failed, if any did."""
+    if not failed:
+        return ()
+    return (f"The model failed in {failed} of {runs} member runs; they were left out.",)

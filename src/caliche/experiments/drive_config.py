@@ -1,0 +1,173 @@
+"""The configuration of `caliche drive`: a model of anybody's, its parameters and observations."""
+
+from __future__ import annotations
+
+import csv
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caliche.errors import InputError
+from caliche.estimation import MEMBER_METHODS
+from caliche.experiments.parse import method_options
+from caliche.experiments.section import Section
+from caliche.models.base import ParameterDeclaration
+from caliche.parameters import FreeParameter
+from caliche.parameters.priors import PRIORS, Flat, Prior
+
+HERE = "{here}"  # in a command: the folder of the configuration
+
+
+@dataclass(frozen=True)
+class DriveConfig:
+    """What to run, and what to fit.
+
+    Attributes
+    ----------
+    command : arguments, run in each member's folder.
+    timeout : seconds after which a run is stopped and counts as failed.
+    observed, sigma : (n,) values, NaN where nothing was seen, and their standard deviations.
+    """
+
+    title: str
+    folder: Path
+    command: tuple[str, ...]
+    timeout: float
+    workers: int
+    parameters: tuple[FreeParameter, ...]
+    observed: np.ndarray
+    sigma: np.ndarray
+    method: str
+    seed: int
+    options: Mapping[str, Any]
+    text: str
+
+
+def read_drive(path: Path) -> DriveConfig:
+    """The configuration in a TOML file.
+
+    Raises
+    ------
+    InputError : no such file, no TOML, or a key that is missing, unknown or of the wrong kind.
+    """
+    try:
+        text = path.read_text("utf-8")
+        raw = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "a configuration file for drive", f"{path}: {error}", "check the path"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"valid TOML in {path.name}", str(error), "correct that line") from None
+    top = Section(raw, path.name)
+    folder = path.resolve().parent
+    command, timeout, workers = _model(top.section("model"), folder)
+    observed, sigma = _observations(top.section("observations"), folder)
+    parameters = tuple(_parameter(name, s) for name, s in top.sections("parameters").items())
+    if not parameters:
+        raise InputError(
+            f"at least one parameter in {path.name}", "none", "add [parameters.NAME] with bounds"
+        )
+    section = top.section("method", {})
+    method = section.choice("name", tuple(MEMBER_METHODS), "etki")
+    options = method_options(section.section("options", {}), method)
+    seed = section.get("seed", int, 0)
+    section.finish()
+    title = top.get("title", str, path.stem)
+    top.finish()
+    return DriveConfig(
+        title, folder, command, timeout, workers, parameters, observed, sigma, method, seed,
+        options, text,
+    )  # fmt: skip
+
+
+def _model(section: Section, folder: Path) -> tuple[tuple[str, ...], float, int]:
+    command = section.get("command", list)
+    if not command or not all(isinstance(part, str) for part in command):
+        raise InputError(
+            f"a list of texts for command in {section.where}", repr(command),
+            'write command = ["python", "{here}/model.py"]',
+        )  # fmt: skip
+    timeout = section.positive("timeout", float, 3600.0)
+    workers = section.positive("workers", int, 1)
+    section.finish()
+    return tuple(part.replace(HERE, str(folder)) for part in command), timeout, workers
+
+
+def _observations(section: Section, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """`values` and `sigma`, or a `file` with two such columns."""
+    name = section.get("file", str, None)
+    if name is not None:
+        section.finish()
+        return _table(folder / name, section.where)
+    values = np.array(section.numbers("values"))
+    if not len(values):
+        raise InputError(
+            f"values or file in {section.where}", "neither", "write values = [1.0, 2.0]"
+        )
+    given = section.table.get("sigma")
+    sigma = (
+        section.numbers("sigma") if isinstance(given, list) else section.positive("sigma", float)
+    )
+    section.finish()
+    sigma = np.atleast_1d(np.asarray(sigma, float))
+    if len(sigma) not in (1, len(values)):
+        raise InputError(
+            f"one sigma in {section.where}, or one for each of {len(values)} values",
+            f"{len(sigma)}", "give as many as values",
+        )  # fmt: skip
+    return values, np.broadcast_to(sigma, values.shape)
+
+
+def _table(path: Path, where: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        values = np.array([float(row["value"] or "nan") for row in rows])
+        sigma = np.array([float(row["sigma"]) for row in rows])
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"a CSV file with numbers in the columns value and sigma for {where}",
+            f"{type(error).__name__}: {error}", "leave value empty where nothing was observed",
+        ) from None  # fmt: skip
+    return values, sigma
+
+
+def _parameter(name: str, section: Section) -> FreeParameter:
+    kind = section.choice("prior", tuple(PRIORS), "flat")
+    lower, upper = section.get("lower", float, None), section.get("upper", float, None)
+    bounds = {"lower": lower, "upper": upper}
+    bounds = {key: value for key, value in bounds.items() if value is not None}
+    if kind == "flat":
+        prior: Prior = Flat(**bounds)
+    else:
+        prior = PRIORS[kind](section.get("mean", float), section.get("sd", float), **bounds)
+    start = section.numbers("start")
+    if start and len(start) != 2:
+        raise InputError(
+            f"two numbers for start in {section.where}", f"{list(start)}", "write [low, high]"
+        )
+    value = section.get("value", float, None)
+    if value is None:
+        value = start[0] + 0.5 * (start[1] - start[0]) if start else _middle(prior, section)
+    declaration = ParameterDeclaration(
+        name, section.get("long_name", str, name.replace("_", " ")), section.get("unit", str, "1"),
+        value, prior.lower, prior.upper, "the configuration",
+    )  # fmt: skip
+    section.finish()
+    return FreeParameter(declaration, prior, value, (start[0], start[1]) if start else None)
+
+
+def _middle(prior: Prior, section: Section) -> float:
+    """A first guess where none is given."""
+    mean = getattr(prior, "mean", 0.5 * (prior.lower + prior.upper))
+    if not math.isfinite(mean):
+        raise InputError(
+            f"value in {section.where}, as its prior has no middle", "nothing", "add value = NUMBER"
+        )
+    return mean
