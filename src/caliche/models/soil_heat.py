@@ -191,7 +191,7 @@ class SoilHeat(eqx.Module):
             implicit = ModalColumn.build(column, self._modes(params, column), self._ends, length)
         fixed = self.bottom == "fixed-temperature"
         reference = params["bottom_temperature"] if fixed else jnp.asarray(_REFERENCE)
-        return PreparedSoilHeat(dict(params), column, implicit, reference)
+        return PreparedSoilHeat(self.turbulence.with_prepared(params), column, implicit, reference)
 
     def init_state(self, prepared: PreparedSoilHeat, forcing: Forcing) -> ColumnState:
         nodes = jnp.asarray(self.node_depths)
