@@ -92,6 +92,15 @@ _TABLE = [
         "soil temperature", 200.0, 350.0, is_state=True, has_depth=True,
     ),
     Variable(
+        "soil_moisture_store", "kg m-2", "RootMoist", "mass_content_of_water_in_soil",
+        "water in the soil that can evaporate", 0.0, 3000.0, is_state=True,
+    ),
+    Variable(
+        "evaporation", "kg m-2 s-1", "Evap", "water_evapotranspiration_flux",
+        "evaporation, positive upwards", -3e-4, 4e-4,
+    ),
+    Variable("runoff", "kg m-2 s-1", "Qs", "surface_runoff_flux", "runoff", 0.0, 0.1),
+    Variable(
         "ground_heat_flux", "W m-2", "Qg", "downward_heat_flux_in_soil",
         "ground heat flux, positive downwards", -500.0, 700.0, has_depth=True,
     ),

@@ -39,6 +39,9 @@ UNITS: dict[str, list[tuple[tuple[str, ...], float | None, float]]] = {
         (("m s-1", "m/s", "m s^-1", "m s**-1", "m s⁻¹"), 1.0, 0.0),
     ],
     # 1 mm of water is 1 kg m-2
+    "kg m-2": [
+        (("kg m-2", "kg/m2", "kg/m^2", "kg m^-2", "kg m**-2", "kg m⁻²", "mm"), 1.0, 0.0),
+    ],
     "kg m-2 s-1": [
         (("kg m-2 s-1", "kg/m2/s", "kg/m^2/s", "kg m^-2 s^-1", "kg m**-2 s**-1", "kg m⁻² s⁻¹",
           "mm s-1", "mm/s", "mm s^-1"), 1.0, 0.0),

@@ -62,6 +62,9 @@ class ModelConfig:
     initial: str
     initial_depths: tuple[float, ...]
     layer_bottoms: tuple[float, ...]
+    initial_interpolation: str = "linear"
+    moisture: str = "parameter"
+    measurement_height: float | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from caliche.experiments.config import ExperimentConfig, ParameterConfig, read_c
 from caliche.inverse_problem import InverseProblem
 from caliche.models import SoilHeat
 from caliche.models.base import ParameterDeclaration
-from caliche.models.closures import CLOSURES
+from caliche.models.closures import CLOSURES, TurbulentClosure, monin_obukhov
 from caliche.observations import Observations, Stream, make_operator
 from caliche.parameters import FreeParameter, ParameterSpace
 from caliche.parameters.priors import PRIORS, Flat, Prior
@@ -67,14 +67,23 @@ class Experiment:
             node_depths=c.node_depths,
             time_step=self.config.window.time_step,
             scheme=c.scheme,  # type: ignore[arg-type]
-            turbulence=CLOSURES[c.turbulence],
+            turbulence=self._closure,
             longwave=c.longwave,  # type: ignore[arg-type]
             bottom=c.bottom,  # type: ignore[arg-type]
             initial=c.initial,  # type: ignore[arg-type]
             initial_depths=c.initial_depths,
             initial_values=initial_values,
             layer_bottoms=c.layer_bottoms,
+            initial_interpolation=c.initial_interpolation,  # type: ignore[arg-type]
+            moisture=c.moisture,  # type: ignore[arg-type]
         )
+
+    @property
+    def _closure(self) -> TurbulentClosure:
+        c = self.config.model
+        if c.measurement_height is not None:
+            return monin_obukhov(c.measurement_height)
+        return CLOSURES[c.turbulence]
 
     @functools.cached_property
     def _tower(self) -> xr.Dataset:
@@ -216,8 +225,8 @@ class Experiment:
         )  # fmt: skip
 
     def _forcing_names(self) -> list[str]:
-        radiation = ["incoming_shortwave", "incoming_longwave"]
-        return radiation + list(CLOSURES[self.config.model.turbulence].forcing_variables)
+        names = ["incoming_shortwave", "incoming_longwave", *self._closure.forcing_variables]
+        return [*names, "precipitation"] if self.config.model.moisture == "bucket" else names
 
     def _bottom_streams(self) -> list[str]:
         stream = self.config.model.bottom_stream

@@ -113,14 +113,16 @@ class _MoninObukhov:
 
     height: float
 
-    def prepare(self, params: Params) -> dict[str, HeatTransfer]:
+    def prepare(self, params: Mapping[str, Any]) -> dict[str, HeatTransfer]:
         log_momentum = jnp.log(self.height / params["roughness_length"])
         log_heat = log_momentum + params["log_roughness_ratio"]
         lowest = -stability.RICHARDSON_PER_HEIGHT * self.height / GUSTINESS**2
         return {_CURVE: HeatTransfer.build(log_momentum, log_heat, lowest)}
 
-    def __call__(self, params: Params, surface_temperature: Scalar, forcing: Forcing):
-        curve = (params if _CURVE in params else self.prepare(params))[_CURVE]
+    def __call__(
+        self, params: Mapping[str, Any], surface_temperature: Scalar, forcing: Forcing
+    ) -> tuple[Scalar, Scalar]:
+        curve: HeatTransfer = (params if _CURVE in params else self.prepare(params))[_CURVE]
         humidity = forcing["specific_humidity"]
         density = turbulence.air_density(
             forcing["air_pressure"], forcing["air_temperature"], humidity
@@ -137,8 +139,7 @@ class _MoninObukhov:
         richardson = stability.bulk_richardson_number(
             self.height,
             air * (1.0 + VIRTUAL_TEMPERATURE_FACTOR * humidity),
-            surface_temperature
-            * (1.0 + VIRTUAL_TEMPERATURE_FACTOR * (humidity + share * deficit)),
+            surface_temperature * (1.0 + VIRTUAL_TEMPERATURE_FACTOR * (humidity + share * deficit)),
             wind,
         )
         coefficient = curve.at(richardson)
