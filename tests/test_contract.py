@@ -17,7 +17,7 @@ from caliche.models.closures import CLOSURES
 from caliche.variables import VARIABLES
 from problems import LinearGaussian
 
-BOTTOMS = ("fixed-temperature", "measured-temperature", "zero-flux")
+BOTTOMS = ("fixed-temperature", "varying-temperature", "measured-temperature", "zero-flux")
 MODELS = {
     f"soil-heat-{name}-{bottom}": SoilHeat(
         (0.0, 0.02, 0.06, 0.15, 0.3), 1800.0, turbulence=closure, bottom=bottom,
@@ -25,6 +25,12 @@ MODELS = {
     )
     for name, closure in CLOSURES.items()
     for bottom in BOTTOMS
+} | {
+    f"soil-heat-{name}-bucket": SoilHeat(
+        (0.0, 0.02, 0.06, 0.15, 0.3), 1800.0, turbulence=closure, moisture="bucket"
+    )
+    for name, closure in CLOSURES.items()
+    if closure.per_wetness is not None
 }  # fmt: skip
 # Diagnostics that are no observable: documented where the run folder is written.
 INTERNAL = {"energy_imbalance"}
@@ -32,7 +38,7 @@ STEPS = 3
 TYPICAL = {
     "incoming_shortwave": 400.0, "incoming_longwave": 320.0, "air_temperature": 292.0,
     "wind_speed": 3.0, "specific_humidity": 0.008, "air_pressure": 1e5,
-    "bottom_temperature": 293.0,
+    "bottom_temperature": 293.0, "precipitation": 2e-3,
 }  # fmt: skip
 
 
@@ -116,11 +122,8 @@ def test_one_step(model):
             assert (seen[name].shape, seen[name].dtype) == (value.shape, value.dtype)
 
 
-@pytest.mark.parametrize("closure", CLOSURES)
-@pytest.mark.parametrize("bottom", BOTTOMS)
-def test_simulation_can_be_compiled_batched_and_differentiated(closure, bottom):
+def test_simulation_can_be_compiled_batched_and_differentiated(model):
     """One compilation does all three: the batched value and gradient of a run."""
-    model = MODELS[f"soil-heat-{closure}-{bottom}"]
     forcing = forcing_of(model)
 
     def total(params):

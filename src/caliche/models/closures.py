@@ -6,7 +6,6 @@ one, a neural network included, is another `TurbulentClosure` with the same sign
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -105,6 +104,19 @@ def _bulk(params: Params, surface_temperature: Scalar, forcing: Forcing):
 
 
 @dataclass(frozen=True)
+class _Curve:
+    """C_H by Richardson number between the surface and a height (m) above displacement."""
+
+    height: float
+
+    def __call__(self, params: Params) -> dict[str, HeatTransfer]:
+        log_momentum = jnp.log(self.height / params["roughness_length"])
+        log_heat = log_momentum + params["log_roughness_ratio"]
+        lowest = -stability.RICHARDSON_PER_HEIGHT * self.height / GUSTINESS**2
+        return {_CURVE: HeatTransfer.build(log_momentum, log_heat, lowest)}
+
+
+@dataclass(frozen=True)
 class _MoninObukhov:
     """Transfer between the surface and a height (m) above displacement, with stability.
 
@@ -113,16 +125,10 @@ class _MoninObukhov:
 
     height: float
 
-    def prepare(self, params: Mapping[str, Any]) -> dict[str, HeatTransfer]:
-        log_momentum = jnp.log(self.height / params["roughness_length"])
-        log_heat = log_momentum + params["log_roughness_ratio"]
-        lowest = -stability.RICHARDSON_PER_HEIGHT * self.height / GUSTINESS**2
-        return {_CURVE: HeatTransfer.build(log_momentum, log_heat, lowest)}
-
     def __call__(
         self, params: Mapping[str, Any], surface_temperature: Scalar, forcing: Forcing
     ) -> tuple[Scalar, Scalar]:
-        curve: HeatTransfer = (params if _CURVE in params else self.prepare(params))[_CURVE]
+        curve: HeatTransfer = (params if _CURVE in params else _Curve(self.height)(params))[_CURVE]
         humidity = forcing["specific_humidity"]
         density = turbulence.air_density(
             forcing["air_pressure"], forcing["air_temperature"], humidity
@@ -208,7 +214,6 @@ BULK_TRANSFER = TurbulentClosure(
 )  # fmt: skip
 
 
-@functools.cache
 def monin_obukhov(measurement_height: float = MEASUREMENT_HEIGHT) -> TurbulentClosure:
     """Bulk transfer with roughness lengths and stability, between the surface and a height.
 
@@ -249,7 +254,7 @@ def monin_obukhov(measurement_height: float = MEASUREMENT_HEIGHT) -> TurbulentCl
         declarations,
         BULK_TRANSFER.forcing_variables,
         per_wetness=function,
-        prepare=function.prepare,
+        prepare=_Curve(measurement_height),
     )
 
 

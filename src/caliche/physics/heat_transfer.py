@@ -27,6 +27,10 @@ _FROM_VALUES = np.linalg.inv(np.vander(_NODES, increasing=True))
 # Variables in which the curves are smooth: Ri / (Ri + width) if stable, else
 # (1 - slope zeta_n)^(1/4) of zeta_n = Ri ln(z / z0m)^2 / ln(z / z0h).
 _WIDTH, _SLOPE = 0.4, 16.0
+# Within about this Richardson number of neutral the kink of C_H is rounded: a hundredth of a degree
+# in a breeze. Left as it is, it would keep a calibration from converging to the last digits.
+_ROUNDING = 4e-4
+_SLOPE_AT_NEUTRAL = np.arange(_TERMS) * (-1.0) ** (np.arange(_TERMS) - 1)
 # Relative to the neutral coefficient if stable, to the coefficient itself if not; the bound holds
 # for ln(z / z0m) from 3 to 11, ln(z0m / z0h) from 0 to 6, and Ri_b from -100.
 POLYNOMIAL_ERROR = 5e-4
@@ -41,6 +45,7 @@ class HeatTransfer(eqx.Module):
     lowest, highest : Richardson numbers beyond which C_H no longer changes.
     scale : zeta over Richardson number in neutral air.
     ends : the unstable variable at `lowest`, less 1, and the stable one at `highest`.
+    kink : how much more C_H grows with the Richardson number above neutral than below.
     unstable, stable : coefficients (term,) on either side, of C_H without a floor.
     """
 
@@ -49,6 +54,7 @@ class HeatTransfer(eqx.Module):
     highest: Scalar
     scale: Scalar
     ends: tuple[Scalar, Scalar]
+    kink: Scalar
     unstable: Float[Array, " term"]
     stable: Float[Array, " term"]
 
@@ -68,10 +74,13 @@ class HeatTransfer(eqx.Module):
         exact = jax.vmap(
             lambda number: stability.unlimited_coefficients(number, log_momentum, log_heat).heat
         )(richardson)
-        fit = jnp.asarray(_FROM_VALUES)
+        fit, slope = jnp.asarray(_FROM_VALUES), jnp.asarray(_SLOPE_AT_NEUTRAL)
+        below, above = fit @ exact[:_TERMS], fit @ exact[_TERMS:]
+        kink = (2.0 / (stable_end * _WIDTH)) * jnp.sum(slope * above)
+        kink = kink + (0.5 * _SLOPE * scale / unstable_end) * jnp.sum(slope * below)
         return HeatTransfer(
-            neutral, jnp.asarray(lowest), highest, scale, (unstable_end, stable_end),
-            fit @ exact[:_TERMS], fit @ exact[_TERMS:],
+            neutral, jnp.asarray(lowest), highest, scale, (unstable_end, stable_end), kink,
+            below, above,
         )  # fmt: skip
 
     def at(self, richardson: Scalar) -> Scalar:
@@ -86,7 +95,9 @@ class HeatTransfer(eqx.Module):
         )
         variable = jnp.where(is_stable, above, below) - 1.0
         coefficients = jnp.where(is_stable, self.stable, self.unstable)
-        return stability.with_floor(_polynomial(coefficients, variable))
+        distance = rise - fall
+        rounding = 0.5 * (jnp.sqrt(distance * distance + _ROUNDING**2) - distance)
+        return stability.with_floor(_polynomial(coefficients, variable) + self.kink * rounding)
 
 
 def _polynomial(coefficients: Float[Array, " term"], x: Scalar) -> Scalar:
