@@ -78,7 +78,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_normal_equations_are_those_of_the_explicit_jacobian(twin, expected, layout):
     problem, u = LAYOUTS[layout](twin), control(twin)
-    assert not problem.operator.averages
+    assert problem.operator.pointwise
     equations = eqx.filter_jit(lambda p, u: p.normal_equations(u))(problem, u)
     same(equations, expected)
     np.testing.assert_array_equal(equations.hessian, equations.hessian.T)
@@ -87,7 +87,7 @@ def test_normal_equations_are_those_of_the_explicit_jacobian(twin, expected, lay
 def test_normal_equations_with_means_in_time_are_those_of_the_explicit_jacobian():
     problem = make_twin(AVERAGED)
     u = control(problem)
-    assert problem.operator.averages
+    assert not problem.operator.pointwise
     expected = eqx.filter_jit(explicitly)(problem, u)
     for one in (problem, block(problem)):
         same(eqx.filter_jit(lambda p, u: p.normal_equations(u))(one, u), expected)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from caliche.experiments.check import check_experiment as check_experiment
     from caliche.experiments.run import run_experiment as run_experiment
     from caliche.inverse_problem import InverseProblem as InverseProblem
+    from caliche.models import LaD as LaD
     from caliche.models import SoilHeat as SoilHeat
     from caliche.models import simulate as simulate
     from caliche.report import write_report as write_report
@@ -34,6 +35,7 @@ _HOME = {
     "check_experiment": "caliche.experiments.check",
     "run_experiment": "caliche.experiments.run",
     "InverseProblem": "caliche.inverse_problem",
+    "LaD": "caliche.models",
     "SoilHeat": "caliche.models",
     "simulate": "caliche.models",
     "write_report": "caliche.report",

@@ -10,6 +10,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from caliche.cli_analysis import design, identify
+from caliche.cli_posterior import posterior
+from caliche.cli_score import score
+from caliche.cli_variants import variants
 from caliche.errors import InputError
 
 _STARTED = time.perf_counter()
@@ -193,6 +197,10 @@ def report(
     from caliche.report import write_report
 
     typer.echo(f"Report: {write_report(run)}")
+
+
+for _command_of in (identify, design, posterior, variants, score):
+    app.command()(_command_of)
 
 
 @app.command()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from caliche.sites.run import Progress as SitesDone
 
 FEW = 5  # failed sites that are named
+MOST_KNOTS = 8  # of one parameter that get rows of their own
 GAP = "   "  # between the columns of a table
 
 
@@ -161,8 +162,10 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     print()
     known = any(p.get("truth") is not None for p in summary["parameters"].values())  # a twin
     rows = []
-    for name, p in summary["parameters"].items():
-        if p["fixed"]:
+    for name, p in _few_knots(summary["parameters"]).items():
+        if "knots" in p:
+            row = [name, p["range"], f"{p['knots']} knots", plain(p["initial"]), p["unit"]]
+        elif p["fixed"]:
             row = [name, plain(p["estimate"]), "fixed", "", p["unit"]]
         else:
             low, high = (plain(v) for v in p["interval95"])
@@ -179,6 +182,25 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         print_scores("\nHold-out:", summary["holdout"])
     for warning in summary["warnings"]:
         print(f"\nNote: {warning}")
+
+
+def _few_knots(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters, with one row in place of the knots of one that has many."""
+    groups: dict[str, list[Any]] = {}
+    for name, p in parameters.items():
+        if p.get("knot") is not None:
+            groups.setdefault(name.partition("[")[0], []).append(p)
+    rows: dict[str, Any] = {}
+    for name, p in parameters.items():
+        parent = name.partition("[")[0]
+        group = groups.get(parent, []) if p.get("knot") is not None else []
+        if len(group) <= MOST_KNOTS:
+            rows[name] = p
+        elif parent not in rows:
+            values = [q["estimate"] for q in group]
+            text = f"{plain(min(values), 3)} to {plain(max(values), 3)}"
+            rows[parent] = {**p, "knots": len(group), "range": text, "truth": None}
+    return rows
 
 
 def print_sites(summary: Mapping[str, Any] | None, folder: Path) -> None:
@@ -233,8 +255,10 @@ def print_parameters(turbulence: str | None) -> None:
         )  # fmt: skip
     declared = {}
     for name in [turbulence] if turbulence else CLOSURES:
-        model = SoilHeat((0.0, 0.1, 1.0), 1800.0, turbulence=CLOSURES[name])
-        declared |= {d.name: d for d in model.declarations}
+        closure = CLOSURES[name]
+        for moisture in ("parameter", "bucket")[: 1 if closure.per_wetness is None else 2]:
+            model = SoilHeat((0.0, 0.1, 1.0), 1800.0, turbulence=closure, moisture=moisture)
+            declared |= {d.name: d for d in model.declarations}
     rows = [
         [d.name, d.unit, f"{d.default:g}", f"{d.lower:g} to {d.upper:g}", d.long_name, d.source]
         for d in declared.values()

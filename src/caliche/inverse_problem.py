@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.models.base import Model, Params, Tangents, simulate, simulate_tangents, simulate_total
+from caliche.models.base import Model
+from caliche.models.tangents import Tangents, simulate_tangents
+from caliche.models.time_loop import ParamsInTime, simulate, simulate_total
 from caliche.observations import ObservationOperator, Observations
 from caliche.parameters.space import ParameterSpace
 
@@ -43,7 +45,9 @@ class InverseProblem(eqx.Module):
     model : any `Model`.
     forcing : name -> (time + 1,); entry k holds over the step that ends at time k.
     operator, observations : what was seen, and how well.
-    space : free and fixed parameters.
+    space : free and fixed parameters, those of the observations included.
+    period : steps over which the state at the start repeats itself; 0 if the model says how to
+        start (see `caliche.models.spin_up`).
     in_block : whether this is one of many that share vector instructions under vmap: the model and
         its tangents are then laid out as scalars. Compiles more slowly, runs several times faster.
     """
@@ -53,6 +57,7 @@ class InverseProblem(eqx.Module):
     operator: ObservationOperator
     observations: Observations
     space: ParameterSpace
+    period: int = eqx.field(static=True, default=0)
     in_block: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
@@ -68,10 +73,12 @@ class InverseProblem(eqx.Module):
         visible = self.operator.visible(self.observations.mask.shape[0])
         return self.observations.mask & jnp.asarray(visible)
 
-    def predict(self, params: Params) -> Float[Array, "time stream"]:
+    def predict(self, params: ParamsInTime) -> Float[Array, "time stream"]:
         """Predicted observations (time + 1, stream) for physical parameters."""
-        _, initial, series = simulate(self.model, params, self.forcing, self.operator.select)
-        return self.operator.average(initial, series)
+        _, initial, series = simulate(
+            self.model, params, self.forcing, self.operator.select, period=self.period
+        )
+        return self.operator.finish(initial, series, params)
 
     def forward(self, u: Float[Array, " parameter"]) -> Float[Array, "time stream"]:
         """Predicted observations (time + 1, stream) at a control vector."""
@@ -82,12 +89,25 @@ class InverseProblem(eqx.Module):
         observed = self.observations
         # Where before subtracting: an unobserved prediction may be NaN, and 0 * NaN is not 0.
         prediction = jnp.where(self.mask, self.forward(u), observed.values)
-        return (prediction - observed.values) / observed.sigma[None, :]
+        return (prediction - observed.values) / observed.scale
 
     def residual(self, u: Float[Array, " parameter"]) -> Float[Array, " residual"]:
-        """The misfits, flattened, followed by the whitened prior departures."""
+        """The residuals of the observations, flattened, then the whitened prior departures.
+
+        An observation's residual is its standardised misfit where errors are independent and
+        normal; see `Observations.residual`.
+        """
         prior = u[self.space.informative.nonzero()[0]]
-        return jnp.concatenate([self.standardised_misfit(u).ravel(), prior])
+        residual = self.observations.residual(self.standardised_misfit(u), self.mask)
+        return jnp.concatenate([residual.ravel(), prior])
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether the misfit is a sum over times of what the model gives at that time.
+
+        Means over steps, nuisances and errors with memory or heavy tails need whole series.
+        """
+        return self.operator.pointwise and self.observations.independent
 
     def cost(self, u: Float[Array, " parameter"], segments: int = 1) -> Float[Array, ""]:
         """J(u) = |residual(u)|^2 / 2.
@@ -95,7 +115,7 @@ class InverseProblem(eqx.Module):
         Summed up inside the time loop. `segments` bounds the memory of a reverse-mode gradient,
         see `caliche.models.simulate`.
         """
-        if self.operator.averages:  # a mean over steps needs the steps
+        if not self.pointwise:
             return 0.5 * jnp.sum(self.residual(u) ** 2)
 
         def absorb(total: Array, inputs: tuple, values: tuple) -> Array:
@@ -106,7 +126,7 @@ class InverseProblem(eqx.Module):
 
         misfit = simulate_total(
             self.model, self.space.to_physical(u), self.forcing, self.operator.select,
-            absorb, jnp.zeros(()), (self.observations.values, self.weights), segments,
+            absorb, jnp.zeros(()), (self.observations.values, self.weights), segments, self.period,
         )  # fmt: skip
         return misfit + 0.5 * jnp.sum(jnp.asarray(self.space.informative, u.dtype) * u**2)
 
@@ -119,7 +139,7 @@ class InverseProblem(eqx.Module):
 
         Summed up inside the time loop: no trajectory and no Jacobian is stored.
         """
-        if self.operator.averages:  # a mean over steps needs the steps
+        if not self.pointwise:
             residual, jacobian = self.linearise(u)
             return NormalEquations(
                 0.5 * jnp.sum(residual**2), jacobian.T @ residual, jacobian.T @ jacobian
@@ -128,7 +148,7 @@ class InverseProblem(eqx.Module):
         (cost, gradient, hessian), _, _ = simulate_tangents(
             self.model, self.space.to_physical, u, self.forcing, self.operator.select,
             absorb, _nothing(len(u), self.in_block), (self.observations.values, self.weights),
-            self.in_block,
+            self.in_block, self.period,
         )  # fmt: skip
         if self.in_block:
             hessian = [
@@ -146,9 +166,21 @@ class InverseProblem(eqx.Module):
         self, u: Float[Array, " parameter"]
     ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
         """Residual and its exact Jacobian (residual, parameter)."""
-        prediction, slopes = self.predict_tangents(u)
+        return self.linearise_at(u, *self.predict_tangents(u))
+
+    def linearise_at(
+        self,
+        u: Float[Array, " parameter"],
+        prediction: Float[Array, "time stream"],
+        slopes: Float[Array, "time stream parameter"],
+    ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
+        """`linearise` where the predictions and their slopes at u are known."""
         misfit = _weighted(self.weights, prediction - self.observations.values)
         jacobian = _weighted(self.weights[..., None], slopes)
+        if not self.observations.independent:
+            function = functools.partial(self.observations.residual, mask=self.mask)
+            misfit, linear = jax.linearize(function, misfit)
+            jacobian = jax.vmap(linear, -1, -1)(jacobian)
         informative = self.space.informative.nonzero()[0]
         return (
             jnp.concatenate([misfit.ravel(), u[informative]]),
@@ -164,16 +196,32 @@ class InverseProblem(eqx.Module):
             return total, tangents
 
         _, initial, series = simulate_tangents(
-            self.model, self.space.to_physical, u, self.forcing, self.operator.select, keep
+            self.model, self.space.to_physical, u, self.forcing, self.operator.select, keep,
+            period=self.period,
+        )  # fmt: skip
+        return self.finish_tangents(u, initial, series)
+
+    def finish_tangents(
+        self, u: Float[Array, " parameter"], initial: Tangents, series: Tangents
+    ) -> tuple[Float[Array, "time stream"], Float[Array, "time stream parameter"]]:
+        """Predictions and slopes from what `operator.select` gave in a run with tangents."""
+
+        def nuisances(u: Float[Array, " parameter"]) -> dict[str, Array]:
+            params = self.space.to_physical(u)
+            return {n.name: params[n.name] for n in self.operator.nuisances}
+
+        prediction, linear = jax.linearize(
+            self.operator.finish, initial.values, series.values, nuisances(u)
         )
-        average = self.operator.average
-        slopes = jax.vmap(average, in_axes=(0, 1), out_axes=2)(initial.slopes, series.slopes)
-        return average(initial.values, series.values), slopes
+        slopes = jax.vmap(linear, in_axes=(0, 1, -1), out_axes=-1)(
+            initial.slopes, series.slopes, jax.jacfwd(nuisances)(u)
+        )
+        return prediction, slopes
 
     @property
     def weights(self) -> Float[Array, "time stream"]:
         """1 / sigma where a value is fitted, else 0."""
-        return jnp.where(self.mask, 1.0 / self.observations.sigma[None, :], 0.0)
+        return jnp.where(self.mask, 1.0 / self.observations.scale, 0.0)
 
     def for_block(self) -> InverseProblem:
         """The same problem as one of many that are evaluated together, see `in_block`."""

@@ -92,17 +92,38 @@ _TABLE = [
         "soil temperature", 200.0, 350.0, is_state=True, has_depth=True,
     ),
     Variable(
-        "soil_moisture_store", "kg m-2", "RootMoist", "mass_content_of_water_in_soil",
-        "water in the soil that can evaporate", 0.0, 3000.0, is_state=True,
+        "ground_heat_flux", "W m-2", "Qg", "downward_heat_flux_in_soil",
+        "ground heat flux, positive downwards", -500.0, 700.0, has_depth=True,
     ),
     Variable(
         "evaporation", "kg m-2 s-1", "Evap", "water_evapotranspiration_flux",
         "evaporation, positive upwards", -3e-4, 4e-4,
     ),
-    Variable("runoff", "kg m-2 s-1", "Qs", "surface_runoff_flux", "runoff", 0.0, 0.1),
     Variable(
-        "ground_heat_flux", "W m-2", "Qg", "downward_heat_flux_in_soil",
-        "ground heat flux, positive downwards", -500.0, 700.0, has_depth=True,
+        "snowmelt", "kg m-2 s-1", "Qsm", "surface_snow_melt_flux", "snow melt", 0.0, 0.1,
+    ),
+    Variable(
+        "drainage", "kg m-2 s-1", "Qrec", "",
+        "drainage from the root zone to the groundwater, positive downwards", -0.01, 0.1,
+    ),
+    Variable(
+        "groundwater_outflow", "kg m-2 s-1", "Qsb", "subsurface_runoff_flux",
+        "outflow from the groundwater", 0.0, 0.1,
+    ),
+    Variable(
+        "runoff", "kg m-2 s-1", "", "runoff_flux", "runoff, from ground and snow", 0.0, 0.1,
+    ),
+    Variable(
+        "snow_water_equivalent", "kg m-2", "SWE", "surface_snow_amount",
+        "snow water equivalent", 0.0, 1e4, is_state=True,
+    ),
+    Variable(
+        "root_zone_water", "kg m-2", "RootMoist",
+        "mass_content_of_water_in_soil_defined_by_root_depth",
+        "water in the root zone above the wilting point", -100.0, 3000.0, is_state=True,
+    ),
+    Variable(
+        "groundwater", "kg m-2", "", "", "water in the groundwater", 0.0, 1e5, is_state=True,
     ),
 ]  # fmt: skip
 

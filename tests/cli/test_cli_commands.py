@@ -50,8 +50,9 @@ def test_the_module_runs_as_the_command():
 def test_help_names_every_command(caliche, arguments):
     outcome = caliche(*arguments)
     assert outcome.code == 0
-    for name in ("estimate", "sites", "simulate", "check", "report", "data", "experiments",
-                 "parameters", "init"):  # fmt: skip
+    for name in ("estimate", "sites", "simulate", "check", "report", "score", "identify", "design",
+                 "posterior", "variants", "data", "experiments", "parameters",
+                 "init"):  # fmt: skip
         assert f"\n  {name} " in outcome.out
     assert not outcome.out.rstrip().endswith("...")
     assert "...\n  " not in outcome.out.partition("Commands:")[2], "a summary is cut off"

@@ -13,21 +13,25 @@ from caliche.errors import InputError
 from caliche.experiments import bundled, load_experiment, read_config
 from caliche.variables import variable
 
-TOWERS = ("bondville", "west-phoenix", "west-phoenix-2cm", "west-phoenix-best")
-TWINS = ("twin-one-depth", "twin-two-depths")
+TOWERS = (
+    "bondville", "west-phoenix", "west-phoenix-2cm", "west-phoenix-best", "west-phoenix-monsoon",
+)  # fmt: skip
+TWINS = ("twin-one-depth", "twin-two-depths", "twin-diurnal")
 
 
 def build(name):
     experiment = load_experiment(name)
     problem = experiment.problem()
     assert problem.n_observations > 50
-    assert set(problem.space.names) <= set(experiment.config.parameters)
+    config = experiment.config
+    stems = {name.partition("[")[0] for name in problem.space.names}
+    assert stems <= {*config.parameters, *config.nuisances}
     assert all(variable(stream) for stream in experiment.config.observations)
     assert np.isfinite(problem.observations.values).all()
     fitted = [s for s, o in experiment.config.observations.items() if o.fit]
     assert [s.name for s in problem.operator.streams] == fitted
     scoring = experiment.scoring_problem()
-    assert set(fitted) < {s.name for s in scoring.operator.streams} or name in TWINS
+    assert set(fitted) <= {s.name for s in scoring.operator.streams}
     return experiment, problem
 
 

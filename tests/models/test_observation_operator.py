@@ -10,7 +10,8 @@ from soil_heat_cases import parameters, run, steady_forcing
 from caliche.errors import InputError
 from caliche.models import SoilHeat, simulate
 from caliche.models.base import Profile
-from caliche.observations import Observations, Stream, make_operator
+from caliche.observations import Stream, make_operator
+from caliche.observations.error_model import Observations
 
 MODEL = SoilHeat((0.0, 0.1, 0.3, 0.6), 1800.0)
 SEEN = {
@@ -69,12 +70,12 @@ def test_means_over_steps():
     flux, state = jnp.array([10.0, 20.0, 60.0]), jnp.array([1.0, 2.0, 4.0, 8.0])
     no_flux = jnp.asarray(jnp.nan)
     initial = no_flux, no_flux, state[0], state[0]
-    result = operator.average(initial, (flux, flux, state[1:], state[1:]))
+    result = operator.finish(initial, (flux, flux, state[1:], state[1:]), {})
     nan = np.nan
     expected = [[nan, 10, 20, 60], [nan, nan, 15, 40], [1, 2, 4, 8], [nan, nan, 2.25, 4.5]]
     np.testing.assert_allclose(result.T, expected, rtol=1e-14)
-    assert operator.averages
-    assert not make_operator(MODEL, streams[::2]).averages
+    assert not operator.pointwise
+    assert make_operator(MODEL, streams[::2]).pointwise
 
 
 def test_a_profile_computes_only_what_is_asked_for():

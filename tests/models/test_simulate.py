@@ -9,7 +9,9 @@ import pytest
 from soil_heat_cases import parameters, steady_forcing
 
 from caliche.models import SoilHeat, simulate
-from caliche.models.base import Profile, simulate_tangents, simulate_total
+from caliche.models.base import Profile
+from caliche.models.tangents import simulate_tangents
+from caliche.models.time_loop import simulate_total
 from problems import Formula
 
 MODEL = SoilHeat((0.0, 0.02, 0.06, 0.15, 0.3), 1800.0)

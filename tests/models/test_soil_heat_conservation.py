@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 from soil_heat_cases import COMBINATION_IDS, COMBINATIONS
 
 from caliche.models import SoilHeat
-from caliche.models.base import everything
 from caliche.models.closures import CLOSURES
+from caliche.models.time_loop import everything
 from caliche.physics.column_schemes import ColumnState
 from caliche.physics.surface_energy_balance import LAST_STEP
 

@@ -64,7 +64,7 @@ def test_water_and_energy_close(scheme, closure, unit):
     assert abs(float(water - before - 1800.0 * rates)) < 1e-10
     assert float(water) >= 0.0
     assert float(now["runoff"]) >= -1e-12
-    assert float(now["soil_moisture_store"]) == float(water)
+    assert float(now["root_zone_water"]) == float(water)
     np.testing.assert_allclose(
         now["latent_heat_flux"], LATENT_HEAT_VAPORISATION * now["evaporation"], rtol=1e-14
     )
@@ -83,7 +83,7 @@ def test_a_store_dries_out_fills_and_overflows(closure):
     params = parameters(model, water_capacity=40.0, initial_wetness=1.0)
     forcing = steady_forcing(model, steps, precipitation=rain, incoming_shortwave=350.0)
     final, start, now = simulated(model, params, forcing)
-    store = np.append(start["soil_moisture_store"], now["soil_moisture_store"])
+    store = np.append(start["root_zone_water"], now["root_zone_water"])
     rates = rain[1:] - now["evaporation"] - now["runoff"]
     assert np.abs(np.diff(store) - 1800.0 * rates).max() < 1e-10
     assert abs(store[-1] - store[0] - 1800.0 * np.sum(rates)) < 1e-8
@@ -91,7 +91,7 @@ def test_a_store_dries_out_fills_and_overflows(closure):
     assert 0.0 < store.min() < 10.0
     assert store.max() <= 40.0 + 1e-4
     assert float(np.max(now["runoff"])) > 3.9e-3
-    assert final.water == now["soil_moisture_store"][-1]
+    assert final.water == now["root_zone_water"][-1]
     # dry soil evaporates as beta has it, and is warmer
     dry, wet = (now["surface_temperature"][k] for k in (48 * 8 - 1, 47))
     assert float(dry) > float(wet)

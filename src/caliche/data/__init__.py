@@ -1,9 +1,10 @@
 """Site data: tower files in, checked SI streams out. xarray at the edge, numpy inside, no JAX."""
 
+from caliche.data.fluxnet import read_fluxnet
 from caliche.data.locate import DataFolder, find_data, list_data
 from caliche.data.quality import check_range, check_scale, check_time, utc_text
 from caliche.data.site import derive_surface_temperature, merge_sources, select_window
-from caliche.data.source import Column, Source, TimeAxis, open_source
+from caliche.data.source import Column, Fluxnet, Source, TimeAxis, open_source
 from caliche.data.table import read_table
 from caliche.data.units import conversion, to_si
 from caliche.data.urban_plumber import read_urban_plumber
@@ -11,6 +12,7 @@ from caliche.data.urban_plumber import read_urban_plumber
 __all__ = [
     "Column",
     "DataFolder",
+    "Fluxnet",
     "Source",
     "TimeAxis",
     "check_range",
@@ -22,6 +24,7 @@ __all__ = [
     "list_data",
     "merge_sources",
     "open_source",
+    "read_fluxnet",
     "read_table",
     "read_urban_plumber",
     "select_window",

@@ -222,15 +222,8 @@ def _window_times(start: np.datetime64, end: np.datetime64, time_step: float) ->
     return np.arange(first, last + 1, step).astype("datetime64[ns]")
 
 
-def _native(dataset: xr.Dataset, name: str) -> _Native:
-    """A stream on the stamps of its own file. InputError if the dataset lacks it."""
-    if name not in dataset.data_vars:
-        known = [str(v) for v in dataset.data_vars]
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-        raise InputError(
-            f"the stream {name} in the site's files", "no file with it",
-            f"did you mean {close[0]!r}?" if close else "map a column of a source to it",
-        )  # fmt: skip
+def own_stamps(dataset: xr.Dataset, name: str) -> tuple[np.ndarray, int]:
+    """Which times are stamps of the stream's own file, and their spacing in ns."""
     attrs = dataset[name].attrs
     times = dataset["time"].values.astype("datetime64[ns]")
     interval = attrs.get("interval") if "first_stamp" in attrs else None
@@ -240,6 +233,20 @@ def _native(dataset: xr.Dataset, name: str) -> _Native:
         first, last = (np.datetime64(attrs[k], "ns") for k in ("first_stamp", "last_stamp"))
         own = (times >= first) & (times <= last)
         own &= (times - first).astype(np.int64) % spacing == 0
+    return own, spacing
+
+
+def _native(dataset: xr.Dataset, name: str) -> _Native:
+    """A stream on the stamps of its own file. InputError if the dataset lacks it."""
+    if name not in dataset.data_vars:
+        known = [str(v) for v in dataset.data_vars]
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        raise InputError(
+            f"the stream {name} in the site's files", "no file with it",
+            f"did you mean {close[0]!r}?" if close else "map a column of a source to it",
+        )  # fmt: skip
+    times = dataset["time"].values.astype("datetime64[ns]")
+    own, spacing = own_stamps(dataset, name)
     if not own.any():
         raise InputError(f"times of {name}", "none", "give more than an empty slice of the record")
     mark = (

@@ -13,7 +13,8 @@ from caliche.errors import InputError, nearest
 from caliche.variables import variable
 
 STAMPS = ("start", "middle", "end")
-FORMATS = ("urban-plumber", "table")
+FORMATS = ("urban-plumber", "fluxnet", "table")
+FLUXES = ("measured", "corrected")
 MISSING = (-9999.0, -6999.0, -999.0)
 
 
@@ -90,15 +91,61 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Fluxnet:
+    """What a FLUXNET or AmeriFlux file does not say of itself.
+
+    Parameters
+    ----------
+    utc_offset : hours, local standard time = UTC + utc_offset.
+    accept_forcing : accepted quality flags of the weather; None takes those of the Source. Fluxes
+        and soil temperatures keep those of the Source, so that filled weather can drive a model
+        that is compared with measured fluxes only.
+    fluxes : "measured", or "corrected" for energy closure (H_CORR, LE_CORR).
+    soil_depths : metres, of the soil temperatures in the order of their columns (TS_F_MDS_1 ...);
+        without them these are not read.
+    plate_depth : metres, of the soil heat flux G; without it this is not read.
+    longitude : degrees east, for the check of the clock.
+
+    Raises
+    ------
+    InputError : utc_offset left out or impossible, an unknown choice of fluxes, depths below 0.
+    """
+
+    utc_offset: float | None = None
+    accept_forcing: Sequence[int] | None = None
+    fluxes: str = "measured"
+    soil_depths: Sequence[float] = ()
+    plate_depth: float | None = None
+    longitude: float | None = None
+
+    def __post_init__(self) -> None:
+        TimeAxis("TIMESTAMP_END", "end", self.utc_offset)  # checks the offset
+        if self.fluxes not in FLUXES:
+            raise InputError(
+                "fluxes = 'measured' or 'corrected'", repr(self.fluxes),
+                nearest(str(self.fluxes), FLUXES),
+            )  # fmt: skip
+        for depth in [*self.soil_depths, self.plate_depth or 0.0]:
+            if not (math.isfinite(depth) and depth >= 0.0):
+                raise InputError(
+                    "depths of 0 m or more", f"{depth:g}", "give metres below the surface"
+                )
+        if self.longitude is not None and not -180.0 <= self.longitude <= 360.0:
+            raise InputError("a longitude in degrees east", f"{self.longitude:g}", "give -112.1")
+
+
+@dataclass(frozen=True)
 class Source:
     """One file and how to read it.
 
     Parameters
     ----------
     path : the file.
-    format : "urban-plumber" (names, units and times are fixed by the format) or "table" (CSV or
-        netCDF, told by the suffix, read through `time` and `columns`).
+    format : "urban-plumber" (names, units and times are fixed by the format), "fluxnet" (likewise,
+        with `fluxnet`) or "table" (CSV or netCDF, told by the suffix, read through `time` and
+        `columns`).
     time, columns : the time axis and, by stream name, the columns of a table.
+    fluxnet : what a "fluxnet" file leaves open.
     accept_qc : accepted quality flags, unless a column has its own.
     site : name of the site; None takes the file's.
     missing : numbers that stand for a missing value in a table.
@@ -116,6 +163,7 @@ class Source:
     accept_qc: Sequence[int] = (0,)
     site: str | None = None
     missing: Sequence[float] = MISSING
+    fluxnet: Fluxnet | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))  # text is welcome too
@@ -123,7 +171,7 @@ class Source:
         object.__setattr__(self, "missing", tuple(self.missing))
         if self.format not in FORMATS:
             raise InputError(
-                "a format of 'urban-plumber' or 'table'",
+                "a format of 'urban-plumber', 'fluxnet' or 'table'",
                 repr(self.format),
                 nearest(str(self.format), FORMATS),
             )
@@ -133,9 +181,16 @@ class Source:
             self._check_table()
         elif self.time is not None or self.columns:
             raise InputError(
-                "no time axis and no columns for an 'urban-plumber' file, whose format fixes them",
+                f"no time axis and no columns with format = {self.format!r}, which fixes them",
                 "a time axis" if self.time is not None else f"columns {', '.join(self.columns)}",
                 "leave them out, or use format = 'table'",
+            )
+
+        if (self.fluxnet is not None) != (self.format == "fluxnet"):
+            raise InputError(
+                "utc_offset and the rest of Fluxnet for format = 'fluxnet', and for it alone",
+                f"format = {self.format!r} {'with' if self.fluxnet else 'without'} them",
+                "give utc_offset in hours, local standard time = UTC + utc_offset",
             )
 
     def _check_table(self) -> None:
@@ -166,7 +221,9 @@ def open_source(source: Source) -> xr.Dataset:
     InputError : the file cannot be read as declared.
     """
     # Imported here because the readers need Source and its parts.
+    from caliche.data.fluxnet import read_fluxnet
     from caliche.data.table import read_table
     from caliche.data.urban_plumber import read_urban_plumber
 
-    return {"urban-plumber": read_urban_plumber, "table": read_table}[source.format](source)
+    readers = {"urban-plumber": read_urban_plumber, "fluxnet": read_fluxnet, "table": read_table}
+    return readers[source.format](source)

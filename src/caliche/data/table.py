@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def interval_end_utc(local: np.ndarray, interval: float, axis: TimeAxis) -> np.n
 
 
 def _stream(
-    table: _Csv | _NetCdf,
+    table: CsvTable | _NetCdf,
     column: Column,
     stream: str,
     source: Source,
@@ -95,12 +96,12 @@ def _stream(
     return series
 
 
-def _open(path: Path, axis: TimeAxis) -> _Csv | _NetCdf:
+def _open(path: Path, axis: TimeAxis) -> CsvTable | _NetCdf:
     """The table behind a path, told by its suffix."""
     check_exists(path)
     suffix = path.suffix.lower()
     if suffix in SEPARATORS:
-        return _Csv(path, SEPARATORS[suffix])
+        return CsvTable(path, SEPARATORS[suffix])
     if suffix in NETCDF:
         return _NetCdf(path, axis.column)
     known = ", ".join([*SEPARATORS, *NETCDF])
@@ -109,10 +110,15 @@ def _open(path: Path, axis: TimeAxis) -> _Csv | _NetCdf:
     )
 
 
-class _Csv:
-    """A table of text. Lines that begin with # are comments, as in AmeriFlux BASE files."""
+class CsvTable:
+    """A table of text. Lines that begin with # are comments, as in AmeriFlux BASE files.
 
-    def __init__(self, path: Path, separator: str) -> None:
+    `wanted` says by its name which column to read; None reads all.
+    """
+
+    def __init__(
+        self, path: Path, separator: str, wanted: Callable[[str], bool] | None = None
+    ) -> None:
         self.name = path.name
         try:
             # As text: a time such as 201205010700 must not become a number.
@@ -122,6 +128,7 @@ class _Csv:
                 self.frame = pd.read_csv(
                     path, sep=separator, dtype=str, comment="#", skipinitialspace=True,
                     encoding="utf-8-sig", index_col=False,
+                    usecols=None if wanted is None else lambda name: wanted(str(name).strip()),
                 )  # fmt: skip
         except (OSError, UnicodeDecodeError, *_UNREADABLE) as error:
             raise InputError(

@@ -39,14 +39,15 @@ UNITS: dict[str, list[tuple[tuple[str, ...], float | None, float]]] = {
         (("m s-1", "m/s", "m s^-1", "m s**-1", "m s⁻¹"), 1.0, 0.0),
     ],
     # 1 mm of water is 1 kg m-2
-    "kg m-2": [
-        (("kg m-2", "kg/m2", "kg/m^2", "kg m^-2", "kg m**-2", "kg m⁻²", "mm"), 1.0, 0.0),
-    ],
     "kg m-2 s-1": [
         (("kg m-2 s-1", "kg/m2/s", "kg/m^2/s", "kg m^-2 s^-1", "kg m**-2 s**-1", "kg m⁻² s⁻¹",
           "mm s-1", "mm/s", "mm s^-1"), 1.0, 0.0),
         (("mm h-1", "mm/h", "mm hr-1", "mm/hr", "mm h^-1"), 1.0 / 3600.0, 0.0),
         (("mm", "kg m-2", "kg/m2"), PER_STEP, 0.0),
+    ],
+    "kg m-2": [
+        (("kg m-2", "kg/m2", "kg/m^2", "kg m^-2", "kg m**-2", "kg m⁻²", "mm"), 1.0, 0.0),
+        (("cm",), 10.0, 0.0),
     ],
 }  # fmt: skip
 

@@ -117,10 +117,12 @@ class BlockEstimator:
         lanes: int = LANES,
         devices: Sequence[Any] | None = None,
     ) -> None:
-        if problem.operator.averages:
+        if not problem.pointwise or problem.space.variations or problem.period:
             raise InputError(
-                "streams compared at the instant or over the last step, when there are many sites",
-                "a mean over several steps", "leave average out of that stream",
+                "streams compared at the instant or over the last step with independent errors, "
+                "and constant parameters, when there are many sites",
+                "means over steps, nuisances, errors with memory, a periodic start or parameters "
+                "that vary in time", "estimate such sites one by one with caliche estimate",
             )  # fmt: skip
         self.problem = _without_data(problem.for_block())
         self.method = LevenbergMarquardt(tolerance=TOLERANCE) if method is None else method

@@ -12,6 +12,11 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError, nearest
 from caliche.estimation.gradient import adam, lbfgs
+from caliche.estimation.hyperparameters import (
+    Hyperparameters,
+    Unknown,
+    estimate_hyperparameters,
+)
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import (
     BOUND_REACHED,
@@ -28,7 +33,7 @@ from caliche.estimation.posterior import Posterior, derived_quantities, posterio
 from caliche.estimation.result import ParameterEstimate, Result, Start
 from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import InverseProblem
-from caliche.parameters.space import FreeParameter, ParameterSpace
+from caliche.parameters.space import Entry, ParameterSpace
 from caliche.variables import label
 
 METHODS: Mapping[str, Callable[..., Method]] = {
@@ -47,6 +52,7 @@ def estimate(
     starts: int | Float[Array, "start parameter"] = 1,
     seed: int = 0,
     callback: Callback | None = None,
+    unknown: Unknown | None = None,
     **options: Any,
 ) -> Result:
     """Estimate the free parameters of a problem, with error bars.
@@ -59,6 +65,8 @@ def estimate(
     seed : of the starts.
     callback : called after each iteration with its number, the best misfit, and the number of
         starts still running.
+    unknown : hyperparameters to be estimated too: smoothness of parameters that vary, size and
+        autocorrelation of errors. The error bars hold given their estimates.
     options : of the method, such as `max_iterations` or `tolerance`.
 
     Raises
@@ -71,15 +79,26 @@ def estimate(
         if starts < 1:
             raise InputError("at least one start", str(starts), "use starts = 1 or more")
         starts = problem.space.draw_starts(int(starts), seed)
-    elif np.ndim(starts) != 2 or np.shape(starts)[1] != len(problem.space.free):
+    elif np.ndim(starts) != 2 or np.shape(starts)[1] != problem.space.size:
         raise InputError(
-            f"starts of shape (number of starts, {len(problem.space.free)})",
+            f"starts of shape (number of starts, {problem.space.size})",
             str(np.shape(starts)), "stack control vectors as made by space.to_whitened",
         )  # fmt: skip
     outcome = run_method(chosen, problem, starts, callback)
     best = _best(outcome.final)
+    hyper, runs = None, 0
+    if unknown and np.isfinite(outcome.final.cost[best]):
+        runs = int(np.sum(outcome.final.model_runs))
+        fitting = chosen if isinstance(chosen, LevenbergMarquardt) else LevenbergMarquardt()
+        problem, u, hyper = estimate_hyperparameters(
+            problem, outcome.final.u[best], unknown, fitting
+        )
+        runs += hyper.n_model_runs
+        starts = jnp.concatenate([jnp.asarray(u)[None], starts[1:]])
+        outcome = run_method(chosen, problem, starts, callback)
+        best = _best(outcome.final)
     curvature = posterior(problem, np.asarray(outcome.final.u[best]))
-    return _result(problem, chosen, seed, outcome, best, curvature, watch)
+    return _result(problem, chosen, seed, outcome, best, curvature, hyper, runs, watch)
 
 
 def _method(name: str, options: Mapping[str, Any]) -> Method:
@@ -116,23 +135,27 @@ def _result(
     outcome: Outcome,
     best: int,
     curvature: Posterior,
+    hyper: Hyperparameters | None,
+    earlier_runs: int,
     watch: Stopwatch,
 ) -> Result:
     space, final = problem.space, outcome.final
-    sd_u = np.array([curvature.sd(row) for row in np.eye(len(space.free))])
-    reach = NORMAL_QUANTILE * np.where(np.isfinite(sd_u), sd_u, 0.0)
     u = curvature.u
-    every = [final.u, outcome.history.u, u, u - reach, u + reach]
-    ends, trajectory, central, below, above = _to_physical(problem, every)
-    slopes = np.asarray(_slopes(space, jnp.asarray(u)))
+    w, by_u, slopes = (np.asarray(part) for part in _slopes(space, jnp.asarray(u)))
+    sd_w = np.array([curvature.sd(row) for row in by_u])
+    reach = NORMAL_QUANTILE * np.where(np.isfinite(sd_w), sd_w, 0.0)
+    ends, trajectory, central = _to_physical(
+        _vectors, space, [np.asarray(final.u), outcome.history.u, u]
+    )
+    below, above = _to_physical(_values, space, [w - reach, w + reach])
     parameters = {}
-    for k, p in enumerate(space.free):
-        bounded = np.isfinite(sd_u[k])
-        interval = (below[k], above[k]) if bounded else (p.prior.lower, p.prior.upper)
-        parameters[p.name] = _estimate(p, k, central[k], interval, curvature, slopes[k])
-    declared = {d.name: d for d in problem.model.declarations}
+    for k, entry in enumerate(space.entries):
+        prior = entry.parameter.prior
+        interval = (below[k], above[k]) if np.isfinite(sd_w[k]) else (prior.lower, prior.upper)
+        parameters[entry.name] = _estimate(entry, k, central[k], interval, curvature, slopes[k])
+    declared = {d.name: d for d in space.declarations}
     for name, value in space.fixed.items():
-        d, number = declared[name], float(value)
+        d, number = declared[name], float(jnp.mean(value))
         parameters[name] = ParameterEstimate(
             name, d.long_name, d.unit, number, None, None, None, number, d.lower, d.upper, True
         )
@@ -153,7 +176,7 @@ def _result(
         reason=_reason(method, final, best),
         seed=seed,
         n_iterations=outcome.n_iterations,
-        n_model_runs=int(np.sum(final.model_runs)),
+        n_model_runs=int(np.sum(final.model_runs)) + earlier_runs,
         seconds=watch.seconds(),
         parameters=parameters,
         names=space.names,
@@ -167,6 +190,7 @@ def _result(
         residuals=curvature.residuals,
         derived=derived_quantities(problem, curvature),
         warnings=_warnings(parameters, curvature, starts, best),
+        hyperparameters=hyper,
     )
 
 
@@ -176,41 +200,51 @@ def _vectors(space: ParameterSpace, u: Float[Array, "row p"]) -> Float[Array, "r
 
 
 @jax.jit
-def _slopes(space: ParameterSpace, u: Float[Array, " p"]) -> Float[Array, "p p"]:
-    return jax.jacfwd(space.vector)(u)
+def _values(space: ParameterSpace, w: Float[Array, "row p"]) -> Float[Array, "row p"]:
+    return jax.vmap(space.from_coordinates)(w)
 
 
-def _to_physical(problem: InverseProblem, controls: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Physical values of many control vectors (..., P), in one compiled call."""
+@jax.jit
+def _slopes(space: ParameterSpace, u: Float[Array, " p"]) -> tuple[Array, Array, Array]:
+    """Coordinates (P,), and the derivatives (P, P) by u of them and of the physical values."""
+    by_u = jax.jacfwd(space.coordinates)(u)
+    return space.coordinates(u), by_u, jax.jacfwd(space.vector)(u)
+
+
+def _to_physical(
+    function: Callable, space: ParameterSpace, controls: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Physical values of many vectors (..., P), in one compiled call."""
     rows = [np.reshape(u, (-1, u.shape[-1])) for u in controls]
-    physical = np.asarray(_vectors(problem.space, jnp.asarray(np.concatenate(rows))))
+    physical = np.asarray(function(space, jnp.asarray(np.concatenate(rows))))
     parts = np.split(physical, np.cumsum([len(r) for r in rows])[:-1])
     return [part.reshape(u.shape) for part, u in zip(parts, controls, strict=True)]
 
 
 def _estimate(
-    parameter: FreeParameter,
+    entry: Entry,
     k: int,
     value: float,
     interval: tuple[float, float],
     curvature: Posterior,
     slope: np.ndarray,
 ) -> ParameterEstimate:
-    d, prior = parameter.declaration, parameter.prior
+    d, prior = entry.parameter.declaration, entry.parameter.prior
     return ParameterEstimate(
-        name=d.name,
-        long_name=d.long_name,
+        name=entry.name,
+        long_name=entry.long_name,
         unit=d.unit,
         estimate=float(value),
         sd=curvature.sd(slope),
         sd_naive=curvature.sd(slope, naive=True),
         interval=(float(interval[0]), float(interval[1])),
-        initial=parameter.initial,
+        initial=entry.parameter.initial,
         lower=prior.lower,
         upper=prior.upper,
         fixed=False,
         prior=prior.describe(d.unit),
         at_bound=bool(curvature.held[k]),
+        knot=entry.knot,
     )
 
 

@@ -82,8 +82,9 @@ def at_bound(space: ParameterSpace, u: Any, gradient: Any) -> Any:
     Only a flat prior has bounds that can hold a parameter, and it may have one, two or none.
     """
     flat = ~space.informative
-    has_lower = flat & np.array([math.isfinite(p.prior.lower) for p in space.free])
-    has_upper = flat & np.array([math.isfinite(p.prior.upper) for p in space.free])
+    priors = [entry.parameter.prior for entry in space.entries]
+    has_lower = flat & np.array([math.isfinite(p.lower) for p in priors])
+    has_upper = flat & np.array([math.isfinite(p.upper) for p in priors])
     below = has_lower & (u < -BOUND_REACHED) & (gradient >= 0.0)
     above = has_upper & (u > BOUND_REACHED) & (gradient <= 0.0)
     return below | above

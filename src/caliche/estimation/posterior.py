@@ -113,15 +113,33 @@ def residual_statistics(
     return result
 
 
+# Compiled apart: the run with tangents is by far the longer to compile, and whoever needs more than
+# residuals shares it.
 @jax.jit
-def _linearise(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple[Array, Array]:
-    return problem.linearise(u)
+def run_with_tangents(
+    problem: InverseProblem, u: Float[Array, " parameter"]
+) -> tuple[Array, Array]:
+    """`InverseProblem.predict_tangents`, compiled."""
+    return problem.predict_tangents(u)
+
+
+@jax.jit
+def _linearise_at(
+    problem: InverseProblem, u: Float[Array, " parameter"], prediction: Array, slopes: Array
+) -> tuple[Array, Array]:
+    return problem.linearise_at(u, prediction, slopes)
+
+
+def linearised(problem: InverseProblem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residual and Jacobian of a problem at u, as `InverseProblem.linearise` gives them."""
+    at = jnp.asarray(u)
+    residual, jacobian = _linearise_at(problem, at, *run_with_tangents(problem, at))
+    return np.asarray(residual), np.asarray(jacobian)
 
 
 def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
     """Gauss-Newton posterior of an inverse problem about its optimum."""
-    linearised = _linearise(problem, jnp.asarray(u))
-    residual, jacobian = (np.asarray(part) for part in linearised)
+    residual, jacobian = linearised(problem, u)
     held = at_bound(problem.space, u, jacobian.T @ residual)
     n_time, n_stream = problem.observations.mask.shape
     n = n_time * n_stream
@@ -146,7 +164,13 @@ def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
 @jax.jit
 def _derived(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple[dict, dict]:
     def values(u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
-        return dict(problem.model.derived(problem.space.to_physical(u)))
+        params = problem.space.to_physical(u)
+        constant = {name: value for name, value in params.items() if value.ndim == 0}
+        varying = {name: value for name, value in params.items() if value.ndim}
+        if not varying:
+            return dict(problem.model.derived(constant))
+        series = jax.vmap(lambda now: dict(problem.model.derived({**constant, **now})))(varying)
+        return {name: jnp.mean(value) for name, value in series.items()}
 
     return values(u), jax.jacfwd(values)(u)
 
@@ -154,7 +178,10 @@ def _derived(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple[di
 def derived_quantities(
     problem: InverseProblem, estimate: Posterior
 ) -> dict[str, tuple[float, float, str, str]]:
-    """Quantities the model computes from parameters: name -> (value, sd, unit, long name)."""
+    """Quantities the model computes from parameters: name -> (value, sd, unit, long name).
+
+    Means over time where parameters vary.
+    """
     values, slopes = _derived(problem, jnp.asarray(estimate.u))
     return {
         name: (float(values[name]), estimate.sd(np.asarray(slopes[name])), unit, text)

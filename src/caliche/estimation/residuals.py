@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from caliche.estimation.method import RANK_TOLERANCE, at_bound
 from caliche.estimation.posterior import LARGEST_AUTOCORRELATION
 from caliche.inverse_problem import InverseProblem, weighted_misfits
-from caliche.models.base import Tangents, simulate_tangents
+from caliche.models.tangents import Tangents, simulate_tangents
 from caliche.parameters.space import ParameterSpace
 
 # Fewest observations from which an autocorrelation is taken.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.posterior import ResidualStatistics
 
 
@@ -16,7 +17,8 @@ class ParameterEstimate:
 
     `sd` and `interval` (95 %) allow for the size and autocorrelation of the residuals, `sd_naive`
     does not. All three are None for a fixed parameter. An infinite sd means that the observations
-    do not constrain the parameter; NaN, that it is held by a bound.
+    do not constrain the parameter; NaN, that it is held by a bound. `knot` names the knot of a
+    parameter that varies in time, of which `estimate` is the value there.
     """
 
     name: str
@@ -32,6 +34,7 @@ class ParameterEstimate:
     fixed: bool
     prior: str = ""
     at_bound: bool = False
+    knot: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Result:
     derived : name -> (value, sd, unit, long name).
     n_model_runs : model runs of all starts; a tangent or an adjoint counts as one.
     seconds : `compile` and `run`.
+    hyperparameters : those that were estimated, if any.
     """
 
     method: str
@@ -82,3 +86,4 @@ class Result:
     residuals: Mapping[str, ResidualStatistics]
     derived: Mapping[str, tuple[float, float, str, str]]
     warnings: tuple[str, ...]
+    hyperparameters: Hyperparameters | None = None

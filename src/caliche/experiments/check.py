@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from caliche.data.clock import check_clock, clock_sentence
+from caliche.data.gaps import FILLED
 from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
 from caliche.inverse_problem import InverseProblem
@@ -27,6 +29,7 @@ def check_experiment(experiment: Experiment) -> Iterator[str]:
     config = experiment.config
     yield f"{config.title}"
     yield from _window(experiment)
+    yield from _clock(experiment)
     problem = experiment.problem()
     yield from _streams(experiment)
     yield from _model(problem)
@@ -48,6 +51,24 @@ def _window(experiment: Experiment) -> Iterator[str]:
         yield f"            held out after {local(window.fit_until)}"
     steps = len(experiment.dataset.time) - 1
     yield f"            {steps} steps of {window.time_step:g} s; forcing complete"
+    for name in experiment.forcing_sources.values():
+        filled = int(experiment.dataset[name].attrs.get(FILLED, 0))
+        if filled:
+            yield f"            {filled} values of {name} in the record are interpolated"
+
+
+def _clock(experiment: Experiment) -> Iterator[str]:
+    """Whether the sun agrees with the stamps, where the site's files say where it lies."""
+    dataset = experiment.dataset
+    longitude = dataset.attrs.get("longitude")
+    if longitude is None:
+        return
+    sun = dataset["incoming_shortwave"]
+    step = experiment.config.window.time_step
+    interval = min(step, float(sun.attrs.get("interval", step)))
+    found = check_clock(dataset["time"].values, interval, sun.values, float(longitude))
+    if sentence := clock_sentence(found, interval):
+        yield f"Clock       {sentence}"
 
 
 def _streams(experiment: Experiment) -> Iterator[str]:
@@ -59,7 +80,8 @@ def _streams(experiment: Experiment) -> Iterator[str]:
             values[0] = np.nan  # a flux over the step before the window
         inside = int(np.isfinite(values[:n_fit]).sum())
         outside = int(np.isfinite(values[n_fit:]).sum())
-        use = f"fitted, sigma {observation.sigma:g} {unit}" if observation.fit else "scored"
+        sigma = "of each value" if observation.sigma is None else f"{observation.sigma:g} {unit}"
+        use = f"fitted, sigma {sigma}" if observation.fit else "scored"
         if name not in experiment.scored_streams:
             use = "left out: this closure does not separate the turbulent fluxes"
         rejected = int(dataset[name].attrs.get("n_rejected_by_qc", 0))
@@ -77,11 +99,14 @@ def _model(problem: InverseProblem) -> Iterator[str]:
 
 
 def _parameters(problem: InverseProblem) -> Iterator[str]:
-    for p in problem.space.free:
+    for p, where in problem.space.slices():
         prior = p.prior.describe(p.declaration.unit)
-        yield f"Free        {p.name}: first guess {p.initial:g}, {prior}"
+        varies = p.name in problem.space.variations
+        knots = f"; {where.stop - where.start} knots in time" if varies else ""
+        yield f"Free        {p.name}: first guess {p.initial:g}, {prior}{knots}"
     for name, value in problem.space.fixed.items():
-        yield f"Fixed       {name} = {float(value):g}"
+        mean = "" if value.ndim == 0 else " in the mean over time"
+        yield f"Fixed       {name} = {float(jnp.mean(value)):g}{mean}"
 
 
 @jax.jit
@@ -119,7 +144,7 @@ def _gradients(problem: InverseProblem) -> Iterator[str]:
         f"Gradients   {verdict}: reverse against forward {against_forward:.1e}, "
         f"against finite differences {against_finite:.1e}"
     )
-    flat = [p.name for p, g in zip(problem.space.free, reverse, strict=True) if g == 0.0]
+    flat = [name for name, g in zip(problem.space.names, reverse, strict=True) if g == 0.0]
     if flat:
         yield f"            no effect on the fitted streams: {', '.join(flat)}"
 

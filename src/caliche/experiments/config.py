@@ -11,33 +11,42 @@ from typing import Any
 
 import numpy as np
 
+from caliche.data.longwave import LongwaveBalance
 from caliche.data.source import Source
 from caliche.errors import InputError, nearest
+from caliche.experiments.lad_config import LaDConfig
 
 
 @dataclass(frozen=True)
 class Window:
-    """Start, end of the fit and end (UTC) of a study; what follows the fit is held out."""
+    """Start, end of the fit and end (UTC) of a study; what follows the fit is held out.
+
+    `spin_up` (s) is how long the model runs before the start, unobserved. Gaps of the forcing up to
+    `fill_gaps` (hours) are interpolated.
+    """
 
     start: np.datetime64
     fit_until: np.datetime64
     end: np.datetime64
     time_step: float
     resample: str
+    spin_up: float = 0.0
+    fill_gaps: float = 0.0
 
 
 @dataclass(frozen=True)
 class Synthetic:
     """A twin: forcing made up, observations simulated with known parameters.
 
-    What follows `fit_hours` is held out.
+    What follows `fit_hours` is held out. A parameter that varies in time may have a truth of
+    several values, one for each of its knots.
     """
 
     hours: float
     fit_hours: float
     noise: bool
     seed: int
-    truth: Mapping[str, float]
+    truth: Mapping[str, float | tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,10 @@ class SitesConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A model and its grid; keys as in `caliche.models.SoilHeat`."""
+    """A model and its grid; keys as in `caliche.models.SoilHeat`.
+
+    `period` (s) is that of a periodic spin-up, or None.
+    """
 
     name: str
     node_depths: tuple[float, ...]
@@ -62,9 +74,25 @@ class ModelConfig:
     initial: str
     initial_depths: tuple[float, ...]
     layer_bottoms: tuple[float, ...]
+    period: float | None
     initial_interpolation: str = "linear"
     moisture: str = "parameter"
     measurement_height: float | None = None
+
+
+@dataclass(frozen=True)
+class VariationConfig:
+    """How a parameter varies in time.
+
+    kind : see `experiments.variations.KINDS`.  every : days between knots, or None.  at : times of
+    the knots (UTC).  harmonics : their number.  smoothness : None to have it estimated.
+    """
+
+    kind: str
+    every: float | None
+    at: tuple[np.datetime64, ...]
+    harmonics: int
+    smoothness: float | None
 
 
 @dataclass(frozen=True)
@@ -79,6 +107,16 @@ class ParameterConfig:
     prior: str
     mean: float | None
     sd: float | None
+    variation: VariationConfig | None = None
+
+
+@dataclass(frozen=True)
+class NuisanceConfig:
+    """A nuisance of the observations: its kind, its streams, and the parameter that it is."""
+
+    kind: str
+    streams: tuple[str, ...]
+    parameter: ParameterConfig
 
 
 @dataclass(frozen=True)
@@ -87,11 +125,27 @@ class ObservationConfig:
 
     `average` is the time (s) before each stamp over which the sensor's value is a mean; None for
     the last step of a flux and the instant of a state.
+
+    estimate_sigma : whether `sigma` is but a first guess.  sigma_from_data : whether the error of
+    each value comes with the data (`sigma`, if given, is added in quadrature).
+    autocorrelation : of errors one step apart.  estimate_autocorrelation : whether it is but a
+    first guess.  freedom : degrees of freedom of Student's t, None for normal errors.
     """
 
     sigma: float | None
     fit: bool
     average: float | None
+    estimate_sigma: bool = False
+    sigma_from_data: bool = False
+    autocorrelation: float | None = None
+    estimate_autocorrelation: bool = False
+    freedom: float | None = None
+
+    @property
+    def special(self) -> bool:
+        """Whether errors are anything but independent, normal, and of one given size."""
+        unknown = self.estimate_sigma or self.estimate_autocorrelation or self.sigma_from_data
+        return unknown or self.autocorrelation is not None or self.freedom is not None
 
 
 @dataclass(frozen=True)
@@ -118,11 +172,19 @@ class ExperimentConfig:
     sites: SitesConfig
     sources: Mapping[str, Source]
     derive_surface_temperature: tuple[float, bool] | None
-    model: ModelConfig
+    derive_incoming_longwave: LongwaveBalance | None
+    model: ModelConfig | LaDConfig
     parameters: Mapping[str, ParameterConfig]
     observations: Mapping[str, ObservationConfig]
+    nuisances: Mapping[str, NuisanceConfig]
     method: MethodConfig
     raw: Mapping[str, Any]
+
+    @property
+    def soil_heat(self) -> ModelConfig:
+        """The options of SoilHeat, where that is the model."""
+        assert isinstance(self.model, ModelConfig)
+        return self.model
 
 
 def bundled() -> dict[str, str]:

@@ -34,6 +34,7 @@ def series_dataset(
 ) -> xr.Dataset:
     """Observed and modelled streams, forcing and energy terms on the times of the window."""
     source = experiment.dataset
+    declared = {p.name: p.declaration for p in experiment.space.free}
     data: dict[str, tuple] = {}
     for name, values in observed_series(experiment).items():
         columns = {"observed": values, "modelled": prediction.streams[name]}
@@ -52,6 +53,14 @@ def series_dataset(
             meta = variable(name)
             attributes = {"units": meta.unit, "long_name": meta.long_name}
             data[f"forcing_{name}"] = ("time", source[name].values, attributes)
+    for name, values in prediction.parameters.items():
+        declaration = declared[name]
+        for what, column in zip(("", "_lower", "_upper"), values, strict=True):
+            text = {"_lower": ", lower end of the 95 % interval", "_upper": ", upper end"}
+            attributes = {
+                "units": declaration.unit, "long_name": declaration.long_name + text.get(what, ""),
+            }  # fmt: skip
+            data[f"parameter_{name}{what}"] = ("time", column, attributes)
     for name, values in prediction.energy.items():
         text = name.replace("_", " ")
         key = "column_imbalance" if name == "energy_imbalance" else name

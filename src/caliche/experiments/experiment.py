@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,19 +15,27 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array
 
+from caliche.data.companions import add_companions
+from caliche.data.gaps import fill_short_gaps
 from caliche.data.locate import find_data
+from caliche.data.longwave import derive_incoming_longwave
 from caliche.data.site import derive_surface_temperature, merge_sources, select_window
 from caliche.data.source import open_source
 from caliche.errors import InputError, nearest
+from caliche.estimation.hyperparameters import Hyperparameters, Unknown, with_hyperparameters
 from caliche.experiments import twin
-from caliche.experiments.config import ExperimentConfig, ParameterConfig, read_config
+from caliche.experiments.config import ExperimentConfig, read_config
+from caliche.experiments.error_model import stream_sigma, with_error_model
+from caliche.experiments.models import build_model
+from caliche.experiments.space import (
+    make_nuisances,
+    make_space,
+    true_parameters,
+)
 from caliche.inverse_problem import InverseProblem
-from caliche.models import SoilHeat
-from caliche.models.base import ParameterDeclaration
-from caliche.models.closures import CLOSURES, TurbulentClosure, monin_obukhov
-from caliche.observations import Observations, Stream, make_operator
-from caliche.parameters import FreeParameter, ParameterSpace
-from caliche.parameters.priors import PRIORS, Flat, Prior
+from caliche.models.base import Model, ParameterDeclaration
+from caliche.observations import Nuisance, Observations, Stream, make_operator
+from caliche.parameters import ParameterSpace
 from caliche.variables import stream_name, variable
 
 BOTTOM = "bottom_temperature"  # the forcing that a measured bottom follows
@@ -50,40 +60,36 @@ class Experiment:
     """A configured experiment; data are read when first needed.
 
     `problem()` is the inverse problem of the fitted window with its fitted streams;
-    `scoring_problem()` runs on through the hold-out and sees every observed stream.
+    `scoring_problem()` runs on through the hold-out and sees every observed stream. `found` holds
+    hyperparameters that were estimated before; None leaves what is unknown at its first guess.
     """
 
     config: ExperimentConfig
+    found: Hyperparameters | None = None
+
+    def calibrated(self, found: Hyperparameters | None) -> Experiment:
+        """The experiment with its unknown hyperparameters as they were found."""
+        if found is None:
+            return self
+        other = dataclasses.replace(self, found=found)
+        for name in ("_tower", "dataset", "model"):  # which need not be read again
+            if name in self.__dict__:
+                other.__dict__[name] = self.__dict__[name]
+        return other
 
     @functools.cached_property
-    def model(self) -> SoilHeat:
+    def model(self) -> Model:
         """The model, with the observed initial profile where that is asked for."""
         values = [self._initial_observation(name) for name in self.initial_streams]
         return self._model(jnp.asarray(values) if values else None)
 
-    def _model(self, initial_values: Array | None) -> SoilHeat:
-        c = self.config.model
-        return SoilHeat(
-            node_depths=c.node_depths,
-            time_step=self.config.window.time_step,
-            scheme=c.scheme,  # type: ignore[arg-type]
-            turbulence=self._closure,
-            longwave=c.longwave,  # type: ignore[arg-type]
-            bottom=c.bottom,  # type: ignore[arg-type]
-            initial=c.initial,  # type: ignore[arg-type]
-            initial_depths=c.initial_depths,
-            initial_values=initial_values,
-            layer_bottoms=c.layer_bottoms,
-            initial_interpolation=c.initial_interpolation,  # type: ignore[arg-type]
-            moisture=c.moisture,  # type: ignore[arg-type]
-        )
+    def _model(self, initial_values: Array | None) -> Model:
+        return build_model(self.config, initial_values)
 
-    @property
-    def _closure(self) -> TurbulentClosure:
-        c = self.config.model
-        if c.measurement_height is not None:
-            return monin_obukhov(c.measurement_height)
-        return CLOSURES[c.turbulence]
+    @functools.cached_property
+    def nuisances(self) -> tuple[Nuisance, ...]:
+        """What may be wrong with the observations."""
+        return make_nuisances(self.config.nuisances)
 
     @functools.cached_property
     def _tower(self) -> xr.Dataset:
@@ -96,36 +102,76 @@ class Experiment:
             path = find_data(source.path, c.folder)
             opened.append(open_source(type(source)(**{**vars(source), "path": path})))
         merged = merge_sources(opened)
+        if c.derive_incoming_longwave is not None:
+            merged = derive_incoming_longwave(merged, c.derive_incoming_longwave)
         if c.derive_surface_temperature is not None:
             merged = derive_surface_temperature(merged, *c.derive_surface_temperature)
-        streams = dict.fromkeys([*c.observations, *self.initial_streams])
-        return select_window(
-            merged, c.window.start, c.window.end, c.window.time_step,
-            [*self._forcing_names(), *self._bottom_streams()],
-            list(streams), c.window.resample,
+        streams = dict.fromkeys([*c.observations, *self.initial_streams, *self._sigma_columns()])
+        forcing = [*self._forcing_names(), *self._bottom_streams()]
+        if c.window.fill_gaps:
+            merged = fill_short_gaps(merged, forcing, c.window.fill_gaps)
+        window = select_window(
+            merged, c.window.start - self._spin_up, c.window.end, c.window.time_step,
+            forcing, list(streams), c.window.resample,
         )  # fmt: skip
+        return add_companions(window, merged, c.window.resample)
 
     @functools.cached_property
     def dataset(self) -> xr.Dataset:
         """Forcing and observations on the times of the window, SI, NaN where missing."""
         synthetic = self.config.synthetic
         if synthetic is None:
-            return self._tower
-        space = self._space(self._known(synthetic.truth, "synthetic.truth"))
-        params = {name: jnp.asarray(value) for name, value in space.fixed.items()}
-        params |= {p.name: jnp.asarray(p.initial) for p in space.free}
-        params |= {name: jnp.asarray(value) for name, value in synthetic.truth.items()}
+            return self._observed_from_start(self._tower)
+        self._known(synthetic.truth, "synthetic.truth")
+        params = true_parameters(self.space, synthetic.truth)
         names = list(self.config.observations)
-        problem = self._problem(self._tower, names, len(self._tower.time), space, observed=False)
+        n_time = len(self._tower.time)
+        problem = self._problem(self._tower, names, n_time, self.space, observed=False)
         perfect = np.asarray(_predict(problem, params))
         series = {name: perfect[:, k] for k, name in enumerate(names)}
-        sigma = {name: o.sigma for name, o in self.config.observations.items()}
-        return twin.with_observations(self._tower, series, sigma, synthetic)
+        streams = self.config.observations
+        return self._observed_from_start(
+            twin.with_observations(self._tower, series, streams, synthetic)
+        )
 
     @property
     def truth(self) -> Mapping[str, float] | None:
-        """The known parameters of a twin."""
-        return None if self.config.synthetic is None else self.config.synthetic.truth
+        """The known parameters of a twin, and known values at the knots of those that vary."""
+        if self.config.synthetic is None:
+            return None
+        found: dict[str, float] = {}
+        for name, value in self.config.synthetic.truth.items():
+            knots = [n for n in self.space.names if n.partition("[")[0] == name]
+            if isinstance(value, tuple):
+                found |= dict(zip(knots, value, strict=True))
+            else:
+                found |= dict.fromkeys(knots or [name], value)
+        return found
+
+    def _observed_from_start(self, dataset: xr.Dataset) -> xr.Dataset:
+        """The dataset without observations of the spin-up."""
+        if not self.config.window.spin_up:
+            return dataset
+        before = dataset.time.values < self.config.window.start
+        blank = {
+            name: dataset[name].where(~xr.DataArray(before, dims="time"))
+            for name in self.config.observations
+            if name not in self.forcing_sources.values()
+        }
+        return dataset.assign(blank)
+
+    @property
+    def _spin_up(self) -> np.timedelta64:
+        return np.timedelta64(round(self.config.window.spin_up), "s")
+
+    @functools.cached_property
+    def _times(self) -> np.ndarray:
+        """Times (UTC) of the run, spin-up and hold-out included."""
+        w = self.config.window
+        if np.isnat(w.start):
+            return np.array([], w.start.dtype)
+        step = np.timedelta64(round(w.time_step * 1e9), "ns")
+        return np.arange(w.start - self._spin_up, w.end + step // 2, step)
 
     @property
     def n_fit(self) -> int:
@@ -135,7 +181,25 @@ class Experiment:
     @functools.cached_property
     def space(self) -> ParameterSpace:
         """Free and fixed parameters."""
-        return self._space(self.config.parameters)
+        c = self.config
+        nuisances = {name: n.parameter for name, n in c.nuisances.items()}
+        return make_space(
+            self._declarations, {**c.parameters, **nuisances}, self._times, c.utc_offset
+        )
+
+    @property
+    def unknown(self) -> Unknown:
+        """Hyperparameters that are to be estimated from the fitted streams."""
+        c = self.config
+        if self.found is not None:
+            return Unknown()
+        streams = [(n, c.observations[n]) for n in self.fitted_streams]
+        varying = [(n, p.variation) for n, p in c.parameters.items() if p.variation is not None]
+        return Unknown(
+            tuple(n for n, variation in varying if variation.smoothness is None),
+            tuple(n for n, o in streams if o.estimate_sigma),
+            tuple(n for n, o in streams if o.estimate_autocorrelation),
+        )
 
     def problem(self) -> InverseProblem:
         """The inverse problem: fitted streams within the fitted window."""
@@ -151,14 +215,24 @@ class Experiment:
 
         A flux without an average is compared over the last step.
         """
-        model = self._model(jnp.zeros(len(self.initial_streams)) if self.initial_streams else None)
         c, names = self.config, self.fitted_streams
+        special = any(c.observations[n].special for n in names)
+        if special or self.nuisances or c.model.period or self.space.variations:
+            raise InputError(
+                "constant parameters, and independent errors of known size, with many sites",
+                "nuisances, a periodic spin-up, parameters that vary or errors of another kind",
+                "leave them out, or estimate such sites one by one with caliche estimate",
+            )  # fmt: skip
+        model = self._model(jnp.zeros(len(self.initial_streams)) if self.initial_streams else None)
         forcing = {name: jnp.zeros(n_time) for name in self.forcing_sources}
         shape = (n_time, len(names))
         sigma = jnp.asarray([c.observations[name].sigma for name in names])
         observations = Observations(jnp.zeros(shape), jnp.zeros(shape, bool), sigma)
-        operator = make_operator(model, [self._instant(name) for name in names])
-        return InverseProblem(model, forcing, operator, observations, self.space)
+        streams = [self._instant(name) for name in names]
+        operator = make_operator(model, streams, self.nuisances, self.config.window.time_step)
+        return InverseProblem(
+            model, forcing, operator, observations, self.space, self._period_steps
+        )
 
     def scoring_problem(self) -> InverseProblem:
         """Every observed stream that the model computes, over fit and hold-out."""
@@ -185,7 +259,7 @@ class Experiment:
     ) -> InverseProblem:
         time_step = self.config.window.time_step
         streams = [Stream(n, self._steps(dataset, n, time_step)) for n in names]
-        operator = make_operator(self.model, streams)
+        operator = make_operator(self.model, streams, self.nuisances, time_step)
         forcing = {
             name: jnp.asarray(_first_from_second(dataset[source].values[:n_time]))
             for name, source in self.forcing_sources.items()
@@ -193,10 +267,33 @@ class Experiment:
         series = {
             name: dataset[name].values[:n_time] if observed else np.zeros(n_time) for name in names
         }
-        sigma = {n: self.config.observations[n].sigma or 1.0 for n in names}
-        return InverseProblem(
-            self.model, forcing, operator, Observations.from_series(series, sigma), space
+        configs = [self.config.observations[n] for n in names]
+        errors = {
+            n: stream_sigma(dataset, n, c, n_time) for n, c in zip(names, configs, strict=True)
+        }
+        observations = with_error_model(Observations.from_series(series, errors), configs)
+        problem = InverseProblem(
+            self.model, forcing, operator, observations, space.until(n_time), self._period_steps
         )
+        return problem if self.found is None else with_hyperparameters(problem, self.found)
+
+    def _sigma_columns(self) -> list[str]:
+        """Streams that hold the error of each value of another."""
+        observations = self.config.observations.items()
+        return [f"{name}_sigma" for name, o in observations if o.sigma_from_data]
+
+    @property
+    def _period_steps(self) -> int:
+        period, step = self.config.model.period, self.config.window.time_step
+        if period is None:
+            return 0
+        steps = round(period / step)
+        if steps < 1 or abs(steps * step - period) > 1e-6:
+            raise InputError(
+                f"spin_up_period_days of a whole number of time steps of {step:g} s",
+                f"{period / 86400.0:g} days", "spin_up_period_days = 1.0",
+            )  # fmt: skip
+        return steps
 
     def _steps(self, dataset: xr.Dataset, name: str, time_step: float) -> int:
         """Steps over which a stream is averaged; 0 for a state at the instant of its stamp."""
@@ -225,8 +322,8 @@ class Experiment:
         )  # fmt: skip
 
     def _forcing_names(self) -> list[str]:
-        names = ["incoming_shortwave", "incoming_longwave", *self._closure.forcing_variables]
-        return [*names, "precipitation"] if self.config.model.moisture == "bucket" else names
+        names = self._model(None).forcing_variables
+        return [name for name in names if name != BOTTOM]
 
     def _bottom_streams(self) -> list[str]:
         stream = self.config.model.bottom_stream
@@ -257,64 +354,24 @@ class Experiment:
             )  # fmt: skip
         return value
 
-    def _known(self, values: Mapping[str, float], where: str) -> dict[str, ParameterConfig]:
-        """Configuration that fixes parameters at the truth, after checking the names."""
-        known = [d.name for d in self.model.declarations]
+    def _known(self, values: Mapping[str, Any], where: str) -> None:
+        """Refuse values of parameters that do not exist."""
+        known = [d.name for d in self._declarations]
         for name in values:
             if name not in known:
                 raise InputError(
                     f"a parameter of the model in [{where}]", repr(name), nearest(name, known)
                 )
-        return dict(self.config.parameters)
 
-    def _space(self, parameters: Mapping[str, ParameterConfig]) -> ParameterSpace:
-        declarations = self._model(None).declarations  # which need no data
-        declared = {d.name: d for d in declarations}
-        free, fixed = {}, {}
-        for name, config in parameters.items():
-            if name not in declared:
-                raise InputError("a parameter of the model", repr(name), nearest(name, declared))
-            declaration = declared[name]
-            if config.fixed:
-                fixed[name] = _guess(declaration, config)
-            else:
-                free[name] = _free(declaration, config)
-        return ParameterSpace.build(declarations, free, fixed)
+    @property
+    def _declarations(self) -> tuple[ParameterDeclaration, ...]:
+        """Parameters of the model, which need no data, and nuisances."""
+        return (*self._model(None).declarations, *(n.declaration for n in self.nuisances))
 
 
 @jax.jit
 def _predict(problem: InverseProblem, params: dict[str, Array]) -> Array:
     return problem.predict(params)
-
-
-def _free(declaration: ParameterDeclaration, config: ParameterConfig) -> FreeParameter:
-    return FreeParameter(
-        declaration, _prior(declaration, config), _guess(declaration, config), config.start
-    )
-
-
-def _prior(declaration: ParameterDeclaration, config: ParameterConfig) -> Prior:
-    lower = declaration.lower if config.lower is None else config.lower
-    upper = declaration.upper if config.upper is None else config.upper
-    try:
-        if config.prior == "flat":
-            return Flat(lower, upper)
-        if config.mean is None or config.sd is None:
-            raise InputError("mean and sd of the prior", "none", "give both")
-        if config.prior == "normal":
-            return PRIORS["normal"](config.mean, config.sd, lower, upper)
-        bounds = (config.lower or 0.0, np.inf if config.upper is None else config.upper)
-        return PRIORS["log-normal"](config.mean, config.sd, *bounds)
-    except InputError as error:
-        raise InputError(
-            f"{error.expected}, for parameter {declaration.name}", error.got, error.suggestion
-        ) from None
-
-
-def _guess(declaration: ParameterDeclaration, config: ParameterConfig) -> float:
-    if config.value is not None:
-        return config.value
-    return declaration.default if config.mean is None else config.mean
 
 
 def _first_from_second(values: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,17 @@ from caliche.experiments.config import (
     ExperimentConfig,
     MethodConfig,
     ModelConfig,
-    ObservationConfig,
-    ParameterConfig,
     SitesConfig,
     Synthetic,
     Window,
 )
+from caliche.experiments.lad_config import LaDConfig, parse_lad
+from caliche.experiments.parse_parameters import nuisance, observation, parameter, utc
 from caliche.experiments.section import Section
+from caliche.experiments.section_data import fluxnet_options, longwave_balance
 from caliche.variables import variable
 
+MODELS = ("soil-heat", "lad")
 SCHEMES = ("sdirk2", "crank-nicolson", "backward-euler")
 TURBULENCE = ("combined", "bowen-ratio", "bulk-transfer", "monin-obukhov")
 MOISTURE = ("parameter", "bucket")
@@ -35,7 +37,6 @@ LONGWAVE = ("kirchhoff", "unweighted")
 BOTTOMS = ("fixed-temperature", "varying-temperature", "measured-temperature", "zero-flux")
 INITIALS = ("bottom-temperature", "uniform", "observed", "estimated")
 INTERPOLATIONS = ("linear", "cubic")
-PRIOR_NAMES = ("flat", "normal", "log-normal")
 THINNEST = 1e-4  # m; thinner first layers than any soil has grains for
 
 
@@ -52,21 +53,25 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
     site.finish()
     synthetic = _synthetic(top.section("synthetic")) if "synthetic" in raw else None
     top.get("synthetic", dict, {})
+    top.get("variants", dict, {})  # read by `caliche.experiments.variants`
     only_sites = "sites" in raw and synthetic is None and "sources" not in raw
+    window = _window(top.section("window"), utc_offset, synthetic, only_sites)
     config = ExperimentConfig(
         name=top.get("name", str, name),
         title=top.get("title", str, name),
         description=top.get("description", str, ""),
         folder=folder,
         utc_offset=utc_offset,
-        window=_window(top.section("window"), utc_offset, synthetic, only_sites),
+        window=window,
         synthetic=synthetic,
         sites=_sites(top.section("sites", {}), utc_offset),
         sources={k: _source(s, site_name) for k, s in top.sections("sources").items()},
         derive_surface_temperature=_derive(top),
-        model=_model(top.section("model", {})),
-        parameters={k: _parameter(s) for k, s in top.sections("parameters").items()},
-        observations={k: _observation(k, s) for k, s in top.sections("observations").items()},
+        derive_incoming_longwave=longwave_balance(top),
+        model=_model(top.section("model", {}), window, synthetic),
+        parameters={k: parameter(s, utc_offset) for k, s in top.sections("parameters").items()},
+        observations={k: observation(k, s) for k, s in top.sections("observations").items()},
+        nuisances={k: nuisance(s) for k, s in top.sections("nuisances").items()},
         method=_method(top.section("method", {})),
         raw=raw,
     )
@@ -87,11 +92,17 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
             "add one, as in [parameters.thermal_conductivity], without fixed = true",
         )  # fmt: skip
     fitted = (config.window.fit_until - config.window.start) / np.timedelta64(1, "s")
-    for name, observation in config.observations.items():
-        if observation.average is not None and observation.average > fitted:
+    period = config.model.period
+    if period is not None and period > fitted + config.window.spin_up:
+        raise InputError(
+            f"spin_up_period_days in {top.where} within the fitted window",
+            f"{period / 86400.0:g} days", "shorten it, or lengthen the window",
+        )  # fmt: skip
+    for name, stream in config.observations.items():
+        if stream.average is not None and stream.average > fitted:
             raise InputError(
                 f"average of {name} in {top.where} within the fitted {fitted:g} s",
-                f"{observation.average:g} s", "give the averaging time in seconds",
+                f"{stream.average:g} s", "give the averaging time in seconds",
             )  # fmt: skip
     return config
 
@@ -100,6 +111,19 @@ def _window(
     section: Section, utc_offset: float, synthetic: Synthetic | None, only_sites: bool
 ) -> Window:
     time_step = section.positive("time_step", float)
+    spin_up = section.positive("spin_up_days", float, None)
+    spin_up = 0.0 if spin_up is None else spin_up * 86400.0
+    if abs(round(spin_up / time_step) * time_step - spin_up) > 1e-6:
+        raise InputError(
+            f"spin_up_days in {section.where} of a whole number of time steps of {time_step:g} s",
+            f"{spin_up / 86400.0:g} days", "spin_up_days = 1.0",
+        )  # fmt: skip
+    if spin_up and only_sites:
+        raise InputError(
+            f"no spin_up_days in {section.where} when there are many sites",
+            f"{spin_up / 86400.0:g} days", "let the collection begin earlier",
+        )  # fmt: skip
+    fill_gaps = section.positive("fill_gaps_hours", float, None) or 0.0
     resample = section.choice("resample", ("mean", "sample"), "mean")
     if synthetic is not None:
         start = np.datetime64("2000-01-01T00:00:00", "ns")
@@ -108,15 +132,15 @@ def _window(
             for hours in (synthetic.fit_hours, synthetic.hours)
         )
         section.finish()
-        return Window(start, fit_until, end, time_step, resample)
+        return Window(start, fit_until, end, time_step, resample, spin_up)
     if only_sites:  # whose collection brings the times
         section.finish()
         never = np.datetime64("NaT", "ns")
         return Window(never, never, never, time_step, resample)
-    start = _utc(section.get("start", datetime), utc_offset)
-    end = _utc(section.get("end", datetime), utc_offset)
+    start = utc(section.get("start", datetime), utc_offset)
+    end = utc(section.get("end", datetime), utc_offset)
     until = section.get("fit_until", datetime, None)
-    fit_until = end if until is None else _utc(until, utc_offset)
+    fit_until = end if until is None else utc(until, utc_offset)
     section.finish()
     if not start < fit_until <= end:
         raise InputError(
@@ -124,29 +148,23 @@ def _window(
             f"start {utc_text(start)}, fit_until {utc_text(fit_until)}, end {utc_text(end)}",
             "put the three in order",
         )
-    return Window(start, fit_until, end, time_step, resample)
+    return Window(start, fit_until, end, time_step, resample, spin_up, fill_gaps)
 
 
 def _sites(section: Section, utc_offset: float) -> SitesConfig:
     start, end = (section.get(key, datetime, None) for key in ("start", "end"))
     section.finish()
-    ends = [None if t is None else _utc(t, utc_offset) for t in (start, end)]
+    ends = [None if t is None else utc(t, utc_offset) for t in (start, end)]
     return SitesConfig(*ends)
-
-
-def _utc(value: datetime, utc_offset: float) -> np.datetime64:
-    """UTC; a time without an offset is local standard time of the site."""
-    if value.tzinfo is None:
-        moment = value - timedelta(hours=utc_offset)
-    else:
-        moment = value.astimezone(UTC).replace(tzinfo=None)
-    return np.datetime64(moment, "ns")
 
 
 def _synthetic(section: Section) -> Synthetic:
     section.choice("forcing", ("huang-2026",), "huang-2026")
     truth = section.section("truth")
-    values = {key: truth.get(key, float) for key in truth.table}
+    values: dict[str, float | tuple[float, ...]] = {
+        key: truth.numbers(key) if isinstance(value, list) else truth.get(key, float)
+        for key, value in truth.table.items()
+    }
     hours = section.positive("hours", float, 100.0)
     fit_hours = section.positive("fit_hours", float, hours)
     if fit_hours > hours:
@@ -187,13 +205,15 @@ def _source(section: Section, site: str | None) -> Source:
     accept_qc = section.whole_numbers("accept_qc", [0]) or []
     path, kind = section.get("path", str), section.get("format", str)
     missing = section.numbers("missing", (-9999.0, -6999.0, -999.0))
+    fluxnet = fluxnet_options(section)
     section.finish()
-    return Source(Path(path), kind, time, columns, accept_qc, site, missing)
+    return Source(Path(path), kind, time, columns, accept_qc, site, missing, fluxnet)
 
 
 def _derive(top: Section) -> tuple[float, bool] | None:
     outer = top.section("derive", {})
     outer.get("surface_temperature", dict, {})
+    outer.get("incoming_longwave", dict, {})
     if "surface_temperature" not in outer.table:
         outer.finish()
         return None
@@ -204,12 +224,16 @@ def _derive(top: Section) -> tuple[float, bool] | None:
     return result
 
 
-def _model(section: Section) -> ModelConfig:
+def _model(
+    section: Section, window: Window, synthetic: Synthetic | None
+) -> ModelConfig | LaDConfig:
+    if section.choice("name", MODELS, "soil-heat") == "lad":
+        return parse_lad(section, window.time_step, synthetic is not None)
     stream = section.get("bottom_stream", str, None)
     if stream is not None:
         variable(stream)
     config = ModelConfig(
-        name=section.choice("name", ("soil-heat",), "soil-heat"),
+        name=section.choice("name", MODELS, "soil-heat"),
         node_depths=_grid(section),
         scheme=section.choice("scheme", SCHEMES, "sdirk2"),
         turbulence=section.choice("turbulence", TURBULENCE, "combined"),
@@ -219,6 +243,7 @@ def _model(section: Section) -> ModelConfig:
         initial=section.choice("initial", INITIALS, "bottom-temperature"),
         initial_depths=section.numbers("initial_depths"),
         layer_bottoms=section.numbers("layer_bottoms"),
+        period=_period(section),
         initial_interpolation=section.choice("initial_interpolation", INTERPOLATIONS, "linear"),
         moisture=section.choice("moisture", MOISTURE, "parameter"),
         measurement_height=section.positive("measurement_height", float, None),
@@ -313,45 +338,9 @@ def _stretched(depth: float, nodes: int, first: float) -> tuple[float, ...]:
     return (0.0, *(float(z) for z in np.cumsum(spacing * depth / spacing.sum())))
 
 
-def _parameter(section: Section) -> ParameterConfig:
-    start = section.numbers("start")
-    if start and len(start) != 2:
-        raise InputError(
-            f"two numbers for start in {section.where}", f"{list(start)}", "write [low, high]"
-        )
-    config = ParameterConfig(
-        value=section.get("value", float, None),
-        fixed=section.get("fixed", bool, False),
-        lower=section.get("lower", float, None),
-        upper=section.get("upper", float, None),
-        start=(start[0], start[1]) if start else None,
-        prior=section.choice("prior", PRIOR_NAMES, "flat"),
-        mean=section.get("mean", float, None),
-        sd=section.get("sd", float, None),
-    )
-    section.finish()
-    informative = config.prior != "flat"
-    if informative != (config.mean is not None) or informative != (config.sd is not None):
-        raise InputError(
-            f"mean and sd together with prior = 'normal' or 'log-normal' in {section.where}",
-            f"prior = {config.prior!r}, mean = {config.mean}, sd = {config.sd}",
-            "give all three, or leave mean and sd out for a flat prior",
-        )
-    return config
-
-
-def _observation(stream: str, section: Section) -> ObservationConfig:
-    variable(stream)
-    fit = section.get("fit", bool, True)
-    sigma = section.positive("sigma", float, None)
-    average = section.positive("average", float, None)
-    section.finish()
-    if fit and sigma is None:
-        raise InputError(
-            f"sigma of the fitted stream in {section.where}", "nothing",
-            f"give the error of one observation in {variable(stream).unit}, or fit = false",
-        )  # fmt: skip
-    return ObservationConfig(sigma, fit, average)
+def _period(section: Section) -> float | None:
+    days = section.positive("spin_up_period_days", float, None)
+    return None if days is None else days * 86400.0
 
 
 def _method(section: Section) -> MethodConfig:

@@ -10,10 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.estimation.estimate import NORMAL_QUANTILE
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.scores import Score, score
 from caliche.inverse_problem import InverseProblem
-from caliche.models.base import Diagnostics, Profile, Tangents, simulate_tangents
+from caliche.models.base import Diagnostics, Profile
+from caliche.models.tangents import Tangents, simulate_tangents
+from caliche.parameters.space import ParameterSpace
+from caliche.variables import variable
 
 ENERGY_TERMS = (
     "net_radiation",
@@ -31,11 +35,14 @@ class Prediction:
 
     streams : name -> (time + 1,). band : name -> sd from the parameters' uncertainty, or empty.
     energy : surface energy terms over each step, NaN at time zero, W m-2.
+    parameters : parameters that vary in time: value, and lower and upper end of the 95 % interval
+        where there is a covariance, (3, time + 1); NaN for the ends if there is none.
     """
 
     streams: dict[str, np.ndarray]
     band: dict[str, np.ndarray]
     energy: dict[str, np.ndarray]
+    parameters: dict[str, np.ndarray]
 
 
 def surface_value(diagnostic: Any) -> Float[Array, ""]:
@@ -49,7 +56,7 @@ def _run_with_tangents(
 ) -> tuple[Array, dict[str, Array], Array]:
     """Streams (time + 1, stream), energy terms (time + 1,), slopes (time + 1, stream, P)."""
     names = [name for name in ENERGY_TERMS if name in problem.model.diagnostics]
-    n = len(problem.operator.streams)
+    n = problem.operator.width
 
     def output(diagnostics: Diagnostics) -> tuple[Array, ...]:
         energy = (surface_value(diagnostics[name]) for name in names)
@@ -59,15 +66,16 @@ def _run_with_tangents(
         return total, Tangents(tangents.values, tangents.slopes[:n])
 
     _, initial, series = simulate_tangents(
-        problem.model, problem.space.to_physical, u, problem.forcing, output, keep
-    )
-    average = problem.operator.average
+        problem.model, problem.space.to_physical, u, problem.forcing, output, keep,
+        period=problem.period,
+    )  # fmt: skip
     energy = {
         name: jnp.append(initial.values[n + k], series.values[n + k])
         for k, name in enumerate(names)
     }
-    slopes = jax.vmap(average, in_axes=(0, 1), out_axes=2)(initial.slopes, series.slopes)
-    return average(initial.values[:n], series.values[:n]), energy, slopes
+    seen = [Tangents(part.values[:n], part.slopes) for part in (initial, series)]
+    prediction, slopes = problem.finish_tangents(u, *seen)
+    return prediction, energy, slopes
 
 
 def predict(
@@ -85,7 +93,28 @@ def predict(
         {name: np.asarray(streams[:, k]) for k, name in enumerate(names)},
         band,
         {name: np.asarray(values) for name, values in energy.items()},
+        varying_parameters(problem.space, u, covariance_u),
     )
+
+
+def varying_parameters(
+    space: ParameterSpace, u: np.ndarray, covariance_u: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Value and 95 % interval (3, time + 1) of each parameter that varies in time."""
+    found = {}
+    for p, where in space.slices():
+        if p.name not in space.variations:
+            continue
+        variation, control = space.variations[p.name], jnp.asarray(u[where])
+        rows = np.asarray(variation.basis @ jax.jacfwd(variation.coordinate)(control))
+        coordinate = variation.basis @ variation.coordinate(control)
+        reach = np.full(len(rows), np.nan)
+        if covariance_u is not None:
+            variance = np.einsum("tp,pq,tq->t", rows, covariance_u[where, where], rows)
+            reach = NORMAL_QUANTILE * np.sqrt(np.maximum(variance, 0.0))
+        ends = [coordinate, coordinate - reach, coordinate + reach]
+        found[p.name] = np.stack([np.asarray(p.prior.to_physical(end)) for end in ends])
+    return found
 
 
 def score_windows(
@@ -94,10 +123,19 @@ def score_windows(
     """Scores in the fitted window and, if there is one, in the hold-out."""
     n_fit = experiment.n_fit
     observed = observed_series(experiment)
-    fit = {n: score(observed[n][:n_fit], prediction.streams[n][:n_fit]) for n in observed}
+    fit = _scores(observed, prediction, slice(0, n_fit))
     if n_fit == len(experiment.dataset.time):
         return fit, None
-    return fit, {n: score(observed[n][n_fit:], prediction.streams[n][n_fit:]) for n in observed}
+    return fit, _scores(observed, prediction, slice(n_fit, None))
+
+
+def _scores(
+    observed: dict[str, np.ndarray], prediction: Prediction, part: slice
+) -> dict[str, Score]:
+    return {
+        name: score(values[part], prediction.streams[name][part], variable(name).unit != "K")
+        for name, values in observed.items()
+    }
 
 
 def observed_series(experiment: Experiment) -> dict[str, np.ndarray]:

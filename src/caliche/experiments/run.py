@@ -21,10 +21,12 @@ import tomli_w
 from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation import Result, estimate
+from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.method import Callback
 from caliche.estimation.timing import Stopwatch
 from caliche.experiments.dataset import result_dataset, series_dataset
 from caliche.experiments.experiment import Experiment
+from caliche.experiments.plausibility import judge_result
 from caliche.experiments.prediction import (
     Prediction,
     observed_series,
@@ -32,6 +34,7 @@ from caliche.experiments.prediction import (
     score_windows,
 )
 from caliche.experiments.scores import score
+from caliche.variables import variable
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
 
@@ -79,9 +82,10 @@ def run_experiment(
         starts=c.starts if starts is None else starts,
         seed=c.seed if seed is None else seed,
         callback=callback,
+        unknown=experiment.unknown,
         **options,
     )
-    scoring = experiment.scoring_problem()
+    scoring = experiment.calibrated(result.hyperparameters).scoring_problem()
     prediction = predict(scoring, result.u, result.covariance_u)
     guess = predict(scoring, np.asarray(scoring.space.initial()))
     seconds = {"import": import_seconds, **watch.seconds()}
@@ -94,7 +98,7 @@ def run_experiment(
         dataset = result_dataset(experiment, result, prediction, guess)
         dataset.to_netcdf(inside / "result.nc", engine="h5netcdf")
 
-    _write_whole(folder, write)
+    write_whole(folder, write)
     return Run(folder, result, summary)
 
 
@@ -111,7 +115,10 @@ def run_simulation(
     observed = observed_series(experiment)
     observations = experiment.config.observations
     scores = {
-        name: {**asdict(score(observed[name], series)), "fitted": observations[name].fit}
+        name: {
+            **asdict(score(observed[name], series, variable(name).unit != "K")),
+            "fitted": observations[name].fit,
+        }
         for name, series in prediction.streams.items()
     }
 
@@ -121,11 +128,11 @@ def run_simulation(
             inside / "simulation.nc", engine="h5netcdf"
         )
 
-    _write_whole(folder, write)
+    write_whole(folder, write)
     return folder, scores
 
 
-def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     """Write a folder aside and move it into place when it is whole."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -231,16 +238,30 @@ def summarise(
             }
             for name, r in result.residuals.items()
         },
+        "hyperparameters": None
+        if result.hyperparameters is None
+        else asdict(result.hyperparameters),
         "derived": {
             name: {"value": value, "sd": sd, "unit": unit, "long_name": text}
             for name, (value, sd, unit, text) in result.derived.items()
         },
+        "plausibility": judge_result(result, truth),
         "warnings": list(result.warnings),
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
     }
     return finite(summary)
+
+
+def read_hyperparameters(folder: Path) -> Hyperparameters | None:
+    """The hyperparameters that a run estimated, if any."""
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    found = summary.get("hyperparameters")
+    if found is None:
+        return None
+    evidence = found.pop("log_evidence")
+    return Hyperparameters(**found, log_evidence=math.nan if evidence is None else evidence)
 
 
 def versions() -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
-from caliche.experiments.config import Synthetic, Window
+from caliche.experiments.config import ObservationConfig, Synthetic, Window
 from caliche.variables import variable
 
 
@@ -28,8 +30,8 @@ def huang_forcing(hours: np.ndarray) -> dict[str, np.ndarray]:
 
 def synthetic_forcing(window: Window) -> xr.Dataset:
     """Forcing of the twin on the window's times, in the form a reader gives."""
-    steps = round((window.end - window.start) / np.timedelta64(1, "s") / window.time_step)
-    seconds = window.time_step * np.arange(steps + 1)
+    length = (window.end - window.start) / np.timedelta64(1, "s") + window.spin_up
+    seconds = window.time_step * np.arange(round(length / window.time_step) + 1) - window.spin_up
     time = window.start + (seconds * 1e9).astype("timedelta64[ns]")
     forcing = huang_forcing(seconds / 3600.0)
     data = {name: ("time", values, _attributes(name)) for name, values in forcing.items()}
@@ -39,14 +41,21 @@ def synthetic_forcing(window: Window) -> xr.Dataset:
 def with_observations(
     dataset: xr.Dataset,
     perfect: dict[str, np.ndarray],
-    sigma: dict[str, float | None],
+    observations: Mapping[str, ObservationConfig],
     synthetic: Synthetic,
 ) -> xr.Dataset:
-    """The dataset with perfect observations, plus white noise of each stream's sigma if asked."""
+    """The dataset with perfect observations, plus noise of each stream's sigma if asked: white, or
+    with the autocorrelation (of errors one step apart) that the stream has."""
     generator = np.random.default_rng(synthetic.seed)
     result = dataset.copy()
     for name, values in perfect.items():
-        noise = generator.standard_normal(values.shape) * (sigma[name] or 0.0)
+        noise = generator.standard_normal(values.shape)
+        rho = observations[name].autocorrelation or 0.0
+        if rho:
+            noise[1:] *= np.sqrt(1.0 - rho**2)
+            for k in range(1, len(noise)):
+                noise[k] += rho * noise[k - 1]
+        noise = noise * (observations[name].sigma or 0.0)
         result[name] = ("time", values + noise if synthetic.noise else values, _attributes(name))
     return result
 

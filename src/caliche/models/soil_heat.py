@@ -53,7 +53,7 @@ _DIAGNOSTICS = (
 # Most nodes for which a block of columns is eliminated row by row.
 _MOST_ROWS = 40
 # What a bucket adds.
-_WATER = ("soil_moisture_store", "evaporation", "runoff")
+_WATER = ("root_zone_water", "evaporation", "runoff")
 # Temperatures are stepped as anomalies from this (K) where the bottom is not always the same.
 _REFERENCE = 283.15
 
@@ -203,7 +203,7 @@ class SoilHeat(eqx.Module):
             "soil_temperature": Profile(len(self.node_depths), soil_temperature, whole),
             "surface_temperature": prepared.reference + state.surface,
         }
-        return {**seen, "soil_moisture_store": state.water} if _is_moist(state) else seen
+        return {**seen, "root_zone_water": state.water} if _is_moist(state) else seen
 
     def step(
         self, prepared: PreparedSoilHeat, state: ColumnState, forcing: Forcing

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError
 
-Scalar = Float[Array, ""]
+Values = Float[Array, "..."]  # one value, or a series
 
 # Standard deviations from the mean beyond which a normal distribution has less mass than 1e-16.
 NO_MASS_BEYOND = 8.3
@@ -36,9 +36,9 @@ class Prior(Protocol):
     @property
     def informative(self) -> bool: ...
 
-    def to_physical(self, u: Scalar) -> Scalar: ...
+    def to_physical(self, u: Values) -> Values: ...
 
-    def to_whitened(self, value: Scalar) -> Scalar: ...
+    def to_whitened(self, value: Values) -> Values: ...
 
     def describe(self, unit: str) -> str: ...
 
@@ -71,7 +71,7 @@ class Flat:
     def informative(self) -> bool:
         return False
 
-    def to_physical(self, u: Scalar) -> Scalar:
+    def to_physical(self, u: Values) -> Values:
         if math.isfinite(self.lower) and math.isfinite(self.upper):
             return self.lower + (self.upper - self.lower) * jax.nn.sigmoid(u)
         if math.isfinite(self.lower):
@@ -80,7 +80,7 @@ class Flat:
             return self.upper - self.scale * jnp.exp(-u)
         return self.scale * u
 
-    def to_whitened(self, value: Scalar) -> Scalar:
+    def to_whitened(self, value: Values) -> Values:
         if math.isfinite(self.lower) and math.isfinite(self.upper):
             return jnp.log(value - self.lower) - jnp.log(self.upper - value)
         if math.isfinite(self.lower):
@@ -126,12 +126,12 @@ class Normal:
         """Whether the bounds cut off less than double precision can tell."""
         return min(self.mean - self.lower, self.upper - self.mean) > NO_MASS_BEYOND * self.sd
 
-    def _tails(self) -> tuple[Scalar, Scalar]:
+    def _tails(self) -> tuple[Array, Array]:
         a = ndtr(jnp.asarray((self.lower - self.mean) / self.sd))
         b = ndtr(jnp.asarray((self.mean - self.upper) / self.sd))  # mass above the upper bound
         return a, b
 
-    def to_physical(self, u: Scalar) -> Scalar:
+    def to_physical(self, u: Values) -> Values:
         if self._untruncated:
             return jnp.clip(self.mean + self.sd * u, self.lower, self.upper)
         # The quantile of the truncated normal, from whichever tail is the smaller, which keeps
@@ -144,7 +144,7 @@ class Normal:
         value = self.mean + self.sd * jnp.where(below, low, high)
         return jnp.clip(value, self.lower, self.upper)
 
-    def to_whitened(self, value: Scalar) -> Scalar:
+    def to_whitened(self, value: Values) -> Values:
         z = (value - self.mean) / self.sd
         if self._untruncated:
             return z
@@ -195,10 +195,10 @@ class LogNormal:
     def log_mean(self) -> float:
         return math.log(self.mean) - 0.5 * self.log_sd**2
 
-    def to_physical(self, u: Scalar) -> Scalar:
+    def to_physical(self, u: Values) -> Values:
         return jnp.exp(self.log_mean + self.log_sd * u)
 
-    def to_whitened(self, value: Scalar) -> Scalar:
+    def to_whitened(self, value: Values) -> Values:
         return (jnp.log(value) - self.log_mean) / self.log_sd
 
     def describe(self, unit: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from jaxtyping import Array, Float
 from caliche.errors import InputError, nearest
 from caliche.models.base import ParameterDeclaration
 from caliche.parameters.priors import Flat, Prior
+from caliche.parameters.variation import Variation
 
 
 @dataclass(frozen=True)
@@ -54,20 +56,57 @@ class FreeParameter:
         return self.declaration.name
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the control vector: a parameter, or one knot of a parameter that varies.
+
+    `leads` is False for the knots after the first, whose entry of u is a whitened increment.
+    """
+
+    parameter: FreeParameter
+    knot: str | None = None
+    leads: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.parameter.name if self.knot is None else f"{self.parameter.name}[{self.knot}]"
+
+    @property
+    def long_name(self) -> str:
+        text = self.parameter.declaration.long_name
+        return text if self.knot is None else f"{text}, {self.knot}"
+
+    @property
+    def informative(self) -> bool:
+        """Whether this entry of u is N(0, 1) a priori, and enters the cost."""
+        return self.parameter.prior.informative or not self.leads
+
+
 class ParameterSpace(eqx.Module):
     """Free and fixed parameters of a model.
 
-    A control vector u (P,) holds the free ones in whitened coordinates, in the order of `free`.
+    A control vector u (P,) holds the free ones in whitened coordinates, in the order of `free`. A
+    parameter that varies in time takes one entry for each of its knots: the level, and whitened
+    increments. In physical values (`vector`) these are the values at the knots.
+
+    Attributes
+    ----------
+    fixed : value () or series (time + 1,) of each parameter that is not free.
+    variations : how the free parameters vary that do.
+    declarations : of every parameter, free or fixed.
     """
 
     free: tuple[FreeParameter, ...] = eqx.field(static=True)
-    fixed: dict[str, Float[Array, ""]]
+    fixed: dict[str, Float[Array, "..."]]
+    variations: dict[str, Variation] = eqx.field(default_factory=dict)
+    declarations: tuple[ParameterDeclaration, ...] = eqx.field(static=True, default=())
 
     @staticmethod
     def build(
         declarations: Sequence[ParameterDeclaration],
         free: Mapping[str, FreeParameter],
         fixed: Mapping[str, float],
+        variations: Mapping[str, Variation] | None = None,
     ) -> ParameterSpace:
         """Space of a model's parameters; those not mentioned are fixed at their default.
 
@@ -77,7 +116,8 @@ class ParameterSpace(eqx.Module):
             what is physically possible.
         """
         known = {d.name: d for d in declarations}
-        for name in [*free, *fixed]:
+        variations = dict(variations or {})
+        for name in [*free, *fixed, *variations]:
             if name not in known:
                 raise InputError("a parameter of the model", repr(name), nearest(name, known))
         if not free:
@@ -98,33 +138,107 @@ class ParameterSpace(eqx.Module):
                     "check its unit",
                 )
             values[name] = jnp.asarray(float(value))
-        return ParameterSpace(tuple(free[name] for name in known if name in free), values)
+        constant = [name for name in variations if name not in free]
+        if constant:
+            raise InputError(
+                f"{constant[0]} to be free, as it varies in time", "a fixed value", "free it"
+            )
+        return ParameterSpace(
+            tuple(free[name] for name in known if name in free),
+            values,
+            variations,
+            tuple(declarations),
+        )
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What each entry of u is, in order."""
+        found = []
+        for p in self.free:
+            knots = self.variations[p.name].labels if p.name in self.variations else (None,)
+            found += [Entry(p, knot, k == 0) for k, knot in enumerate(knots)]
+        return tuple(found)
+
+    @property
+    def size(self) -> int:
+        """Number of entries of u."""
+        return len(self.entries)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the free parameters, in the order of u."""
-        return tuple(parameter.name for parameter in self.free)
+        """Names of the entries of u: parameters, and knots such as `albedo[2012-07-01]`."""
+        return tuple(entry.name for entry in self.entries)
 
     @property
     def informative(self) -> np.ndarray:
-        """Which free parameters (P,) carry a prior that enters the cost."""
-        return np.array([parameter.prior.informative for parameter in self.free])
+        """Which entries (P,) of u carry a prior that enters the cost."""
+        return np.array([entry.informative for entry in self.entries])
+
+    def slices(self) -> list[tuple[FreeParameter, slice]]:
+        """The entries of u that belong to each free parameter."""
+        found, at = [], 0
+        for p in self.free:
+            size = self.variations[p.name].size if p.name in self.variations else 1
+            found.append((p, slice(at, at + size)))
+            at += size
+        return found
+
+    def coordinates(self, u: Float[Array, " parameter"]) -> Float[Array, " parameter"]:
+        """The transformed coordinate of each parameter and knot: linear in u, and u itself unless
+        something varies in time. A prior's bijection makes it physical."""
+        if not self.variations:
+            return u
+        parts = []
+        for p, where in self.slices():
+            varies = p.name in self.variations
+            parts.append(self.variations[p.name].coordinate(u[where]) if varies else u[where])
+        return jnp.concatenate(parts)
+
+    def from_coordinates(self, w: Float[Array, " parameter"]) -> Float[Array, " parameter"]:
+        """Physical values (P,) of transformed coordinates, entry by entry."""
+        return jnp.stack([e.parameter.prior.to_physical(w[k]) for k, e in enumerate(self.entries)])
 
     def vector(self, u: Float[Array, " parameter"]) -> Float[Array, " parameter"]:
-        """Physical values of the free parameters, in order."""
-        return jnp.stack([p.prior.to_physical(u[k]) for k, p in enumerate(self.free)])
+        """Physical values of the free parameters and knots, in order."""
+        return self.from_coordinates(self.coordinates(u))
 
-    def to_physical(self, u: Float[Array, " parameter"] | tuple) -> dict[str, Float[Array, ""]]:
-        """Every parameter of the model by name: the free ones at u, the fixed ones as given."""
+    def to_physical(self, u: Float[Array, " parameter"] | tuple) -> dict[str, Float[Array, "..."]]:
+        """Every parameter of the model by name: the free ones at u, the fixed ones as given.
+
+        A value () each, or a series (time + 1,) of those that vary.
+        """
         # Entry by entry, so that a tangent along one parameter leaves the others alone.
-        return {
-            **self.fixed,
-            **{p.name: p.prior.to_physical(u[k]) for k, p in enumerate(self.free)},
-        }
+        values = dict(self.fixed)
+        for p, where in self.slices():
+            coordinate = u[where.start]
+            if p.name in self.variations:
+                variation = self.variations[p.name]
+                coordinate = variation.basis @ variation.coordinate(jnp.stack(list(u[where])))
+            values[p.name] = p.prior.to_physical(coordinate)
+        return values
 
     def to_whitened(self, values: Mapping[str, float | Array]) -> Float[Array, " parameter"]:
-        """The control vector at which the free parameters have these values."""
-        return jnp.stack([p.prior.to_whitened(jnp.asarray(values[p.name])) for p in self.free])
+        """The control vector at which the free parameters have these values.
+
+        A parameter that varies may be given as one value, as one for each of its knots, or as
+        `names` name its knots.
+        """
+        entries = self.names
+        parts = []
+        for p, where in self.slices():
+            size = where.stop - where.start
+            by_knot = p.name not in values and size > 1
+            value = [values[n] for n in entries[where]] if by_knot else values[p.name]
+            whitened = jnp.broadcast_to(p.prior.to_whitened(jnp.asarray(value)), (size,))
+            varies = p.name in self.variations
+            parts.append(self.variations[p.name].whitened(whitened) if varies else whitened)
+        return jnp.concatenate(parts)
+
+    def until(self, n_time: int) -> ParameterSpace:
+        """The space over the first so many times."""
+        fixed = {name: v[:n_time] if v.ndim else v for name, v in self.fixed.items()}
+        shorter = {name: v.until(n_time) for name, v in self.variations.items()}
+        return dataclasses.replace(self, fixed=fixed, variations=shorter)
 
     def initial(self) -> Float[Array, " parameter"]:
         """The control vector of the first guess."""
@@ -139,6 +253,16 @@ class ParameterSpace(eqx.Module):
             return _initial(self)[None]
         unit = _latin_hypercube(number - 1, len(self.free), seed)
         return jnp.concatenate([_initial(self)[None], _spread(self, unit)])
+
+    def rescaled(self, smoothness: Mapping[str, float]) -> ParameterSpace:
+        """The space with another smoothness of the parameters named."""
+        variations = {
+            name: eqx.tree_at(lambda v: v.smoothness, v, jnp.asarray(float(smoothness[name])))
+            if name in smoothness
+            else v
+            for name, v in self.variations.items()
+        }
+        return dataclasses.replace(self, variations=variations)
 
 
 def _latin_hypercube(number: int, dimensions: int, seed: int) -> np.ndarray:
@@ -158,10 +282,13 @@ def _initial(space: ParameterSpace) -> Float[Array, " parameter"]:
 
 @jax.jit
 def _spread(
-    space: ParameterSpace, probability: Float[Array, "start parameter"]
+    space: ParameterSpace, probability: Float[Array, "start free"]
 ) -> Float[Array, "start parameter"]:
-    columns = [_quantile(p, probability[:, k]) for k, p in enumerate(space.free)]
-    return jnp.stack(columns, axis=1)
+    columns = []
+    for k, (p, where) in enumerate(space.slices()):
+        columns.append(_quantile(p, probability[:, k])[:, None])  # the level of one that varies
+        columns.append(jnp.zeros((len(probability), where.stop - where.start - 1)))
+    return jnp.concatenate(columns, axis=1)
 
 
 def _quantile(parameter: FreeParameter, probability: Float[Array, " start"]) -> Array:

@@ -12,8 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from caliche.report import numbers, panels, words
 from caliche.report.energy import closure_sentences
+from caliche.report.posterior import PosteriorFolder, posterior_content, read_posterior
 from caliche.report.run_folder import RunFolder, read_run
 from caliche.report.style import report_style
+from caliche.report.validation import validation
+from caliche.report.varying import varying_plate, varying_rows
 
 
 def write_report(folder: Path) -> Path:
@@ -24,7 +27,7 @@ def write_report(folder: Path) -> Path:
     InputError : `summary.json`, `result.nc` or `config.toml` is missing or cannot be read.
     """
     folder = Path(folder)
-    page = render(read_run(folder))
+    page = render(read_run(folder), read_posterior(folder))
     # Written aside and renamed, so that a reader never meets half a page.
     handle, name = tempfile.mkstemp(prefix=".report-", suffix=".html", dir=folder)
     try:
@@ -37,7 +40,7 @@ def write_report(folder: Path) -> Path:
         raise
 
 
-def render(run: RunFolder) -> str:
+def render(run: RunFolder, posterior: PosteriorFolder | None = None) -> str:
     """The whole page as text."""
     environment = Environment(
         loader=PackageLoader("caliche.report"),
@@ -47,7 +50,8 @@ def render(run: RunFolder) -> str:
         lstrip_blocks=True,
     )
     with report_style():
-        content = {**_texts(run), **_tables(run), **_plates(run)}
+        content = {**_texts(run), **_tables(run), **validation(run), **_plates(run)}
+        content["posterior"] = posterior_content(run, posterior)
     return environment.get_template("report.html.j2").render(
         run=run.summary, config=run.config, n=numbers, **content
     )
@@ -124,7 +128,7 @@ def _tables(run: RunFolder) -> dict[str, Any]:
         if table
     ]
     return {
-        "rows": sorted(parameters, key=lambda row: bool(row.get("fixed"))),
+        "rows": sorted([*varying_rows(run), *parameters], key=lambda row: bool(row.get("fixed"))),
         "has_truth": any(row.get("truth") is not None for row in parameters),
         "scores": scores,
         "derived": [
@@ -142,6 +146,11 @@ def _plates(run: RunFolder) -> dict[str, Any]:
     fitted = [stream for stream in run.streams if stream.fitted]
     return {
         "parameters_plate": panels.parameters_plate(run),
+        "varying_plates": [
+            plate
+            for i, name in enumerate(run.knots)
+            if (plate := varying_plate(run, name, f"varying{i}")) is not None
+        ],
         "stream_plates": [
             panels.stream_plate(run, stream, f"stream{i}") for i, stream in enumerate(run.streams)
         ],

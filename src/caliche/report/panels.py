@@ -43,7 +43,7 @@ def parameters_plate(run: RunFolder) -> Plate | None:
     figure = style.new_figure(0.75 + 0.78 * len(run.free))
     grid = figure.subplots(len(run.free), 2, squeeze=False)
     for axes, (name, entry) in zip(grid, run.free.items(), strict=True):
-        power = _power(entry)
+        power = power_of(entry)
         figures.parameter_range(axes[0], entry, power)
         figures.parameter_close_up(axes[1], entry, power)
         unit = scaled_unit(entry.get("unit", ""), power)
@@ -168,8 +168,14 @@ def trajectories_plate(run: RunFolder) -> Plate | None:
     """The way of every start through parameter space."""
     paths = run.by_start("trajectory")
     names = list(run.free)
-    if paths.size == 0 or paths.shape[2] != len(names) or not np.isfinite(paths).any():
+    if paths.size == 0 or not names or not np.isfinite(paths).any():
         return None
+    entries = names  # unless the run names its entries, some of which are knots
+    if "parameter" in run.results.coords:
+        entries = [str(name) for name in run.results["parameter"].values]
+    if len(entries) != paths.shape[2] or not set(names) <= set(entries):
+        return None
+    paths = paths[:, :, [entries.index(name) for name in names]]
     columns = 2 if len(names) in (2, 4) else min(3, len(names))
     rows = -(-len(names) // columns)
     figure = style.new_figure(0.3 + 1.9 * rows)
@@ -178,7 +184,7 @@ def trajectories_plate(run: RunFolder) -> Plate | None:
     for i, name in enumerate(names):
         entry = run.free[name]
         bounds = [number(entry.get("lower")), number(entry.get("upper"))]
-        power = _power(entry)
+        power = power_of(entry)
         figures.trajectory_lines(axes[i], paths[:, :, i], _converged(run), best, bounds, power)
         unit = scaled_unit(entry.get("unit", ""), power)
         title = words.capital(_short(words.parameter_label(name, entry)))
@@ -322,6 +328,6 @@ def _short(text: str) -> str:
     return text if len(text) <= 34 else f"{text[:33]}…"
 
 
-def _power(entry: Mapping[str, Any]) -> int:
+def power_of(entry: Mapping[str, Any]) -> int:
     """The power of ten to take out of a parameter's axes."""
     return shared_power([number(entry.get(k)) for k in ("estimate", "initial", "lower", "upper")])

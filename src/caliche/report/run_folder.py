@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ _KEYS = ("title", "method", "converged", "reason", "parameters", "fit")
 _ABSENT: dict[str, Any] = {
     "experiment": "", "description": "", "seed": None, "n_iterations": None, "n_model_runs": None,
     "seconds": {}, "correlation": {}, "starts": [], "holdout": None, "residuals": {},
-    "derived": {}, "warnings": [], "versions": {}, "created": "", "command": None,
+    "derived": {}, "plausibility": {}, "warnings": [], "versions": {}, "created": "",
+    "command": None,
 }  # fmt: skip
 _ABSENT_PARAMETER: dict[str, Any] = {
     "sd": None, "sd_naive": None, "interval95": None, "initial": None, "unit": "", "lower": None,
     "upper": None, "fixed": False, "prior": "", "truth": None, "long_name": "", "at_bound": False,
+    "knot": None,
 }  # fmt: skip
 _ABSENT_SCORE: dict[str, Any] = {
     "n": None, "rmse": None, "bias": None, "r2": None, "nse": None, "sd_obs": None,
@@ -55,11 +57,16 @@ class Stream:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """What a run left behind."""
+    """What a run left behind.
+
+    `knots` holds the entries of parameters that vary in time, by parameter and knot; the summary's
+    parameters are then those that do not.
+    """
 
     summary: dict[str, Any]
     results: xr.Dataset
     config: str
+    knots: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
     @cached_property
     def utc_offset(self) -> float:
@@ -162,7 +169,26 @@ def read_run(folder: Path) -> RunFolder:
             "run the experiment again; the folder may be from a run that was cut short",
         ) from error
     _check(summary, results, folder)
-    return RunFolder(_completed(summary), results, config)
+    whole = _completed(summary)
+    return RunFolder(whole, results, config, _take_knots(whole))
+
+
+def _take_knots(summary: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Entries of knots, taken out of the summary's parameters and correlation."""
+    knots: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, entry in list(summary["parameters"].items()):
+        if entry["knot"] is not None:
+            del summary["parameters"][name]
+            knots.setdefault(name.partition("[")[0], {})[entry["knot"]] = entry
+    names = summary["correlation"].get("names", [])
+    kept = [k for k, name in enumerate(names) if name in summary["parameters"]]
+    if len(kept) < len(names):
+        matrix = summary["correlation"]["matrix"]
+        summary["correlation"] = {
+            "names": [names[k] for k in kept],
+            "matrix": [[matrix[i][j] for j in kept] for i in kept],
+        }
+    return knots
 
 
 def _completed(summary: dict[str, Any]) -> dict[str, Any]:

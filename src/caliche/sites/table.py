@@ -54,7 +54,7 @@ def columns(problem: InverseProblem) -> dict[str, Column]:
             by_parameter, np.int8, {"long_name": "1 where held by a bound", "units": "1"}
         ),
     }
-    if len(space.free) <= MOST_CORRELATED:
+    if space.size <= MOST_CORRELATED:
         found["correlation"] = Column(
             ("site", "parameter", "parameter_other"), real,
             {"long_name": "posterior correlation", "units": "1"},
@@ -104,7 +104,7 @@ class Table:
         self.problem, self.number, self.size = problem, batch.number, size
         self._names = batch.names
         n, space, n_stream = len(batch.names), problem.space, len(problem.operator.streams)
-        p = len(space.free)
+        p = space.size
         self._first = batch.number * size
         self._open = n - len(batch.problems)
         self._u = np.full((n, p), np.nan)

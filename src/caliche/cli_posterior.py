@@ -1,0 +1,177 @@
+"""`caliche posterior`: intervals by curvature, by profile and by sampling, side by side.
+
+Nothing heavy is imported before the command needs it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from caliche.experiments.posterior import Progress
+
+NOT_CONVERGED, INTERRUPTED = 3, 130
+EVERY = 10.0  # seconds between the lines of progress in a pipe
+
+
+def posterior(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_OR_EXPERIMENT",
+            help="Folder of a run, or an experiment, which is then calibrated first.",
+        ),
+    ],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="laplace, profile, nuts or all. Repeatable. [default: laplace and profile]"
+        ),
+    ] = None,
+    declared: Annotated[
+        bool,
+        typer.Option(
+            "--declared",
+            help="Take the declared errors at their word, whatever the residuals say.",
+        ),
+    ] = False,
+    chains: Annotated[int, typer.Option(help="Chains of nuts.")] = 4,
+    warmup: Annotated[int, typer.Option(help="Steps of each chain that adapt the sampler.")] = 500,
+    draws: Annotated[int, typer.Option(help="Draws of each chain.")] = 1000,
+    target: Annotated[
+        float, typer.Option(help="Acceptance rate of nuts; higher takes shorter steps.")
+    ] = 0.8,
+    seed: Annotated[int, typer.Option(help="Seed of nuts.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write, for an experiment. [default: runs/EXPERIMENT-TIME]"),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="As in `estimate`; for an experiment."),
+    ] = None,
+) -> None:
+    """Error bars that do not assume a Gaussian posterior.
+
+    Adds posterior.json and posterior.nc to the folder of the run, the draws to its result.nc in
+    groups that ArviZ reads, and a section to its report. The same command goes on with a sampler
+    that was stopped. Exit code 0, 3 if the draws cannot be relied upon, 2 for bad input.
+    """
+    from caliche.runtime import configure
+
+    configure()
+    from caliche.estimation.sampling import Settings, need_blackjax
+    from caliche.experiments.posterior import METHODS, Options, is_run, run_posterior
+    from caliche.report import write_report
+
+    chosen = list(method or ("laplace", "profile"))
+    chosen = list(METHODS) if "all" in chosen else chosen
+    settings = Settings(chains, warmup, draws, seed, target)
+    options = Options(chosen, not declared, settings)
+    if "nuts" in chosen:
+        need_blackjax()
+    command = shlex.join(["caliche", *sys.argv[1:]])
+    if is_run(run):
+        _refuse_for_runs(out, set_)
+        folder = Path(run)
+    else:
+        folder = _calibrate(run, out, set_ or [], command)
+    try:
+        with Line() as line:
+            summary = run_posterior(folder, options, line.update, command)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"caliche: interrupted; `caliche posterior {folder}` with the same options goes on "
+            "with the sampling from there", err=True,
+        )  # fmt: skip
+        raise SystemExit(INTERRUPTED) from None
+    print_posterior(summary)
+    typer.echo(f"\nReport: {write_report(folder)}")
+    if "nuts" in chosen and not summary["nuts"]["usable"]:
+        raise typer.Exit(NOT_CONVERGED)
+
+
+def _refuse_for_runs(out: Path | None, set_: list[str] | None) -> None:
+    from caliche.errors import InputError
+
+    for flag, value in (("--out", out), ("--set", set_)):
+        if value:
+            raise InputError(
+                "a run as it is, in its own folder",
+                f"{flag}",
+                "leave it out, or give an experiment",
+            )
+
+
+def _calibrate(experiment: str, out: Path | None, set_: list[str], command: str) -> Path:
+    """Calibrate an experiment first; the folder of the run."""
+    from caliche.cli_output import Progress
+    from caliche.experiments import load_experiment
+    from caliche.experiments.run import new_folder, run_experiment
+
+    loaded = load_experiment(experiment, set_)
+    folder = new_folder(out, loaded.config.name)
+    loaded.problem()  # bad data are told before any progress is shown
+    with Progress(loaded.config.name) as progress:
+        return run_experiment(loaded, out=folder, callback=progress.update, command=command).folder
+
+
+class Line:
+    """Progress in one line that is kept up to date, or in a pipe one now and then."""
+
+    def __init__(self) -> None:
+        self._live, self._told, self._what = sys.stderr.isatty(), time.monotonic(), ""
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live and self._what:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{'':<{width}}\r", file=sys.stderr, end="", flush=True)
+
+    def update(self, progress: Progress) -> None:
+        """Show how far it is."""
+        text = progress.what
+        if progress.total:
+            text += f" {progress.done} of {progress.total}"
+        kind = progress.what.partition(",")[0]
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{text[:width]:<{width}}", file=sys.stderr, end="", flush=True)
+        elif kind != self._what or time.monotonic() - self._told > EVERY:
+            print(text, file=sys.stderr, flush=True)
+            self._told = time.monotonic()
+        self._what = kind
+
+
+def print_posterior(summary: Mapping[str, Any]) -> None:
+    """Intervals side by side, then what to make of them."""
+    from caliche.cli_output import print_table
+    from caliche.report.posterior_table import METHODS, interval_text
+
+    present = [m for m in METHODS if any(p.get(m) for p in summary["parameters"].values())]
+    rows = [
+        [name, *(interval_text(entry, m) for m in present), entry["unit"]]
+        for name, entry in summary["parameters"].items()
+    ]
+    print("\n95 % intervals")
+    print_table(["parameter", *(METHODS[m] for m in present), "unit"], rows)
+    print(f"\n{summary['explanation']}")
+    for name, entry in summary["parameters"].items():
+        verdict = entry.get("profile", {}).get("verdict")
+        if verdict:
+            print(f"\nNote: {name}: {verdict}.")
+    notes = [*summary.get("profile", {}).get("warnings", ()), *summary["agreement"]]
+    if "nuts" in summary:
+        notes.append(f"NUTS: {summary['nuts']['verdict']}")
+    for note in notes:
+        print(f"\nNote: {note}")

@@ -1,0 +1,144 @@
+"""Incoming longwave radiation rebuilt from net radiation, for towers that do not report it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from caliche.constants import STEFAN_BOLTZMANN
+from caliche.data.assemble import REJECTED, Series, attributes
+from caliche.errors import InputError
+from caliche.variables import variable
+
+NAME = "incoming_longwave"
+
+
+@dataclass(frozen=True)
+class LongwaveBalance:
+    """What stands in for the terms of the radiation balance that a tower does not measure.
+
+    Parameters
+    ----------
+    emissivity : broadband, needed unless outgoing longwave radiation was measured.
+    surface : stream of the temperature that the surface emits with, needed likewise: a soil
+        temperature near the surface, or the air's for a closed canopy.
+    albedo : needed unless outgoing shortwave radiation was measured.
+    """
+
+    emissivity: float | None = None
+    surface: str | None = None
+    albedo: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.emissivity is not None and not 0.0 < self.emissivity <= 1.0:
+            raise InputError("an emissivity above 0 and up to 1", f"{self.emissivity:g}", "0.97")
+        if self.albedo is not None and not 0.0 <= self.albedo <= 1.0:
+            raise InputError("an albedo from 0 to 1", f"{self.albedo:g}", "give about 0.2")
+        if self.surface is not None and variable(self.surface).unit != "K":
+            raise InputError(
+                "a temperature as the surface", self.surface, "soil_temperature_0.05m, for instance"
+            )
+
+
+def derive_incoming_longwave(dataset: xr.Dataset, balance: LongwaveBalance) -> xr.Dataset:
+    """Incoming longwave radiation where it is missing, as what closes the net radiation.
+
+        LWdown = (Rnet - SWdown + SWup) + LWup              where LWup was measured
+        LWdown = (Rnet - SWdown + SWup) / eps + sigma T^4   elsewhere, which follows from
+        LWup   = eps sigma T^4 + (1 - eps) LWdown
+
+    SWup is the measured one, or albedo SWdown where there is none. All in W m-2, K. Measured
+    values of LWdown stay. A value that cannot be (a spike of the net radiation) stays missing. The
+    attribute "derived_from" says what was done and for how many values.
+
+    Raises
+    ------
+    InputError : net or incoming shortwave radiation missing, terms neither measured nor given, or
+        terms on different times.
+    """
+    used: list[str] = []
+
+    def measured(name: str) -> np.ndarray | None:
+        if name not in dataset.data_vars:
+            return None
+        used.append(name)
+        return dataset[name].values
+
+    net, down = measured("net_radiation"), measured("incoming_shortwave")
+    if net is None or down is None:
+        raise InputError(
+            "net radiation and incoming shortwave radiation to rebuild the longwave from",
+            "net_radiation missing" if net is None else "incoming_shortwave missing",
+            "give the file that has it, or leave derive.incoming_longwave out",
+        )
+    up, how_short = measured("outgoing_shortwave"), "measured outgoing shortwave radiation"
+    if up is None:
+        if balance.albedo is None:
+            raise InputError(
+                "outgoing shortwave radiation, or an albedo for it", "neither",
+                "give albedo under derive.incoming_longwave",
+            )  # fmt: skip
+        up, how_short = balance.albedo * np.maximum(down, 0.0), f"albedo {balance.albedo:g}"
+    outgoing = measured("outgoing_longwave")
+    if outgoing is not None:
+        rebuilt, how_long = net - down + up + outgoing, "measured outgoing longwave radiation"
+    else:
+        rebuilt, how_long = _emitted(dataset, balance, net - down + up, used)
+    _same_times(dataset, used)
+    known = dataset[NAME].values if NAME in dataset else np.full(rebuilt.shape, np.nan)
+    bounds = variable(NAME)
+    possible = (rebuilt >= bounds.valid_min) & (rebuilt <= bounds.valid_max)  # False where NaN
+    filled = np.isnan(known) & possible
+    spikes = int((np.isnan(known) & np.isfinite(rebuilt) & ~possible).sum())
+    mark = NAME + REJECTED
+    rejected = dataset[mark].values & ~filled if mark in dataset.coords else np.zeros_like(filled)
+    series = Series(np.where(filled, rebuilt, known), rejected)
+    if NAME in dataset:
+        attrs = dict(dataset[NAME].attrs)
+    else:
+        of = dataset["net_radiation"].attrs
+        attrs = attributes(
+            NAME, series, str(of.get("source", "")), float(of["interval"]), dataset["time"].values
+        ) | {key: of[key] for key in ("first_stamp", "last_stamp") if key in of}
+    attrs["derived_from"] = (
+        f"{int(filled.sum())} of {filled.size} values from net radiation, {how_short} and "
+        + how_long
+        + (f"; {spikes} left missing that would be impossible" if spikes else "")
+    )
+    return dataset.assign({NAME: ("time", series.values, attrs)}).assign_coords(
+        {mark: ("time", series.rejected)}
+    )
+
+
+def _emitted(
+    dataset: xr.Dataset, balance: LongwaveBalance, net_longwave: np.ndarray, used: list[str]
+) -> tuple[np.ndarray, str]:
+    """LWdown from net longwave radiation (W m-2) and a surface temperature, and how."""
+    if balance.emissivity is None or balance.surface is None:
+        raise InputError(
+            "outgoing longwave radiation, or emissivity and surface for it", "neither",
+            "give both under derive.incoming_longwave",
+        )  # fmt: skip
+    if balance.surface not in dataset:
+        raise InputError(
+            f"the temperature {balance.surface} in the site's files", "none",
+            "name another surface under derive.incoming_longwave",
+        )  # fmt: skip
+    used.append(balance.surface)
+    black = STEFAN_BOLTZMANN * dataset[balance.surface].values ** 4
+    text = f"{balance.surface} with emissivity {balance.emissivity:g}"
+    return net_longwave / balance.emissivity + black, text
+
+
+def _same_times(dataset: xr.Dataset, names: list[str]) -> None:
+    """Raises InputError unless the streams have one interval, which is the shortest one."""
+    step = float(dataset.attrs["time_step"])
+    for name in names:
+        interval = float(dataset[name].attrs.get("interval", step))
+        if interval != step:
+            raise InputError(
+                f"the terms of the radiation balance every {step:g} s",
+                f"{name} every {interval:g} s", "take them from files of one interval",
+            )  # fmt: skip

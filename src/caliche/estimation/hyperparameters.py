@@ -1,0 +1,245 @@
+"""What cannot be told by hand: how smooth a parameter is, how large and how persistent errors are.
+
+Chosen by marginal likelihood: the parameters are integrated out in the Gaussian about their
+optimum (Laplace), and the fixed point of MacKay (1992, doi:10.1162/neco.1992.4.3.415) is iterated.
+With H the Hessian, a parameter that varies takes gamma = (K - 1) - tr (H^-1)_vv of its K - 1
+whitened increments v from the data, and its smoothness obeys tau^2 = tau^2 |v|^2 / gamma; a stream
+with n observations of which the parameters use g obeys sigma^2 = sigma^2 S / (n - g), where S is
+the derivative of |e|^2 / 2, e its residuals, by the logarithm of the scale of its misfits: |e|^2
+for normal errors, less for heavy tails. The autocorrelation is that of successive residuals. Error
+bars hold given these numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from caliche.errors import InputError
+from caliche.estimation.density import log_evidence
+from caliche.estimation.least_squares import LevenbergMarquardt
+from caliche.estimation.method import CONVERGED, Method, run_method
+from caliche.estimation.posterior import (
+    LARGEST_AUTOCORRELATION,
+    lag1_autocorrelation,
+    linearised,
+    run_with_tangents,
+)
+from caliche.inverse_problem import InverseProblem
+from caliche.observations import Observations
+
+# Relative change of every hyperparameter at which the iteration ends.
+SETTLED = 0.01
+MOST_ITERATIONS = 40
+# A smoothness may change so much in one iteration, and never becomes less than the smallest: there
+# the data ask for no variation at all.
+LARGEST_FACTOR = 5.0
+SMALLEST_SMOOTHNESS = 1e-4
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Which hyperparameters are to be estimated.
+
+    smoothness : parameters that vary in time.  sigma, autocorrelation : streams.
+    """
+
+    smoothness: tuple[str, ...] = ()
+    sigma: tuple[str, ...] = ()
+    autocorrelation: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.smoothness or self.sigma or self.autocorrelation)
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Estimated hyperparameters, and how they were found.
+
+    smoothness : by parameter.  sigma, autocorrelation : by stream; `sigma` as a factor on the
+    declared one where that changes in time.  spent : degrees of freedom that each parameter's
+    variation took.  log_evidence : at the end.
+    """
+
+    smoothness: Mapping[str, float] = field(default_factory=dict)
+    sigma: Mapping[str, float] = field(default_factory=dict)
+    autocorrelation: Mapping[str, float] = field(default_factory=dict)
+    spent: Mapping[str, float] = field(default_factory=dict)
+    log_evidence: float = float("nan")
+    converged: bool = True
+    n_iterations: int = 0
+    n_model_runs: int = 0
+
+
+def with_hyperparameters(problem: InverseProblem, found: Hyperparameters) -> InverseProblem:
+    """A problem with hyperparameters that were estimated before, of its own streams and parameters.
+
+    A sigma that changes in time is scaled so that its median is the one found.
+    """
+    names = [stream.name for stream in problem.operator.streams]
+    observed = problem.observations
+    scale, rho = np.array(observed.sigma), observed.autocorrelation
+    for name in set(found.sigma) & set(names):
+        k = names.index(name)
+        scale[..., k] *= found.sigma[name] / np.median(scale[..., k])
+    known = {name: r for name, r in found.autocorrelation.items() if name in names}
+    if known:
+        values = np.zeros(len(names)) if rho is None else np.array(rho)
+        for name, r in known.items():
+            values[names.index(name)] = r
+        rho = jnp.asarray(values)
+    observations = dataclasses.replace(observed, sigma=jnp.asarray(scale), autocorrelation=rho)
+    space = problem.space.rescaled(found.smoothness)
+    return dataclasses.replace(problem, space=space, observations=observations)
+
+
+def estimate_hyperparameters(
+    problem: InverseProblem,
+    u: Float[Array | np.ndarray, " parameter"],
+    unknown: Unknown,
+    method: Method | None = None,
+) -> tuple[InverseProblem, np.ndarray, Hyperparameters]:
+    """The problem with its unknown hyperparameters estimated, and its optimum near `u`.
+
+    Parameters
+    ----------
+    u : where the first fit starts.
+    method : of the fits; Levenberg-Marquardt by default.
+    """
+    chosen = LevenbergMarquardt() if method is None else method
+    names = [stream.name for stream in problem.operator.streams]
+    if unknown.autocorrelation and problem.observations.autocorrelation is None:
+        observations = dataclasses.replace(
+            problem.observations, autocorrelation=jnp.zeros(len(names))
+        )
+        problem = dataclasses.replace(problem, observations=observations)
+    runs, change, iteration = 0, np.inf, 0
+    spent: dict[str, float] = {}
+    while iteration < MOST_ITERATIONS:
+        iteration += 1
+        outcome = run_method(chosen, problem, jnp.asarray(u)[None])
+        runs += int(outcome.final.model_runs[0])
+        if not np.isfinite(outcome.final.cost[0]):
+            break
+        u = outcome.final.u[0]
+        if change < SETTLED and outcome.final.status[0] == CONVERGED:
+            break
+        problem, u, change, spent = _update(problem, np.asarray(u), unknown, names)
+    scale = np.asarray(problem.observations.scale)
+    rho = problem.observations.autocorrelation
+    found = Hyperparameters(
+        {n: float(problem.space.variations[n].smoothness) for n in unknown.smoothness},
+        {n: float(np.median(scale[:, names.index(n)])) for n in unknown.sigma},
+        {} if rho is None else {n: float(rho[names.index(n)]) for n in unknown.autocorrelation},
+        spent, _evidence(problem, np.asarray(u)), bool(change < SETTLED), iteration, runs,
+    )  # fmt: skip
+    return problem, np.asarray(u), found
+
+
+@jax.jit
+def _scale_slope(problem: InverseProblem, prediction: Array) -> tuple[Array, Array]:
+    """Standardised misfits (time + 1, stream), and the derivative (stream,) of |e|^2 / 2 by the
+    logarithm of their scale, e being the residuals."""
+    observed = problem.observations
+    misfit = jnp.where(problem.mask, (prediction - observed.values) / observed.scale, 0.0)
+    function = functools.partial(observed.residual, mask=problem.mask)
+    residual, by_scale = jax.jvp(function, (misfit,), (misfit,))
+    return misfit, jnp.sum(residual * by_scale, axis=0)
+
+
+def _update(
+    problem: InverseProblem, u: np.ndarray, unknown: Unknown, names: list[str]
+) -> tuple[InverseProblem, np.ndarray, float, dict[str, float]]:
+    """One iteration of the fixed point: the new problem, a control vector with the same knots, the
+    largest relative change, and what each variation takes from the data."""
+    u = np.array(u)
+    n = problem.observations.mask.size
+    _, jacobian = linearised(problem, u)
+    prediction, _ = run_with_tangents(problem, jnp.asarray(u))
+    jacobian = jacobian[:n]
+    misfit, power = (np.asarray(part) for part in _scale_slope(problem, prediction))
+    hessian = jacobian.T @ jacobian + np.diag(problem.space.informative.astype(float))
+    covariance = np.linalg.pinv(hessian, hermitian=True)
+    changes, spent = [0.0], {}
+    smoothness = {}
+    for p, where in problem.space.slices():
+        if p.name in problem.space.variations:
+            rest = slice(where.start + 1, where.stop)
+            v, free = u[rest], rest.stop - rest.start
+            gamma = max(free - float(np.trace(covariance[rest, rest])), 1e-6 * free)
+            spent[p.name] = gamma
+            if p.name in unknown.smoothness:
+                old = float(problem.space.variations[p.name].smoothness)
+                factor = np.clip(np.sqrt(v @ v / gamma), 1 / LARGEST_FACTOR, LARGEST_FACTOR)
+                smoothness[p.name] = max(old * factor, SMALLEST_SMOOTHNESS)
+                changes.append(abs(np.log(smoothness[p.name] / old)))
+                u[rest] *= old / smoothness[p.name]
+    errors, change = _update_errors(problem, unknown, names, jacobian, misfit, power, covariance)
+    changes.append(change)
+    space = problem.space.rescaled(smoothness)
+    return dataclasses.replace(problem, space=space, observations=errors), u, max(changes), spent
+
+
+def _update_errors(
+    problem: InverseProblem,
+    unknown: Unknown,
+    names: list[str],
+    jacobian: np.ndarray,
+    misfit: np.ndarray,
+    power: np.ndarray,
+    covariance: np.ndarray,
+) -> tuple[Observations, float]:
+    """Observations with new sigma and autocorrelation, and the largest change."""
+    observed = problem.observations
+    mask = np.asarray(problem.mask)
+    by_stream = jacobian.reshape(*mask.shape, -1)
+    scale = np.array(observed.sigma)
+    n_stream = len(names)
+    rho = np.zeros(n_stream) if observed.autocorrelation is None else np.array(
+        observed.autocorrelation
+    )  # fmt: skip
+    change = 0.0
+    for k, name in enumerate(names):
+        if name in unknown.autocorrelation:
+            series = np.where(mask[:, k], misfit[:, k], np.nan)
+            gap = _usual_gap(mask[:, k])
+            lag = float(np.clip(lag1_autocorrelation(series), 0.0, LARGEST_AUTOCORRELATION))
+            new = lag ** (1.0 / gap)
+            change = max(change, abs(new - rho[k]))
+            rho[k] = new
+        if name in unknown.sigma:
+            rows = by_stream[:, k]
+            used = float(np.sum((rows @ covariance) * rows))
+            n = int(mask[:, k].sum())
+            factor = np.sqrt(power[k] / max(n - used, 1.0))
+            factor = float(np.clip(factor, 1 / LARGEST_FACTOR, LARGEST_FACTOR))
+            change = max(change, abs(np.log(factor)))
+            scale[..., k] = scale[..., k] * factor
+    autocorrelation = observed.autocorrelation
+    if unknown.autocorrelation:
+        autocorrelation = jnp.asarray(rho)
+    return (
+        dataclasses.replace(observed, sigma=jnp.asarray(scale), autocorrelation=autocorrelation),
+        change,
+    )
+
+
+def _usual_gap(seen: np.ndarray) -> int:
+    """Most common number of steps between observations."""
+    gaps = np.diff(np.flatnonzero(seen))
+    return int(np.bincount(gaps).argmax()) if len(gaps) else 1
+
+
+def _evidence(problem: InverseProblem, u: np.ndarray) -> float:
+    """The log evidence, NaN where the data leave something open."""
+    try:
+        return log_evidence(problem, u)
+    except InputError:
+        return float("nan")

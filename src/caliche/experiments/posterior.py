@@ -1,0 +1,348 @@
+"""The posterior of a run: Gaussian, profile and sampled intervals side by side, and bands.
+
+`run_posterior` reads a run folder, works from its optimum, and adds to the folder:
+
+- `posterior.json`: intervals of every method, diagnostics and sentences;
+- `posterior.nc`: profiles, and bands of the predictions;
+- groups of `result.nc` that ArviZ reads, if the posterior was sampled.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from caliche.errors import InputError, nearest
+from caliche.estimation import estimate
+from caliche.estimation.density import inflate, moved, physical, reach
+from caliche.estimation.posterior import Posterior, posterior
+from caliche.estimation.profile import LEVELS, Profiles, profile
+from caliche.estimation.result import Result
+from caliche.estimation.sampling import Samples, Settings, sample
+from caliche.experiments.experiment import Experiment, load_experiment
+from caliche.experiments.posterior_files import (
+    add_groups,
+    bands_dataset,
+    profile_dataset,
+    read_json,
+    update_dataset,
+    write_json,
+)
+from caliche.experiments.predictive import predictive_bands
+from caliche.experiments.run import finite, read_hyperparameters, versions
+from caliche.inverse_problem import InverseProblem
+
+METHODS = ("laplace", "profile", "nuts")
+NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %
+CHECKPOINT = "nuts-checkpoint.npz"
+# Ends of intervals further apart than this share of their width are said to disagree.
+DISAGREEMENT = 0.2
+# A run's optimum and the one found from it differ by no more than this, in J.
+SAME_OPTIMUM = 1e-3
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to do. `inflated` intervals allow for residuals larger or more persistent than declared,
+    as those that `caliche estimate` reports do; otherwise the declared errors are taken at their
+    word."""
+
+    methods: Sequence[str] = ("laplace", "profile")
+    inflated: bool = True
+    sampling: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        for method in self.methods:
+            if method not in METHODS:
+                raise InputError(
+                    f"a method, one of {', '.join(METHODS)}", repr(method), nearest(method, METHODS)
+                )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `run_posterior` tells on the way: a text, and how much of it is done."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+
+
+def is_run(folder: str | Path) -> bool:
+    """Whether this is a folder (of a run), not an experiment."""
+    return Path(folder).is_dir()
+
+
+def open_run(folder: Path) -> tuple[Experiment, dict[str, float]]:
+    """The experiment of a run folder, and the estimates of its free parameters.
+
+    Raises
+    ------
+    InputError : a file of the run is missing or cannot be read.
+    """
+    needed = ("config.toml", "summary.json", "result.nc")
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"a run folder with {', '.join(needed[:-1])} and {needed[-1]}",
+            f"{folder}, without {' and '.join(missing)}",
+            "give the folder that `caliche estimate` wrote, or an experiment",
+        )
+    experiment = load_experiment(folder / "config.toml")
+    try:
+        with xr.open_dataset(folder / "result.nc", engine="h5netcdf") as results:
+            names = [str(name) for name in results["parameter"].values]
+            values = dict(zip(names, results["estimate"].values.tolist(), strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            "a result.nc that can be read", f"{type(error).__name__}: {error}", "run it again"
+        ) from error
+    if set(values) != set(experiment.space.names):
+        raise InputError(
+            f"estimates of {', '.join(experiment.space.names)} in result.nc",
+            ", ".join(values), "run the experiment again: its configuration has changed",
+        )  # fmt: skip
+    return experiment.calibrated(read_hyperparameters(folder)), values
+
+
+def run_posterior(
+    folder: Path,
+    options: Options | None = None,
+    callback: Callable[[Progress], None] = lambda _: None,
+    command: str | None = None,
+) -> Mapping[str, Any]:
+    """Compute the posterior of a run, write it into the run's folder, and return posterior.json.
+
+    What other methods found before stays, if it was found with the same errors at the same optimum.
+    A sampler that was stopped goes on where it was.
+
+    Raises
+    ------
+    InputError : not a run folder; no optimum; blackjax is missing.
+    """
+    options = options or Options()
+    experiment, values = open_run(folder)
+    problem = experiment.problem()
+    callback(Progress("looking at the optimum"))
+    result = _optimum(problem, values)
+    curvature = posterior(problem, result.u)
+    summary = _begin(folder, options, result, curvature, command)
+    summary["parameters"] = _laplace(problem, options, result, curvature, summary["parameters"])
+    datasets, samples = [], None
+    if "profile" in options.methods:
+        found = profile(
+            problem, result.u, inflated=options.inflated,
+            callback=lambda done, total: callback(Progress("profiles: fits", done, total)),
+        )  # fmt: skip
+        summary["profile"] = _add_profiles(found, summary["parameters"])
+        datasets.append(profile_dataset(found))
+    if "nuts" in options.methods:
+        samples = sample(
+            problem, result.u, options.sampling, folder / CHECKPOINT,
+            lambda done, total, bad: callback(
+                Progress(f"sampling, {bad} divergent: steps", done, total)
+            ),
+        )  # fmt: skip
+        u = inflate(samples.u, problem, curvature) if options.inflated else samples.u
+        draws = physical(problem.space, u)
+        summary["nuts"] = _add_samples(samples, draws, summary["parameters"])
+        callback(Progress("bands of the predictions"))
+        bands = predictive_bands(experiment, u, curvature, options.inflated, samples.settings.seed)
+        summary["bands"] = {
+            name: {"covered": band.covered, "n": band.n} for name, band in bands.items()
+        }
+        datasets.append(bands_dataset(experiment, bands))
+        add_groups(folder, experiment, samples, draws, options.inflated)
+    summary["agreement"] = agreement(
+        summary["parameters"], summary.get("nuts", {}).get("usable", False)
+    )
+    update_dataset(folder, datasets, fresh=summary.pop("fresh"))
+    summary = finite(summary)
+    write_json(folder, summary)
+    if samples is not None:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    return summary
+
+
+def _optimum(problem: InverseProblem, values: Mapping[str, float]) -> Result:
+    """Where the run ended, as exactly as Levenberg-Marquardt can tell."""
+    u = np.asarray(problem.space.to_whitened(values))
+    # A parameter that ended on its bound has no finite coordinate.
+    start = np.clip(np.nan_to_num(u, nan=0.0, posinf=20.0, neginf=-20.0), -20.0, 20.0)
+    start = np.where(np.isfinite(u) & (np.abs(u) < 20.0), u, start)
+    result = estimate(problem, "lm", starts=jnp.asarray(start[None]))
+    if not result.converged:
+        raise InputError(
+            "a run that ended at an optimum", result.reason, "calibrate again with more starts"
+        )
+    return result
+
+
+def _begin(
+    folder: Path, options: Options, result: Result, curvature: Posterior, command: str | None
+) -> dict[str, Any]:
+    """The new posterior.json, with what an earlier one holds that is still right."""
+    misfit = min(start.misfit for start in result.starts)
+    errors = "inflated" if options.inflated else "declared"
+    old = read_json(folder)
+    same = old.get("errors") == errors and abs(old.get("misfit", np.inf) - misfit) < SAME_OPTIMUM
+    kept = {k: old[k] for k in ("parameters", "profile", "nuts", "bands") if same and k in old}
+    largest = max((r.inflation for r in curvature.residuals.values()), default=1.0)
+    return {
+        "errors": errors,
+        "explanation": _explanation(options.inflated, largest),
+        "misfit": misfit,
+        "parameters": {},
+        **kept,
+        "inflation": {name: r.inflation for name, r in curvature.residuals.items()},
+        "agreement": [],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "versions": versions(),
+        "fresh": not same,
+    }
+
+
+def _explanation(inflated: bool, largest: float) -> str:
+    if not inflated:
+        text = "Intervals take the declared errors at their word, as if independent"
+        if largest > 1.5:
+            text += (
+                f"; the residuals suggest intervals up to {np.sqrt(largest):.2g} times as wide, "
+                "see the reported ones"
+            )
+        return f"{text}."
+    return (
+        "Intervals allow for residuals that are larger or more persistent than declared: up to "
+        f"{np.sqrt(largest):.2g} times as wide as declared errors alone would make them. "
+        "The profile's threshold and the spread of the draws are raised alike."
+    )
+
+
+def _laplace(
+    problem: InverseProblem, options: Options, result: Result, curvature: Posterior,
+    earlier: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Entries of the parameters with their Gaussian intervals, by the rule of `estimate`."""
+    space, n = problem.space, len(result.u)
+    sd = np.array([curvature.sd(row, naive=not options.inflated) for row in np.eye(n)])
+    half = NORMAL_QUANTILE * np.where(np.isfinite(sd), sd, 0.0)
+    below, above = moved(space, result.u, result.u - half), moved(space, result.u, result.u + half)
+    lowest, highest = reach(space, result.u)
+    values = physical(space, result.u)
+    entries = {}
+    for k, name in enumerate(space.names):
+        interval: list[float] | None = [float(below[k]), float(above[k])]
+        if np.isnan(sd[k]):
+            interval = None
+        elif np.isinf(sd[k]):
+            interval = [float(lowest[k]), float(highest[k])]
+        known = result.parameters.get(name)
+        entries[name] = {
+            **earlier.get(name, {}),
+            "long_name": name.replace("_", " ") if known is None else known.long_name,
+            "unit": "" if known is None else known.unit,
+            "estimate": float(values[k]),
+            "at_bound": bool(curvature.held[k]),
+            "laplace": {"interval95": interval},
+        }
+    return entries
+
+
+def _add_profiles(found: Profiles, entries: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    for name, p in found.parameters.items():
+        intervals = {
+            f"interval{round(100 * level)}": [end.value for end in p.intervals[level]]
+            for level in LEVELS
+        }
+        low, high = p.intervals[LEVELS[-1]]
+        entries[name]["profile"] = {
+            **intervals,
+            "open": [not low.closed, not high.closed],
+            "at_bounds_of": sorted({*low.held, *high.held}),
+            "inflation": p.inflation,
+            "verdict": p.verdict,
+        }
+    return {"n_model_runs": found.n_model_runs, "warnings": list(found.warnings)}
+
+
+def _add_samples(
+    samples: Samples, draws: np.ndarray, entries: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    for k, name in enumerate(samples.names):
+        x = draws[:, :, k].ravel()
+        entries[name]["nuts"] = {
+            "interval68": np.quantile(x, [0.16, 0.84]).tolist(),
+            "interval95": np.quantile(x, [0.025, 0.975]).tolist(),
+            "mean": float(x.mean()),
+            "median": float(np.median(x)),
+            "sd": float(x.std(ddof=1)),
+            "r_hat": samples.r_hat[name],
+            "ess_bulk": samples.ess_bulk[name],
+            "ess_tail": samples.ess_tail[name],
+        }
+    return {
+        **asdict(samples.settings),
+        "divergent": int(samples.diverging.sum()),
+        "n_gradients": samples.n_gradients,
+        "step_size": samples.step_size.tolist(),
+        "usable": samples.usable,
+        "verdict": samples.verdict,
+    }
+
+
+def agreement(parameters: Mapping[str, Mapping[str, Any]], sampled: bool = True) -> list[str]:
+    """Sentences on the parameters whose 95 % intervals differ between the methods.
+
+    `sampled` : whether the draws can be used; otherwise they are left out.
+    """
+    apart: dict[tuple[str, str], dict[str, float]] = {}
+    for name, entry in parameters.items():
+        known = {
+            method: entry[method]["interval95"]
+            for method in METHODS
+            if entry.get(method) and entry[method]["interval95"] is not None
+        }
+        if not sampled:
+            known.pop("nuts", None)
+        for a, b in itertools.combinations(known, 2):
+            share = disagreement(known[a], known[b])
+            if share > DISAGREEMENT:
+                apart.setdefault((a, b), {})[name] = share
+    said = []
+    for (a, b), shares in apart.items():
+        largest = max(shares.values())
+        how = f"by up to {100 * largest:.0f} % of their width" if largest < np.inf else "in kind"
+        names = list(shares)
+        listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+        reason = (
+            "the posterior is not Gaussian, and the symmetric error bar misleads"
+            if a == "laplace" else
+            "the profile shows the best fit at a value, the draws how much fits near it"
+        )  # fmt: skip
+        said.append(
+            f"The 95 % intervals by {_WORDS[a]} and by {_WORDS[b]} differ {how} for {listed}: "
+            f"{reason}."
+        )
+    return said
+
+
+_WORDS = {"laplace": "curvature (Laplace)", "profile": "profile", "nuts": "sampling (NUTS)"}
+
+
+def disagreement(one: Sequence[float], other: Sequence[float]) -> float:
+    """Largest distance between the ends of two intervals, as a share of their mean width."""
+    (a, b), (c, d) = one, other
+    if not np.isfinite([a, b, c, d]).all():
+        same = all(p == q or (np.isfinite(p) and np.isfinite(q)) for p, q in ((a, c), (b, d)))
+        return 0.0 if same else float("inf")
+    width = 0.5 * ((b - a) + (d - c))
+    return max(abs(a - c), abs(b - d)) / width if width > 0.0 else 0.0

@@ -1,0 +1,184 @@
+"""Figures of the posterior: every parameter by every method, and the bands of the streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib import dates as mdates
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from caliche.report import figures, series, style, words
+from caliche.report.numbers import number, pretty_unit, scaled_unit, shared_power
+from caliche.report.panels import Plate
+from caliche.report.posterior_table import METHODS, NORMAL_WIDTH
+from caliche.report.run_folder import RunFolder, Stream
+
+_COLOURS = {"laplace": style.MUTED, "profile": style.MODELLED, "nuts": style.BAND}
+_CLOSE_UP_DAYS = 8
+_LEVEL = np.exp(-0.5 * (NORMAL_WIDTH / 2.0) ** 2)  # of the relative likelihood, for 95 %
+
+
+def marginals_plate(
+    run: RunFolder, parameters: Mapping[str, Any], arrays: xr.Dataset, draws: xr.Dataset
+) -> Plate:
+    """Relative likelihood of every parameter by each method, with the 95 % intervals below."""
+    columns = 2 if len(parameters) in (2, 4) else min(3, len(parameters))
+    rows = -(-len(parameters) // columns)
+    figure = style.new_figure(0.5 + 2.1 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax, (name, entry) in zip(axes, parameters.items(), strict=False):
+        _marginal(ax, name, entry, arrays, draws, run.summary["parameters"].get(name, {}))
+    for ax in axes[len(parameters) :]:
+        ax.set_axis_off()
+    labelled = {}
+    for ax in axes:
+        labelled |= {text: h for h, text in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(labelled.values()), list(labelled), loc="outside upper right", ncols=5)
+    present = [m for m in METHODS if any(entry.get(m) for entry in parameters.values())]
+    said = {
+        "laplace": "Dashed grey: the Gaussian from the curvature at the optimum",
+        "profile": "Blue: the profile, all other parameters fitted again at every dot; its "
+        "interval ends where it falls to the dotted line",
+        "nuts": "Pale blue: the draws",
+    }
+    caption = (
+        f"{'. '.join(said[m] for m in present)}. All are scaled to a height of one. Below: 95 % "
+        "intervals in the same colours; an arrow is an end that the observations do not set."
+    )
+    return Plate("Parameters", style.to_svg(figure, "posterior", "Posterior of every parameter"),
+                 caption)  # fmt: skip
+
+
+def _marginal(
+    ax: Axes, name: str, entry: Mapping[str, Any], arrays: xr.Dataset, draws: xr.Dataset,
+    known: Mapping[str, Any],
+) -> None:  # fmt: skip
+    low, high = _limits(entry)
+    x = np.linspace(low, high, 241)
+    estimate = number(entry["estimate"])
+    if name in draws:
+        values = draws[name].values.ravel()
+        edges = np.linspace(low, high, 49)
+        counts, _ = np.histogram(values, edges)
+        # The highest bin alone is mostly chance.
+        top = max(np.sort(counts)[-5:].mean(), 1.0)
+        ax.stairs(counts / top, edges, fill=True, color=style.BAND, alpha=0.55,
+                  label="NUTS", zorder=1)  # fmt: skip
+    ends = [number(end) for end in (entry.get("laplace") or {}).get("interval95") or (None, None)]
+    if np.isfinite(ends).all():
+        # Each half with its own width: the Gaussian is one in the whitened coordinate.
+        half = np.where(x < estimate, estimate - ends[0], ends[1] - estimate)
+        bell = np.exp(-0.5 * ((x - estimate) / np.maximum(half, 1e-300) * NORMAL_WIDTH / 2) ** 2)
+        ax.plot(x, bell, color=style.MUTED, lw=1.1, ls=(0, (4, 1.5)), label="Laplace", zorder=2)
+    if "profile_value" in arrays and name in arrays["parameter"].values:
+        chosen = arrays.sel(parameter=name)
+        value, rise = chosen["profile_value"].values, chosen["profile_rise"].values
+        usable = np.isfinite(value) & np.isfinite(rise)
+        value, rise = value[usable], rise[usable] / float(chosen["profile_inflation"])
+        root = np.sign(value - estimate) * np.sqrt(np.maximum(rise, 0.0))
+        inside = (x >= value[0]) & (x <= value[-1])
+        height = np.exp(-0.5 * np.interp(x[inside], value, root) ** 2)
+        ax.plot(x[inside], height, color=style.MODELLED, lw=1.3, label="profile", zorder=3)
+        ax.plot(value, np.exp(-0.5 * root**2), ".", ms=3.5, color=style.MODELLED, zorder=3)
+        ax.axhline(_LEVEL, color=style.MUTED, lw=0.7, ls=":")
+    _bars(ax, entry, low, high)
+    truth = number(known.get("truth"))
+    if np.isfinite(truth):
+        ax.plot([truth], [0], "D", ms=5, color=style.TRUTH, mec="white", mew=0.8, zorder=5,
+                label="truth", clip_on=False)  # fmt: skip
+    power = shared_power([low, high])
+    unit = scaled_unit(entry.get("unit", ""), power)
+    title = words.capital(words.parameter_label(name, entry))
+    title = title if len(title) <= 34 else f"{title[:33]}…"
+    ax.set_title(f"{title}\n({unit})" if unit else title, fontsize=8.5)
+    ax.set_xlim(low, high)
+    ax.set_ylim(-0.36, 1.08)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    figures.scaled(ax.xaxis, power)
+
+
+def _bars(ax: Axes, entry: Mapping[str, Any], low: float, high: float) -> None:
+    """The 95 % intervals below the curves, an arrow for an end that is not known."""
+    for i, method in enumerate(METHODS):
+        found = entry.get(method) or {}
+        if found.get("interval95") is None:
+            continue
+        ends = [number(end) for end in found["interval95"]]
+        unknown = [
+            is_open or not np.isfinite(end)
+            for is_open, end in zip(found.get("open", (False, False)), ends, strict=True)
+        ]
+        shown = [
+            limit if lost else end
+            for end, lost, limit in zip(ends, unknown, (low, high), strict=True)
+        ]
+        y, colour = -0.1 - 0.09 * i, _COLOURS[method]
+        ax.plot(shown, [y, y], color=colour, lw=2.2, solid_capstyle="butt", zorder=2)
+        for end, lost, mark in zip(shown, unknown, ("<", ">"), strict=True):
+            ax.plot([end], [y], mark if lost else "|", ms=5, color=colour, zorder=2, clip_on=False)
+
+
+def _limits(entry: Mapping[str, Any]) -> tuple[float, float]:
+    """What to show of a parameter's axis: every finite interval, and a little more."""
+    ends = [number(entry["estimate"])]
+    for method in METHODS:
+        ends += [number(end) for end in (entry.get(method) or {}).get("interval95") or ()]
+    ends = [end for end in ends if np.isfinite(end)]
+    low, high = min(ends), max(ends)
+    pad = 0.25 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - pad, high + pad
+
+
+def band_plate(
+    run: RunFolder, stream: Stream, arrays: xr.Dataset, covered: Mapping[str, Any], key: str
+) -> Plate:
+    """Observations of a stream in the bands of the draws, as differences from the calibrated model:
+    a stretch of a long record."""
+    steps = int(_CLOSE_UP_DAYS * 86400 / run.step.astype(int))
+    known = np.isfinite(stream.observed).astype(float)
+    window = slice(0, run.local_time.size)
+    if run.local_time.size > 2 * steps:
+        window = series.close_up(known, max(steps, 100))
+    time = run.local_time[window]
+    x = mdates.date2num(time)
+    figure = style.new_figure(2.5)
+    ax = figure.subplots()
+    figures.shade(ax, time, run.holdout[window])
+    modelled = stream.modelled[window]
+    caption = (
+        "All minus the calibrated model. Black: observed. Blue: 95 % band of the prediction, from "
+        "the parameters alone"
+    )
+    for what, colour, alpha, text in (
+        ("_noisy", style.BAND, 0.3, "of an observation"), ("", style.MODELLED, 0.75, "of the model")
+    ):  # fmt: skip
+        low, high = (arrays[f"{stream.name}_{side}{what}"].values[window] - modelled
+                     for side in ("lower", "upper"))  # fmt: skip
+        if np.isfinite(low).any():
+            ax.fill_between(x, low, high, color=colour, alpha=alpha, lw=0, label=text)
+            caption += ". Pale: with the errors of an observation" if what else ""
+    figures.observed_points(ax, time, stream.observed[window] - modelled)
+    figures.time_axis(ax, time[0], time[-1], words.clock(run.utc_offset))
+    unit = pretty_unit(stream.unit)
+    ax.set_ylabel(f"− model ({unit})" if unit else "− model")
+    figures.legend_above(ax)
+    share = number(covered.get("covered"))
+    if np.isfinite(share):
+        caption += (
+            f". The pale band contains {100 * share:.1f} % of {covered['n']:,} observations of "
+            "the whole record"
+        )
+    if window.stop - window.start < run.local_time.size:
+        caption += ". Only a stretch is shown"
+    label = f"Predictive bands of {stream.label} in time"
+    return Plate(
+        f"{words.capital(stream.label)}: predictive bands",
+        style.to_svg(figure, key, label),
+        f"{caption}.",
+    )

@@ -1,0 +1,119 @@
+"""Longwave radiation rebuilt from the net: exact where the balance is, close at a real tower."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from caliche.constants import STEFAN_BOLTZMANN
+from caliche.data import Fluxnet, Source, open_source, select_window
+from caliche.data.longwave import LongwaveBalance, derive_incoming_longwave
+from caliche.errors import InputError
+
+EMISSIVITY, ALBEDO = 0.95, 0.2
+DOWN = np.array([300.0, 350.0, 410.0])
+SURFACE = np.array([285.0, 300.0, 320.0])
+SUN = np.array([0.0, 400.0, 900.0])
+
+
+def site(*names, **change):
+    up = EMISSIVITY * STEFAN_BOLTZMANN * SURFACE**4 + (1.0 - EMISSIVITY) * DOWN
+    values = {
+        "incoming_longwave": DOWN, "outgoing_longwave": up, "incoming_shortwave": SUN,
+        "outgoing_shortwave": ALBEDO * SUN, "surface_temperature": SURFACE,
+        "net_radiation": (1.0 - ALBEDO) * SUN + DOWN - up,
+    }  # fmt: skip
+    times = np.datetime64("2014-06-01", "ns") + np.arange(3) * np.timedelta64(1800, "s")
+    attrs = {"interval": 1800.0, "source": "tower.csv", "first_stamp": str(times[0]),
+             "last_stamp": str(times[-1])}  # fmt: skip
+    return xr.Dataset(
+        {n: ("time", np.array(change.get(n, values[n])), dict(attrs)) for n in names},
+        coords={"time": times}, attrs={"time_step": 1800.0},
+    )  # fmt: skip
+
+
+NET = ("net_radiation", "incoming_shortwave")
+
+
+def test_measured_terms_need_no_emissivity_and_no_albedo():
+    got = derive_incoming_longwave(
+        site(*NET, "outgoing_shortwave", "outgoing_longwave"), LongwaveBalance()
+    )
+    np.testing.assert_allclose(got["incoming_longwave"], DOWN, rtol=1e-13)
+    assert got["incoming_longwave"].attrs["derived_from"] == (
+        "3 of 3 values from net radiation, measured outgoing shortwave radiation and measured "
+        "outgoing longwave radiation"
+    )
+    window = select_window(got, got.time.values[0], got.time.values[2], 1800.0,
+                           ["incoming_longwave"], [])  # fmt: skip
+    np.testing.assert_allclose(window["incoming_longwave"], DOWN, rtol=1e-13)
+
+
+def test_a_surface_temperature_stands_in_for_the_outgoing_radiation():
+    balance = LongwaveBalance(EMISSIVITY, "surface_temperature", ALBEDO)
+    got = derive_incoming_longwave(site(*NET, "surface_temperature"), balance)
+    np.testing.assert_allclose(got["incoming_longwave"], DOWN, rtol=1e-13)
+
+
+def test_only_what_is_missing_is_filled():
+    known = [310.0, np.nan, np.nan]
+    dataset = site(*NET, "outgoing_shortwave", "outgoing_longwave", "incoming_longwave",
+                   incoming_longwave=known)  # fmt: skip
+    dataset = dataset.assign_coords(
+        incoming_longwave_rejected=("time", np.array([False, True, False]))
+    )
+    got = derive_incoming_longwave(dataset, LongwaveBalance())
+    np.testing.assert_allclose(got["incoming_longwave"], [310.0, *DOWN[1:]])
+    assert not got["incoming_longwave_rejected"].values.any()
+
+
+def test_spikes_of_the_net_radiation_stay_missing():
+    net = (1.0 - ALBEDO) * SUN - np.array([50.0, 2000.0, 60.0])
+    dataset = site(*NET, "outgoing_shortwave", "outgoing_longwave", net_radiation=net)
+    got = derive_incoming_longwave(dataset, LongwaveBalance())
+    assert np.isnan(got["incoming_longwave"].values).tolist() == [False, True, False]
+    assert "1 left missing" in got["incoming_longwave"].attrs["derived_from"]
+
+
+@pytest.mark.parametrize(
+    ("names", "balance", "word"),
+    [
+        (("incoming_shortwave",), {}, "net_radiation missing"),
+        (("net_radiation",), {}, "incoming_shortwave missing"),
+        (NET, {}, "an albedo"),
+        (NET, {"albedo": 0.2}, "emissivity and surface"),
+        (NET, {"albedo": 0.2, "emissivity": 0.9, "surface": "surface_temperature"}, "temperature"),
+        (NET, {"albedo": 1.2}, "albedo from 0"),
+        (NET, {"emissivity": 0.0}, "emissivity above 0"),
+        (NET, {"surface": "net_radiation"}, "a temperature as the surface"),
+    ],
+)
+def test_what_cannot_be_rebuilt_is_refused(names, balance, word):
+    with pytest.raises(InputError, match=word):
+        derive_incoming_longwave(site(*names), LongwaveBalance(**balance))
+
+
+def test_terms_of_different_intervals_are_refused():
+    dataset = site(*NET, "outgoing_shortwave", "outgoing_longwave")
+    dataset["outgoing_shortwave"].attrs["interval"] = 3600.0
+    with pytest.raises(InputError, match="every 3600 s"):
+        derive_incoming_longwave(dataset, LongwaveBalance())
+
+
+@pytest.mark.parametrize(
+    ("dropped", "balance", "bias", "sd"),
+    [
+        ((), {}, -1.57, 2.06),
+        (("outgoing_longwave", "outgoing_shortwave"),
+         {"emissivity": 0.97, "surface": "air_temperature", "albedo": 0.12}, -0.69, 4.97),
+    ],
+)  # fmt: skip
+def test_puechabon_where_it_was_measured(data_root, dropped, balance, bias, sd):
+    path = data_root / "fr-pue-2014" / "FR-Pue_2014_FLUXNET2015_subset.csv"
+    tower = open_source(Source(path, "fluxnet", fluxnet=Fluxnet(1.0)))
+    without = tower.drop_vars(["incoming_longwave", "incoming_longwave_rejected", *dropped])
+    error = derive_incoming_longwave(without, LongwaveBalance(**balance))["incoming_longwave"]
+    error = (error - tower["incoming_longwave"]).values
+    assert np.nanmean(error) == pytest.approx(bias, abs=0.01)
+    assert np.nanstd(error) == pytest.approx(sd, abs=0.01)
