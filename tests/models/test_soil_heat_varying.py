@@ -11,8 +11,8 @@ from soil_heat_cases import PRESCRIBED, SCHEMES, parameters, run, steady_forcing
 
 from caliche.errors import InputError
 from caliche.models import SoilHeat
-from caliche.models.base import everything
 from caliche.models.closures import BULK_TRANSFER, COMBINED, MONIN_OBUKHOV
+from caliche.models.time_loop import everything
 
 DEPTHS = tuple(0.6 * np.linspace(0.0, 1.0, 7) ** 2)
 STEPS = 48

@@ -15,9 +15,9 @@ from soil_heat_cases import LIKELY, parameters, run, simulated, steady_forcing
 from caliche.constants import DRY_ADIABATIC_LAPSE_RATE, LATENT_HEAT_VAPORISATION
 from caliche.errors import InputError
 from caliche.models import SoilHeat
-from caliche.models.base import everything
 from caliche.models.closures import BOWEN_RATIO, BULK_TRANSFER, MONIN_OBUKHOV, monin_obukhov
 from caliche.models.soil_heat import MoistState
+from caliche.models.time_loop import everything
 
 DEPTHS = (0.0, 0.05, 0.1, 0.2, 0.4)
 FIRST = {name: jnp.asarray(value) for name, value in LIKELY.items()}

@@ -120,7 +120,7 @@ def by_differences(function, args, step):
 
 
 @pytest.mark.parametrize("richardson", [-60.0, -1.0, -0.01, 0.01, 0.3, 1.0, 1.8])
-@pytest.mark.parametrize("ratios", [(3.0, 6.0), (5.0, 2.0), (10.0, 0.0)])
+@pytest.mark.parametrize("ratios", [(3.0, 6.0), (5.0, 2.0), (10.0, 0.0), (1.33, 2.0)])
 def test_derivatives(richardson, ratios):
     args = scalars(richardson, ratios[0], sum(ratios))
     every = tuple(range(3))

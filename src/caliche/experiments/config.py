@@ -232,10 +232,13 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the entries of `over`, table by table."""
+    """`base` with the entries of `over`, table by table; `false` takes a table out."""
     result = dict(base)
     for key, value in over.items():
         inner = result.get(key)
+        if value is False and isinstance(inner, Mapping):
+            del result[key]
+            continue
         both = isinstance(inner, Mapping) and isinstance(value, Mapping)
         result[key] = merge(inner, value) if both else value  # type: ignore[arg-type]
     return result

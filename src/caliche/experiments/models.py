@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from jaxtyping import Array
 
-from caliche.errors import InputError
+from caliche.errors import InputError, nearest
 from caliche.experiments.config import ExperimentConfig, ModelConfig
 from caliche.experiments.lad_config import LaDConfig
 from caliche.models import SoilHeat
@@ -57,3 +57,14 @@ def _check_bottom(model: ModelConfig, varying: Collection[str]) -> None:
             "a bottom_temperature that is constant with bottom = 'fixed-temperature'",
             "a variation of it", "set bottom = 'varying-temperature' in [model]",
         )  # fmt: skip
+
+
+def unknown_parameter(name: str, declared: Collection[str]) -> InputError:
+    """What to say of a parameter that the model does not have."""
+    others = any(name == d.name for c in CLOSURES.values() for d in c.declarations)
+    if others or name in ("water_capacity", "initial_wetness"):
+        return InputError(
+            "a parameter of the model", f"{name!r}, of another turbulence or moisture",
+            f"leave it out, or write {name} = false in [parameters] if it comes by extends",
+        )  # fmt: skip
+    return InputError("a parameter of the model", repr(name), nearest(name, declared))

@@ -75,6 +75,7 @@ def bulk_richardson_number(
     air_temperature: Scalar,
     surface_temperature: Scalar,
     wind_speed: Scalar,
+    gravity: float = GRAVITY,
 ) -> Scalar:
     """Bulk Richardson number g z (theta_a - theta_s) / (theta_s U^2), positive if stable.
 
@@ -85,7 +86,7 @@ def bulk_richardson_number(
     wind_speed : m s-1, above 0.
     """
     excess = air_temperature - surface_temperature
-    return (GRAVITY * height) * excess / (surface_temperature * wind_speed**2)
+    return (gravity * height) * excess / (surface_temperature * wind_speed**2)
 
 
 def neutral_transfer_coefficients(log_momentum: Scalar, log_heat: Scalar) -> TransferCoefficients:
@@ -106,29 +107,23 @@ def similarity(zeta: Scalar, log_momentum: Scalar, log_heat: Scalar) -> Similari
     xx, yy, ww = (jnp.sqrt(1.0 + fall * low) for low in (1.0, low_m, low_h))
     x, y = jnp.sqrt(xx), jnp.sqrt(yy)
     turn = 2.0 * _arctangent((x - y) / (1.0 + x * y))
-    lift = jnp.where(
-        stable,
-        _NEAR * jnp.log((1.0 + rise) / (1.0 + rise * low_m)),
-        jnp.log((1.0 + y) ** 2 * (1.0 + yy) / ((1.0 + x) ** 2 * (1.0 + xx))),
-    )
-    lift_heat = jnp.where(
-        stable,
-        _NEAR * jnp.log((1.0 + rise) / (1.0 + rise * low_h)),
-        2.0 * jnp.log((1.0 + ww) / (1.0 + xx)),
-    )
+    # One logarithm serves both sides: what belongs to the other one is 1 in its argument.
+    near, near_m, near_h = 1.0 + rise, 1.0 + rise * low_m, 1.0 + rise * low_h
+    rounder = (1.0 + x) ** 2 * (1.0 + xx) / ((1.0 + y) ** 2 * (1.0 + yy))
+    lift = jnp.where(stable, _NEAR, -1.0) * jnp.log(rounder * near / near_m)
+    lift_heat = jnp.where(stable, _NEAR, -2.0) * jnp.log((1.0 + xx) * near / ((1.0 + ww) * near_h))
     momentum = log_momentum + lift + turn + _FAR * span_m * rise
     heat = log_heat + lift_heat + _FAR * span_h * rise
 
     # Differences of phi with the factor zeta divided out, so that neutral air is no exception.
-    near = 1.0 + rise
     slope_m = jnp.where(
         stable,
-        span_m * (_FAR + _NEAR / (near * (1.0 + rise * low_m))),
+        span_m * (_FAR + _NEAR / (near * near_m)),
         _UNSTABLE * span_m / ((x + y) * (xx + yy) * x * y),
     )
     slope_h = jnp.where(
         stable,
-        span_h * (_FAR + _NEAR / (near * (1.0 + rise * low_h))),
+        span_h * (_FAR + _NEAR / (near * near_h)),
         _UNSTABLE * span_h / ((xx + ww) * xx * ww),
     )
     return Similarity(momentum, heat, slope_m, slope_h)
@@ -246,13 +241,15 @@ def transfer_coefficients(
 def transfer_coefficients_with_jump(
     richardson: Scalar, log_momentum: Scalar, log_heat: Scalar
 ) -> TransferCoefficients:
-    """As the original code has them: max(C, floor), and the floor itself from 0.95 Ri_c on."""
-    given = unlimited_coefficients(richardson, log_momentum, log_heat)
+    """As the original code has them: k / f not below the floor's root, and a jump at 0.95 Ri_c."""
+    c = unlimited_coefficients(richardson, log_momentum, log_heat)
+    floor = LEAST_TRANSFER**0.5
+    momentum = jnp.sqrt(c.momentum)
+    heat = jnp.maximum(c.heat / momentum, floor)
+    momentum = jnp.maximum(momentum, floor)
     calm = richardson >= 0.95 * CRITICAL_RICHARDSON_NUMBER
-    momentum, heat = (
-        jnp.where(calm, LEAST_TRANSFER, jnp.maximum(c, LEAST_TRANSFER)) for c in given
-    )
-    return TransferCoefficients(momentum, heat)
+    values = (jnp.where(calm, LEAST_TRANSFER, momentum * f) for f in (momentum, heat))
+    return TransferCoefficients(*values)
 
 
 def unlimited_coefficients(
