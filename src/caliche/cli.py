@@ -242,8 +242,8 @@ def parameters(
         str | None,
         typer.Argument(
             metavar="[TURBULENCE]",
-            help="Only those of soil-heat with this closure: combined, bowen-ratio or "
-            "bulk-transfer.",
+            help="Only those of soil-heat with this closure: combined, bowen-ratio, "
+            "bulk-transfer or monin-obukhov.",
         ),
     ] = None,
 ) -> None:

@@ -255,8 +255,10 @@ def print_parameters(turbulence: str | None) -> None:
         )  # fmt: skip
     declared = {}
     for name in [turbulence] if turbulence else CLOSURES:
-        model = SoilHeat((0.0, 0.1, 1.0), 1800.0, turbulence=CLOSURES[name])
-        declared |= {d.name: d for d in model.declarations}
+        closure = CLOSURES[name]
+        for moisture in ("parameter", "bucket")[: 1 if closure.per_wetness is None else 2]:
+            model = SoilHeat((0.0, 0.1, 1.0), 1800.0, turbulence=closure, moisture=moisture)
+            declared |= {d.name: d for d in model.declarations}
     rows = [
         [d.name, d.unit, f"{d.default:g}", f"{d.lower:g} to {d.upper:g}", d.long_name, d.source]
         for d in declared.values()

@@ -7,15 +7,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from caliche.models import SoilHeat, simulate
-from caliche.models.closures import BOWEN_RATIO, BULK_TRANSFER, COMBINED, TurbulentClosure
+from caliche.models.closures import (
+    BOWEN_RATIO,
+    BULK_TRANSFER,
+    COMBINED,
+    MONIN_OBUKHOV,
+    TurbulentClosure,
+)
 from caliche.physics.radiation import emitted_longwave
 
 SCHEMES = ("backward-euler", "crank-nicolson", "sdirk2")
-# Every scheme with every bottom and every closure, each pair of the three once.
+# Every scheme with every bottom and three closures, each pair of the three once; and a fourth.
 COMBINATIONS = [
     (scheme, bottom, (COMBINED, BOWEN_RATIO, BULK_TRANSFER)[(i + j) % 3])
     for i, scheme in enumerate(SCHEMES)
     for j, bottom in enumerate(("fixed-temperature", "measured-temperature", "zero-flux"))
+] + [
+    ("backward-euler", "varying-temperature", MONIN_OBUKHOV),
+    ("crank-nicolson", "measured-temperature", MONIN_OBUKHOV),
+    ("sdirk2", "zero-flux", MONIN_OBUKHOV),
 ]
 COMBINATION_IDS = ["-".join([scheme, bottom, c.name]) for scheme, bottom, c in COMBINATIONS]
 
@@ -27,6 +37,7 @@ LIKELY = {
     "specific_humidity": 0.008,
     "air_pressure": 1e5,
     "bottom_temperature": 293.0,
+    "precipitation": 1e-5,
 }
 
 

@@ -29,6 +29,7 @@ RANGES = {
     "specific_humidity": (0.0, 0.03),
     "air_pressure": (6e4, 1.05e5),
     "bottom_temperature": (270.0, 310.0),
+    "precipitation": (0.0, 0.01),
 }
 # One number between 0 and 1 for each parameter, forcing variable and node temperature.
 UNIT = arrays(float, 30, elements=st.floats(0.0, 1.0))

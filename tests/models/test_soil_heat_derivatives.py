@@ -9,7 +9,7 @@ import pytest
 from soil_heat_cases import COMBINATION_IDS, COMBINATIONS, LIKELY, parameters, steady_forcing
 
 from caliche.models import SoilHeat, simulate
-from caliche.models.closures import BOWEN_RATIO, BULK_TRANSFER, COMBINED
+from caliche.models.closures import BOWEN_RATIO, BULK_TRANSFER, COMBINED, MONIN_OBUKHOV
 from caliche.physics.humidity import saturation_specific_humidity
 
 # Of the nine combinations, six in which every scheme, bottom and closure occurs twice.
@@ -26,13 +26,16 @@ def night_and_day(model: SoilHeat):
         incoming_shortwave=np.where(ramp > 0.5, 700.0 * ramp, 0.0),
         wind_speed=np.where(ramp > 0.5, 5.0 * ramp, 0.0),
         air_temperature=291.0 - 6.0 * ramp, bottom_temperature=290.0 + ramp,
+        precipitation=2e-3 * np.sin(np.arange(STEPS + 1.0)) ** 2,
     )  # fmt: skip
 
 
 def summary(model: SoilHeat, params, forcing):
     """A smooth scalar that feels every diagnostic (K, and W m-2 in units of 10)."""
     _, initial, series = simulate(model, params, forcing)
-    scales = {name: 1.0 if name.endswith("temperature") else 0.1 for name in series}
+    scales = dict.fromkeys(series, 0.1)  # of fluxes of heat; those of water come as mm an hour
+    scales |= {name: 1.0 for name in series if name.endswith(("temperature", "store"))}
+    scales |= {name: 3600.0 for name in ("evaporation", "runoff") if name in series}
     misfits = [jnp.sum(jnp.sin(scale * series[name])) for name, scale in scales.items()
                if name != "energy_imbalance"]  # fmt: skip
     return sum(misfits) + jnp.sum(jnp.sin(initial["soil_temperature"]))
@@ -46,11 +49,30 @@ def in_units_of_the_default(model: SoilHeat):
     return jnp.ones(len(names)), lambda x: {n: size[n] * x[k] for k, n in enumerate(names)}
 
 
+# Stability, a bucket under either closure that it may feed, and a curved initial profile.
+WATER = [
+    pytest.param("backward-euler", "varying-temperature", MONIN_OBUKHOV, {}, id="stability"),
+    pytest.param("backward-euler", "zero-flux", MONIN_OBUKHOV,
+                 {"moisture": "bucket", "initial_interpolation": "cubic"}, id="stability-bucket"),
+    pytest.param("crank-nicolson", "fixed-temperature", BULK_TRANSFER, {"moisture": "bucket"},
+                 id="bulk-transfer-bucket"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("scheme", "bottom", "closure", "options"), WATER)
+def test_derivatives_agree_with_water(scheme, bottom, closure, options):
+    derivatives_agree(scheme, bottom, closure, **options)
+
+
 @pytest.mark.parametrize(("scheme", "bottom", "closure"), TWICE_EACH)
 def test_reverse_forward_and_finite_differences_agree(scheme, bottom, closure):
+    derivatives_agree(scheme, bottom, closure)
+
+
+def derivatives_agree(scheme, bottom, closure, **options):
     model = SoilHeat(
         DEPTHS, 1800.0, scheme, closure, bottom=bottom, layer_bottoms=[0.06],
-        initial="estimated", initial_depths=[0.0, 0.1],
+        initial="estimated", initial_depths=[0.0, 0.1], **options,
     )  # fmt: skip
     forcing = night_and_day(model)
     x, to_params = in_units_of_the_default(model)
@@ -72,7 +94,9 @@ def test_reverse_forward_and_finite_differences_agree(scheme, bottom, closure):
     np.testing.assert_allclose(difference, reverse, rtol=1e-6, atol=1e-8 * scale)
 
 
-@pytest.mark.parametrize("closure", [COMBINED, BOWEN_RATIO, BULK_TRANSFER], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "closure", [COMBINED, BOWEN_RATIO, BULK_TRANSFER, MONIN_OBUKHOV], ids=lambda c: c.name
+)
 def test_gradient_at_the_kinks(closure):
     """Night, calm, surface as warm as the air, air saturated: finite, and zero for albedo only."""
     model = SoilHeat(DEPTHS, 1800.0, turbulence=closure, bottom="zero-flux", initial="uniform")

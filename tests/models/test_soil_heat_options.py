@@ -5,10 +5,12 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.interpolate import CubicSpline
 from soil_heat_cases import LIKELY, parameters, run, steady_forcing, temperatures
 
 from caliche.models import Model, SoilHeat
 from caliche.models.closures import BOWEN_RATIO, BULK_TRANSFER, CLOSURES, COMBINED
+from caliche.models.soil_heat_initial import interpolate
 
 DEPTHS = (0.0, 0.05, 0.1, 0.2, 0.4)
 FIRST = {name: jnp.asarray(value) for name, value in LIKELY.items()}
@@ -156,3 +158,33 @@ def test_derived_quantities():
         "thermal_inertia": pytest.approx(np.sqrt(2e6)),
         "daily_damping_depth": pytest.approx(0.11726, rel=1e-4),
     }
+
+
+# -- curved initial profiles --------------------------------------------------------------------
+
+
+def test_cubic_profile_is_the_natural_spline():
+    knots, values = [0.0, 0.1, 0.2, 0.4], np.array([290.0, 284.0, 287.0, 288.0])
+    nodes = np.linspace(0.0, 0.4, 21)
+    profile = interpolate(nodes.tolist(), knots, jnp.asarray(values), "cubic")
+    expected = CubicSpline(knots, values, bc_type="natural")(nodes)
+    np.testing.assert_allclose(profile, expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("how", ["linear", "cubic"])
+@pytest.mark.parametrize("knots", [[0.1], [0.05, 0.2], [0.05, 0.1, 0.2]])
+def test_profiles_pass_through_their_knots_and_end_there(how, knots):
+    values = 285.0 + jnp.sin(7.0 * jnp.asarray(knots))
+    profile = interpolate([0.0, *knots, 0.4], knots, values, how)
+    expected = [values[0], *values, values[-1]]  # constant beyond the first and the last
+    np.testing.assert_allclose(profile, expected, rtol=1e-14)
+
+
+def test_a_cubic_profile_bends_towards_the_bottom():
+    linear, cubic = (
+        initial_profile("fixed-temperature", "estimated", ESTIMATES, **TWO_DEPTHS,
+                        initial_interpolation=how)
+        for how in ("linear", "cubic")
+    )  # fmt: skip
+    np.testing.assert_allclose(cubic[jnp.array([0, 1, 3, 4])], linear[jnp.array([0, 1, 3, 4])])
+    assert abs(float(cubic[2] - linear[2])) > 0.01

@@ -181,11 +181,14 @@ def curvature_result(
         vectors, space, [np.asarray(final.u), outcome.history.u, u]
     )
     below, above = to_physical(_values, space, [w - reach, w + reach])
-    parameters = {}
+    parameters, held = {}, _at_bounds(space, curvature, w)
     for k, entry in enumerate(space.entries):
         prior = entry.parameter.prior
-        interval = (below[k], above[k]) if np.isfinite(sd_w[k]) else (prior.lower, prior.upper)
-        parameters[entry.name] = _estimate(entry, k, central[k], interval, curvature, slopes[k])
+        known = np.isfinite(sd_w[k]) and not held[k]
+        interval = (below[k], above[k]) if known else (prior.lower, prior.upper)
+        parameters[entry.name] = _estimate(
+            entry, held[k], central[k], interval, curvature, slopes[k]
+        )
     declared = {d.name: d for d in space.declarations}
     for name, value in space.fixed.items():
         d, number = declared[name], float(jnp.mean(value))
@@ -254,9 +257,22 @@ def to_physical(
     return [part.reshape(u.shape) for part, u in zip(parts, controls, strict=True)]
 
 
+def _at_bounds(space: ParameterSpace, curvature: Posterior, w: np.ndarray) -> list[bool]:
+    """Which parameters, or knots at coordinates w, lie on a bound that held them.
+
+    Where a bound holds the first knot, the others that lie there too have no error bar either.
+    """
+    held, lead = [], False
+    for k, entry in enumerate(space.entries):
+        if entry.leads:
+            lead = bool(curvature.held[k])
+        held.append(lead and (entry.leads or abs(w[k]) > BOUND_REACHED))
+    return held
+
+
 def _estimate(
     entry: Entry,
-    k: int,
+    held: bool,
     value: float,
     interval: tuple[float, float],
     curvature: Posterior,
@@ -268,15 +284,15 @@ def _estimate(
         long_name=entry.long_name,
         unit=d.unit,
         estimate=float(value),
-        sd=curvature.sd(slope),
-        sd_naive=curvature.sd(slope, naive=True),
+        sd=np.nan if held else curvature.sd(slope),
+        sd_naive=np.nan if held else curvature.sd(slope, naive=True),
         interval=(float(interval[0]), float(interval[1])),
         initial=entry.parameter.initial,
         lower=prior.lower,
         upper=prior.upper,
         fixed=False,
         prior=prior.describe(d.unit),
-        at_bound=bool(curvature.held[k]),
+        at_bound=held,
         knot=entry.knot,
     )
 
@@ -313,8 +329,13 @@ def find_warnings(
     best: int,
 ) -> tuple[str, ...]:
     """What a careful reader should know, in words."""
-    found = []
+    found, knots = [], set()
     for p in parameters.values():
+        if p.at_bound and p.knot is not None:  # said once, of the first knot
+            stem = p.name.partition("[")[0]
+            if stem in knots:
+                continue
+            knots.add(stem)
         if p.at_bound:
             low = abs(p.estimate - p.lower) < abs(p.estimate - p.upper)
             side, bound = ("lower", p.lower) if low else ("upper", p.upper)

@@ -75,6 +75,9 @@ class ModelConfig:
     initial_depths: tuple[float, ...]
     layer_bottoms: tuple[float, ...]
     period: float | None
+    initial_interpolation: str = "linear"
+    moisture: str = "parameter"
+    measurement_height: float | None = None
 
 
 @dataclass(frozen=True)
@@ -229,10 +232,13 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the entries of `over`, table by table."""
+    """`base` with the entries of `over`, table by table; `false` takes a table out."""
     result = dict(base)
     for key, value in over.items():
         inner = result.get(key)
+        if value is False and isinstance(inner, Mapping):
+            del result[key]
+            continue
         both = isinstance(inner, Mapping) and isinstance(value, Mapping)
         result[key] = merge(inner, value) if both else value  # type: ignore[arg-type]
     return result

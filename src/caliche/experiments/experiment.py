@@ -26,7 +26,6 @@ from caliche.estimation.hyperparameters import Hyperparameters, Unknown, with_hy
 from caliche.experiments import twin
 from caliche.experiments.config import ExperimentConfig, read_config
 from caliche.experiments.error_model import stream_sigma, with_error_model
-from caliche.experiments.lad_config import LaDConfig
 from caliche.experiments.models import build_model
 from caliche.experiments.space import (
     make_nuisances,
@@ -35,7 +34,6 @@ from caliche.experiments.space import (
 )
 from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Model, ParameterDeclaration
-from caliche.models.closures import CLOSURES
 from caliche.observations import Nuisance, Observations, Stream, make_operator
 from caliche.parameters import ParameterSpace
 from caliche.variables import stream_name, variable
@@ -324,10 +322,8 @@ class Experiment:
         )  # fmt: skip
 
     def _forcing_names(self) -> list[str]:
-        if isinstance(self.config.model, LaDConfig):
-            return list(self._model(None).forcing_variables)
-        radiation = ["incoming_shortwave", "incoming_longwave"]
-        return radiation + list(CLOSURES[self.config.model.turbulence].forcing_variables)
+        names = self._model(None).forcing_variables
+        return [name for name in names if name != BOTTOM]
 
     def _bottom_streams(self) -> list[str]:
         stream = self.config.model.bottom_stream

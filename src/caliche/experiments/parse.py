@@ -32,10 +32,12 @@ from caliche.variables import variable
 
 MODELS = ("soil-heat", "lad")
 SCHEMES = ("sdirk2", "crank-nicolson", "backward-euler")
-TURBULENCE = ("combined", "bowen-ratio", "bulk-transfer")
+TURBULENCE = ("combined", "bowen-ratio", "bulk-transfer", "monin-obukhov")
+MOISTURE = ("parameter", "bucket")
 LONGWAVE = ("kirchhoff", "unweighted")
-BOTTOMS = ("fixed-temperature", "measured-temperature", "zero-flux")
+BOTTOMS = ("fixed-temperature", "varying-temperature", "measured-temperature", "zero-flux")
 INITIALS = ("bottom-temperature", "uniform", "observed", "estimated")
+INTERPOLATIONS = ("linear", "cubic")
 THINNEST = 1e-4  # m; thinner first layers than any soil has grains for
 
 
@@ -243,6 +245,9 @@ def _model(
         initial_depths=section.numbers("initial_depths"),
         layer_bottoms=section.numbers("layer_bottoms"),
         period=_period(section),
+        initial_interpolation=section.choice("initial_interpolation", INTERPOLATIONS, "linear"),
+        moisture=section.choice("moisture", MOISTURE, "parameter"),
+        measurement_height=section.positive("measurement_height", float, None),
     )
     section.finish()
     where = section.where
@@ -252,6 +257,11 @@ def _model(
             f"bottom = {config.bottom!r} and bottom_stream = {stream!r}",
             "name the soil temperature that the bottom shall follow, or leave both out",
         )
+    if config.measurement_height is not None and config.turbulence != "monin-obukhov":
+        raise InputError(
+            f"measurement_height in {where} together with turbulence = 'monin-obukhov'",
+            f"turbulence = {config.turbulence!r}", "leave measurement_height out",
+        )  # fmt: skip
     if config.initial in ("observed", "estimated") and not config.initial_depths:
         raise InputError(
             f"initial_depths in {where} with initial = {config.initial!r}", "none",

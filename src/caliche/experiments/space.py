@@ -8,12 +8,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from caliche.errors import InputError, nearest
+from caliche.errors import InputError
 from caliche.experiments.config import (
     NuisanceConfig,
     ParameterConfig,
     VariationConfig,
 )
+from caliche.experiments.models import unknown_parameter
 from caliche.models.base import ParameterDeclaration
 from caliche.observations import Nuisance
 from caliche.parameters import FreeParameter, ParameterSpace, Variation, harmonics, random_walk
@@ -51,7 +52,7 @@ def make_space(
     free, fixed, variations = {}, {}, {}
     for name, config in parameters.items():
         if name not in declared:
-            raise InputError("a parameter of the model", repr(name), nearest(name, declared))
+            raise unknown_parameter(name, declared)
         declaration = declared[name]
         if config.fixed:
             fixed[name] = _guess(declaration, config)

@@ -10,11 +10,9 @@ from typing import Any, Literal
 import tomli_w
 
 from caliche.errors import InputError
-from caliche.experiments.config import ExperimentConfig, ModelConfig, merge, parse_override
-from caliche.experiments.lad_config import LaDConfig
+from caliche.experiments.config import ExperimentConfig, merge, parse_override
+from caliche.experiments.models import build_model
 from caliche.experiments.parse import parse
-from caliche.models.closures import CLOSURES
-from caliche.models.soil_heat_parameters import declare, layer_suffixes
 
 Kind = Literal["numerics", "physics", "prescribed", "data", "own"]
 _LAYER = re.compile(r"^(?P<stem>.*[a-z])_(?P<layer>\d+)$")
@@ -67,25 +65,20 @@ def variant_config(base: ExperimentConfig, changes: Mapping[str, Any]) -> Experi
         "model", {}
     ):
         model.pop("bottom_stream", None)
+    if model.get("turbulence") != "monin-obukhov" and "measurement_height" not in changes.get(
+        "model", {}
+    ):
+        model.pop("measurement_height", None)
     raw["model"] = model
-    after = _declared(parse(raw, base.folder, base.name).model)
+    after = _declared(parse(raw, base.folder, base.name))
     said = changes.get("parameters", {})
-    raw["parameters"] = _parameters(base, _declared(base.model), after, said)
+    raw["parameters"] = _parameters(base, _declared(base), after, said)
     return parse(raw, base.folder, base.name)
 
 
-def _declared(model: ModelConfig | LaDConfig) -> list[str]:
-    """Names of the parameters that a configured model has."""
-    if isinstance(model, LaDConfig):
-        return [d.name for d in model.build(1800.0).declarations]
-    declarations = declare(
-        CLOSURES[model.turbulence],
-        layer_suffixes(model.layer_bottoms),
-        model.bottom == "fixed-temperature",
-        model.initial == "uniform",
-        model.initial_depths if model.initial == "estimated" else (),
-    )
-    return [d.name for d in declarations]
+def _declared(config: ExperimentConfig) -> list[str]:
+    """Names of the parameters of the configured model."""
+    return [d.name for d in build_model(config, None).declarations]
 
 
 def _parameters(

@@ -61,9 +61,12 @@ def _emissivity(config: ExperimentConfig, values: Values) -> Iterator[Variant]:
 
 
 def _closure(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
-    for name in CLOSURES:
+    for name, closure in CLOSURES.items():
         if name != config.soil_heat.turbulence:
-            changes = {"model": {"turbulence": name}}
+            model = {"turbulence": name}
+            if closure.per_wetness is None and config.soil_heat.moisture == "bucket":
+                model["moisture"] = "parameter"
+            changes = {"model": model}
             yield Variant(f"closure-{name}", "closure", "physics", f"the closure {name}", changes)
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from caliche import constants
 from caliche.models.base import Forcing, ParameterDeclaration, Params
 from caliche.models.lad_tables import SOURCE, Cover
-from caliche.physics import drag, saturation
+from caliche.physics import saturation, stability
 from caliche.physics.humidity import specific_humidity
 
 Scalar = Float[Array, ""]
@@ -122,7 +122,9 @@ class BulkFluxes(FluxLaw):
         return {
             "log_momentum": log_momentum,
             "log_heat": log_heat,
-            "neutral_coefficient": drag.neutral(log_momentum, log_heat)[1],
+            "neutral_coefficient": stability.neutral_transfer_coefficients(
+                log_momentum, log_heat
+            ).heat,
             "surface_resistance": params["stomatal_resistance"] * params["factor_stomata"],
         }
 
@@ -169,8 +171,10 @@ class BulkFluxes(FluxLaw):
     def _coefficient(self, params: Params, surface: Scalar, air: Scalar, wind: Scalar) -> Scalar:
         if self.drag == "neutral":
             return params["neutral_coefficient"]
-        gravity = 9.80 if self.original else drag.GRAVITY
-        richardson = drag.bulk_richardson(self.height, surface, air, wind, gravity)
-        return drag.monin_obukhov(
-            richardson, params["log_momentum"], params["log_heat"], sharp=self.original
-        )[1]
+        gravity = 9.80 if self.original else constants.GRAVITY
+        transfer = stability.transfer_coefficients
+        if self.original:
+            transfer = stability.transfer_coefficients_with_jump
+        wind = jnp.sqrt(wind * wind + 1e-4)  # as in the original; never calm
+        richardson = stability.bulk_richardson_number(self.height, air, surface, wind, gravity)
+        return transfer(richardson, params["log_momentum"], params["log_heat"]).heat

@@ -20,6 +20,18 @@ _DERIVED = {
 _HUANG = "Huang et al. (2026), arXiv:2505.02979"
 _OKE = "Oke (1987), Boundary Layer Climates, tables 1.1 and 2.1"
 
+_MANABE = "Manabe (1969), doi:10.1175/1520-0493(1969)097<0739:CATOC>2.3.CO;2"
+
+_WATER = (
+    ParameterDeclaration(
+        "water_capacity", "water that the soil can hold for evaporation",
+        "kg m-2", 150.0, 5.0, 1000.0, _MANABE,
+    ),
+    ParameterDeclaration(
+        "initial_wetness", "water in the soil at the start over its capacity",
+        "1", 0.5, 0.0, 1.0, _MANABE,
+    ),
+)  # fmt: skip
 _SURFACE = (
     ParameterDeclaration(
         "albedo", "albedo of the surface to shortwave radiation", "1", 0.2, 0.01, 0.9, _OKE
@@ -38,6 +50,7 @@ _SOIL = (
         "J m-3 K-1", 2.2e6, 0.5e6, 5.0e6, _OKE,
     ),
 )  # fmt: skip
+SOIL = tuple(p.name for p in _SOIL)
 
 
 def _temperature(name: str, long_name: str) -> ParameterDeclaration:
@@ -56,6 +69,7 @@ def declare(
     bottom_is_parameter: bool,
     initial_is_parameter: bool,
     initial_depths: Sequence[float],
+    bucket: bool = False,
 ) -> tuple[ParameterDeclaration, ...]:
     """Parameters of a configured SoilHeat.
 
@@ -65,6 +79,7 @@ def declare(
     bottom_is_parameter, initial_is_parameter : whether there is a `bottom_temperature` and a
         uniform `initial_temperature`.
     initial_depths : depths (m) of an estimated initial profile, or none.
+    bucket : whether a store of water takes the place of `moisture_availability`.
     """
     soil = [
         ParameterDeclaration(
@@ -84,7 +99,10 @@ def declare(
         _temperature(stream_name("initial_temperature", z), f"initial temperature at {z:g} m")
         for z in initial_depths
     ]
-    return (*_SURFACE, *turbulence.declarations, *soil, *temperatures)
+    turbulent = turbulence.declarations
+    if bucket:
+        turbulent = (*(d for d in turbulent if d.name != "moisture_availability"), *_WATER)
+    return (*_SURFACE, *turbulent, *soil, *temperatures)
 
 
 def derived_labels(

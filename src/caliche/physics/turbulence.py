@@ -88,3 +88,17 @@ def bulk_latent_heat_flux(
         * wind_speed
         * deficit
     )
+
+
+def latent_heat_flux_through_resistance(
+    conductance: Scalar, surface_resistance: Scalar, density: Scalar, deficit: Scalar
+) -> Scalar:
+    """Lv rho (q*(Ts) - q) / (r_a + r_s) (W m-2), with r_a = 1 / conductance.
+
+    Parameters
+    ----------
+    conductance : C_H U, m s-1.  surface_resistance : r_s, s m-1.
+    density : kg m-3.  deficit : q*(Ts) - q, kg kg-1.
+    """
+    through = conductance / (1.0 + surface_resistance * conductance)
+    return LATENT_HEAT_VAPORISATION * density * through * deficit
