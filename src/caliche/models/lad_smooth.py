@@ -60,7 +60,7 @@ def step(prepared: PreparedLaD, state: LaDState, forcing: Forcing) -> Outcome:
         forcing["air_temperature"], values["rain_snow_temperature"], values["rain_snow_half_range"]
     )
     mass = state.snow + dt * snowfall
-    conditions, snow_share = _conditions(prepared, state, mass)
+    conditions, snow_share = conditions_before(prepared, state, mass)
     conditions = conditions._replace(held=prepared.law.hold(values, conditions, forcing))
     latent_heat = prepared.constants.vaporisation + snow_share * prepared.constants.fusion
     reflected = _albedo(prepared, state) * forcing["incoming_shortwave"]
@@ -96,8 +96,13 @@ def step(prepared: PreparedLaD, state: LaDState, forcing: Forcing) -> Outcome:
     )  # fmt: skip
 
 
-def _conditions(prepared: PreparedLaD, state: LaDState, mass: Scalar) -> tuple[Conditions, Scalar]:
-    """What the fluxes depend on, and the share of evaporation that comes from snow."""
+def conditions_before(
+    prepared: PreparedLaD, state: LaDState, mass: Scalar
+) -> tuple[Conditions, Scalar]:
+    """What the fluxes depend on, and the share of evaporation that comes from snow.
+
+    `mass` is the snow (kg m-2) there is to evaporate within the step.
+    """
     values = prepared.values
     capacity = values["root_zone_capacity"]
     least = MOST_EVAPORATION * prepared.time_step
