@@ -13,6 +13,7 @@ import typer
 from caliche.cli_analysis import design, identify
 from caliche.cli_posterior import posterior
 from caliche.cli_score import score
+from caliche.cli_train import train
 from caliche.cli_variants import variants
 from caliche.errors import InputError
 
@@ -199,7 +200,7 @@ def report(
     typer.echo(f"Report: {write_report(run)}")
 
 
-for _command_of in (identify, design, posterior, variants, score):
+for _command_of in (identify, design, posterior, variants, score, train):
     app.command()(_command_of)
 
 

@@ -13,6 +13,7 @@ from caliche.experiments.lad_config import LaDConfig
 from caliche.models import SoilHeat
 from caliche.models.base import Model
 from caliche.models.closures import CLOSURES
+from caliche.models.lad_fluxes import FluxLaw
 
 
 def build_model(config: ExperimentConfig, initial_values: Array | None) -> Model:
@@ -56,3 +57,13 @@ def solver_for(
     soil = ("thermal_conductivity", "volumetric_heat_capacity")
     changes = any(name.startswith(soil) for name in varying)
     return "elimination" if changes and model.layer_bottoms else "modal"
+
+
+def refuse_untrained(config: ExperimentConfig, law: FluxLaw | None) -> None:
+    """Raises InputError if the model has a network that nobody has trained."""
+    c = config.model
+    if isinstance(c, LaDConfig) and c.learns and law is None:
+        raise InputError(
+            "fluxes = 'bulk' in [model], or a network that was trained", f"fluxes = {c.fluxes!r}",
+            f"caliche train {config.name}",
+        )  # fmt: skip
