@@ -3,9 +3,9 @@
 The record is cut into windows. Each epoch runs the model with the current weights over the whole
 record, which gives the state at the start of every window and the loss on all of them; then every
 window of the training set gives one gradient, back to its start and no further (truncated
-backpropagation: Williams and Peng 1990, doi:10.1162/neco.1990.2.4.490), and a step of Adam. So that
-windows are spread over the seasons, every fifth is held out: training stops when those get no
-better, and the weights that served them best are kept.
+backpropagation: Williams and Peng 1990, doi:10.1162/neco.1990.2.4.490), and a step of Adam. Every
+fifth third of a window is held out, so that what is held out is spread over the seasons: training
+stops when that gets no better, and the weights that served it best are kept.
 
 The free parameters of the problem are learned together with the weights.
 """
@@ -35,7 +35,8 @@ from caliche.models.base import Forcing
 from caliche.models.lad_hybrid import HybridFluxes, Network
 from caliche.models.time_loop import simulate
 
-FIFTH = 5  # every so many windows, one is held out
+FIFTH = 5  # of so many stretches with observations, one is held out
+STRETCHES = 3  # in a window
 LARGEST_GRADIENT = 1.0  # norm to which gradients are clipped
 FLAT = 0.02  # relative gain of the last tenth of the epochs below which training has converged
 CHECKPOINT_EVERY = 10.0  # s
@@ -68,28 +69,29 @@ class Learned(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A stretch of the record, or many with an axis for them in front.
+    """A part of the record, or many with an axis for them in front.
 
-    forcing : name -> (step + 1,).  values, mask, scale : (step + 1, stream), see `Observations`.
-    Entry 0 is the last of the stretch before: it drives no step and is not compared.
+    forcing : name -> (step + 1,).  values, scale : (step + 1, stream), see `Observations`.
+    fitted, held_out : (step + 1, stream) what is learned from, and what tells when to stop.
+    Entry 0 is the last of the window before: it drives no step and is not compared.
     """
 
     forcing: Forcing
     values: Array
-    mask: Array
     scale: Array
+    fitted: Array
+    held_out: Array
 
 
 class Windows(NamedTuple):
     """The record in windows of one length, and the forcing of what comes before the first.
 
-    `training` and `validation` hold numbers of windows that have observations.
+    `training` holds the numbers of the windows to learn from.
     """
 
     lead: Forcing
     each: Window
     training: Array
-    validation: Array
 
 
 def cut(problem: InverseProblem, steps: int) -> Windows:
@@ -97,31 +99,37 @@ def cut(problem: InverseProblem, steps: int) -> Windows:
 
     Raises
     ------
-    InputError : fewer than two windows with observations, or a problem that cannot be cut.
+    InputError : too few observations to hold some of them out, or a problem that cannot be cut.
     """
     _check(problem)
     observed = problem.observations
     n_steps = observed.values.shape[0] - 1
     count = n_steps // steps
     first = n_steps - count * steps
-    index = first + np.arange(count)[:, None] * steps + np.arange(steps + 1)
+    after = np.arange(count)[:, None] * steps + np.arange(steps + 1)  # steps after the lead
     visible = problem.operator.visible(steps + 1) & (np.arange(steps + 1) > 0)[:, None]
-    mask = np.asarray(observed.mask)[index] & visible
-    seen = np.flatnonzero(mask.any(axis=(1, 2)))
-    if len(seen) < 2:
+    mask = np.asarray(observed.mask)[first + after] & visible
+    stretch = (after - 1) // -(-steps // STRETCHES)
+    seen = np.unique(stretch[mask.any(axis=2)])
+    held = seen[FIFTH - 1 :: FIFTH] if len(seen) >= FIFTH else seen[1:][-1:]
+    held_out = mask & np.isin(stretch, held)[..., None]
+    fitted = mask & ~held_out
+    if not held_out.any():
         raise InputError(
-            f"two windows or more of {steps} steps with observations, one of them to hold out",
-            f"{len(seen)} in {n_steps} steps", "shorten window_days, or lengthen the record",
+            f"observations to learn from and others to hold out, in windows of {steps} steps",
+            f"{n_steps} steps with {int(mask.any(axis=2).sum())} observed times",
+            "shorten window_days, or lengthen the record",
         )  # fmt: skip
-    held = np.arange(len(seen)) % FIFTH == FIFTH - 1 if len(seen) >= FIFTH else seen == seen[-1]
     scale = jnp.broadcast_to(observed.scale, observed.values.shape)
-    forcing = {name: v[index] for name, v in problem.forcing.items()}
+    where = first + after
     return Windows(
         {name: v[: first + 1] for name, v in problem.forcing.items()},
-        Window(forcing, observed.values[index], jnp.asarray(mask), scale[index]),
-        jnp.asarray(seen[~held]),
-        jnp.asarray(seen[held]),
-    )
+        Window(
+            {name: v[where] for name, v in problem.forcing.items()},
+            observed.values[where], scale[where], jnp.asarray(fitted), jnp.asarray(held_out),
+        ),
+        jnp.asarray(np.flatnonzero(fitted.any(axis=(1, 2)))),
+    )  # fmt: skip
 
 
 def _check(problem: InverseProblem) -> None:
@@ -155,8 +163,9 @@ class Trained:
     """A trained network.
 
     learned : at the epoch with the lowest held-out loss, which is `loss` at `best_epoch`.
-    history : (epoch, 2) loss on the training windows and on those held out, from the first weights
-        on: the mean squared misfit in units of sigma.
+    history : (epoch, 2) loss on what is learned from and on what is held out, from the first
+        weights on: the mean squared misfit in units of sigma.
+    n_observations : (2,) values learned from, and held out.
     seconds : `compile` (the first epoch, compilation included), `run` and `epoch` (median).
     """
 
@@ -167,7 +176,8 @@ class Trained:
     converged: bool
     reason: str
     seed: int
-    n_windows: tuple[int, int]
+    n_windows: int
+    n_observations: tuple[int, int]
     seconds: dict[str, float]
 
 
@@ -215,14 +225,15 @@ def train(
             callback(epoch, float(losses[0]), float(losses[1]), _best_epoch(state))
     seconds = {
         "compile": taken[0] if taken else 0.0,
-        "run": time.perf_counter() - began,
+        "run": time.perf_counter() - began - sum(taken[:1]),
         "epoch": float(np.median(taken[1:])) if len(taken) > 1 else math.nan,
     }
     history = np.asarray(state.history)[: int(state.epoch)]
     converged, reason = _judge(history, settings)
     return Trained(
         state.best, float(state.best_loss), _best_epoch(state), history, converged, reason, seed,
-        (len(windows.training), len(windows.validation)), seconds,
+        len(windows.training), (int(windows.each.fitted.sum()), int(windows.each.held_out.sum())),
+        seconds,
     )  # fmt: skip
 
 
@@ -258,7 +269,7 @@ def _epoch(
     best = jax.tree.map(lambda a, b: jnp.where(better, a, b), state.learned, state.best)
     optimiser = _optimiser(settings, len(windows.training))
     key = jax.random.fold_in(jax.random.key(seed), state.epoch)
-    n_fitted = jnp.sum(windows.each.mask[windows.training], dtype=jnp.float64)
+    n_fitted = jnp.sum(windows.each.fitted, dtype=jnp.float64)
     order = jax.random.permutation(key, windows.training)
 
     def update(carry: tuple, which: Array) -> tuple[tuple, None]:
@@ -290,12 +301,9 @@ def _survey(problem: InverseProblem, windows: Windows, u: Array) -> tuple[Array,
         return after, (state, squares)
 
     _, (starts, squares) = jax.lax.scan(run, state, windows.each)
-    counts = jnp.sum(windows.each.mask, axis=(1, 2), dtype=jnp.float64)
-    losses = [
-        jnp.sum(squares[which]) / jnp.sum(counts[which])
-        for which in (windows.training, windows.validation)
-    ]
-    return jnp.stack(losses), starts
+    both = (windows.each.fitted, windows.each.held_out)
+    counts = jnp.stack([jnp.sum(mask, dtype=jnp.float64) for mask in both])
+    return jnp.sum(squares, axis=0) / counts, starts
 
 
 def _loss(
@@ -303,19 +311,21 @@ def _loss(
 ) -> Float[Array, ""]:
     """Mean squared misfit of a window, and the prior's over all fitted values."""
     problem = learned.put_into(problem)
-    squares = _run(problem, problem.space.to_physical(learned.u), window, begin)[1]
+    squares = _run(problem, problem.space.to_physical(learned.u), window, begin)[1][0]
     prior = jnp.sum(jnp.asarray(problem.space.informative, jnp.float64) * learned.u**2)
-    return squares / jnp.sum(window.mask, dtype=jnp.float64) + prior / n_fitted
+    return squares / jnp.sum(window.fitted, dtype=jnp.float64) + prior / n_fitted
 
 
 def _run(problem: InverseProblem, params: Any, window: Window, state: Any) -> tuple[Any, Array]:
-    """State at the end of a window, and the sum of squared misfits in it."""
+    """State at the end of a window, and the sums (2,) of squared misfits fitted and held out."""
     select = problem.operator.select
     after, initial, series = simulate(problem.model, params, window.forcing, select, state=state)
     prediction = problem.operator.finish(initial, series, params)
     # Where before subtracting: an unobserved prediction may be NaN, and 0 * NaN is not 0.
-    prediction = jnp.where(window.mask, prediction, window.values)
-    return after, jnp.sum(((prediction - window.values) / window.scale) ** 2)
+    prediction = jnp.where(window.fitted | window.held_out, prediction, window.values)
+    squares = ((prediction - window.values) / window.scale) ** 2
+    sums = [jnp.sum(jnp.where(mask, squares, 0.0)) for mask in (window.fitted, window.held_out)]
+    return after, jnp.stack(sums)
 
 
 def _best_epoch(state: TrainingState) -> int:
@@ -339,12 +349,12 @@ def _judge(history: np.ndarray, settings: TrainingSettings) -> tuple[bool, str]:
     best = int(held_out.argmin())
     if len(history) - 1 - best >= settings.patience:
         return True, (
-            f"the held-out windows got no better for {settings.patience} epochs after epoch {best}"
+            f"the held-out data got no better for {settings.patience} epochs after epoch {best}"
         )
     early = held_out[: max(1, round(0.9 * len(history)))].min()
     flat = bool(held_out.min() > (1.0 - FLAT) * early)
     gain = "less" if flat else "more"
     return flat, (
         f"the limit of {settings.epochs} epochs; the last tenth of them gained {gain} than "
-        f"{100 * FLAT:g} % on the held-out windows"
+        f"{100 * FLAT:g} % on the held-out data"
     )

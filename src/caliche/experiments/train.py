@@ -202,7 +202,7 @@ def _write(
         losses = np.full((len(members), longest), np.nan)
         for row, member in zip(losses, members, strict=True):
             row[: len(member.trained.history)] = member.trained.history[:, k]
-        text = f"mean squared misfit in units of sigma, {what.replace('_', ' ')} windows"
+        text = f"mean squared misfit in units of sigma, {what.replace('_', ' ')} data"
         dataset[f"loss_{what}"] = (("seed", "epoch"), losses, {"long_name": text, "units": "1"})
     dataset = dataset.assign_coords(seed=[m.trained.seed for m in members])
     summary = _summarise(experiment, members, best, guess, command)
@@ -264,7 +264,8 @@ def _summarise(
             "depth": config.training.depth,
             "weights": number_of_weights(law.network),
             "window_days": config.training.window_days,
-            "windows": list(trained.n_windows),
+            "windows": trained.n_windows,
+            "observations": list(trained.n_observations),
             "seeds": entries,
             "bulk": {"fit": guess_fit, "holdout": guess_held},
         },
@@ -281,10 +282,18 @@ def _scores(experiment: Experiment, prediction: Prediction) -> tuple[Any, Any]:
     observations = experiment.config.observations
 
     def table(by_stream: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        return by_stream and {
-            name: {**asdict(s), "fitted": observations[name].fit, "sigma": observations[name].sigma}
-            for name, s in by_stream.items()
-        }
+        return (
+            None
+            if by_stream is None
+            else {
+                name: {
+                    **asdict(s),
+                    "fitted": observations[name].fit,
+                    "sigma": observations[name].sigma,
+                }
+                for name, s in by_stream.items()
+            }
+        )
 
     fit, held = score_windows(experiment, prediction)
     return table(fit), table(held)

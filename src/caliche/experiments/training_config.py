@@ -15,7 +15,7 @@ class TrainingConfig:
     epochs : passes over the record at most.  learning_rate : of Adam at the start.
     window_days : length of the windows that gradients go back through.  patience : epochs without
     a better held-out loss before training stops.  width, depth : of the network's hidden layers.
-    seeds : how many networks are trained, from `seed` on; the best on the held-out windows is kept.
+    seeds : how many networks are trained, from `seed` on; the best on the held-out data is kept.
     """
 
     epochs: int = 100

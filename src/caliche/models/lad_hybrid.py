@@ -60,8 +60,8 @@ class Network(eqx.Module):
     Written out so that all its leaves are arrays: a model that holds it goes through `jax.jit`.
     """
 
-    weights: tuple[Float[Array, "to from"], ...]
-    biases: tuple[Float[Array, " to"], ...]
+    weights: tuple[Float[Array, "_ _"], ...]
+    biases: tuple[Float[Array, " _"], ...]
 
     @staticmethod
     def build(
