@@ -14,7 +14,7 @@ from test_lad_conservation import STEP, UNIT, budgets, draw
 
 from caliche.models import LaD, simulate
 from caliche.models.lad_fluxes import BulkFluxes, Conditions
-from caliche.models.lad_hybrid import STATES, WEATHER, HybridFluxes, Network, standardised
+from caliche.models.lad_hybrid import REACH, STATES, WEATHER, HybridFluxes, Network, standardised
 from caliche.models.lad_smooth import MOST_EVAPORATION
 
 BULK = BulkFluxes(10.0)
@@ -65,9 +65,10 @@ def seasons() -> dict[str, jax.Array]:
     return {name: jnp.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_seasons_close(name):
-    model, forcing = MODELS[name], seasons()
+@pytest.mark.parametrize(("kind", "states"), CASES, ids=NAMES)
+def test_seasons_close(kind, states):
+    model = model_with(kind, states, size=0.2, soil_freezing=True, initial_snow=20.0)
+    forcing = seasons()
     # A root zone so shallow that the drought empties it.
     params = parameters(model, initial_temperature=274.0, available_water_capacity=15.0)
     series = run(model, params, forcing)
@@ -76,7 +77,7 @@ def test_seasons_close(name):
     assert np.abs(series["energy_imbalance"]).max() * STEP < 1e-6
     rain = np.asarray(forcing["precipitation"])[1:] > 0.0
     warm = np.asarray(forcing["air_temperature"])[1:] > 276.5
-    assert (rain & warm & (series["snow_water_equivalent"] > 1.0)).any()
+    assert (rain & warm & (series["snow_water_equivalent"] > 0.1)).any()
     assert series["snow_water_equivalent"].min() >= -1e-9
     assert series["root_zone_water"].min() >= -1e-6
     assert series["evaporation"].max() <= 1.05 * MOST_EVAPORATION
@@ -123,7 +124,7 @@ def test_states_are_seen_only_if_asked_for():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_slope_by_surface_temperature(name):
-    """What the implicit step takes for the law's derivative is its derivative."""
+    """What the implicit step takes for the law's derivative is its derivative, up to a limit."""
     model, forcing = MODELS[name], at()
     values = {**parameters(model), **model.law.prepare(parameters(model))}
     cold = Conditions(
@@ -140,32 +141,41 @@ def test_slope_by_surface_temperature(name):
     difference = (fluxes(t + 1e-4) - fluxes(t - 1e-4)) / 2e-4
     np.testing.assert_allclose(slope, difference, rtol=1e-6, atol=1e-6)
     assert (np.abs(slope) > 1e-3).all() == (name != "flux-weather")
+    used = model.law.linearised(values, t, held, forcing)
+    np.testing.assert_allclose(used[1][0], slope[0])
+    room = (0.6 * MOST_EVAPORATION - used[0][1]) / REACH
+    np.testing.assert_allclose(
+        used[1][1], np.clip(slope[1] / 2.5e6, 0.0, room), rtol=0.06, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["flux-states", "conductance-states"])
 def test_gradients_by_weights(name):
     """Reverse = forward = finite difference, over frost, thaw and drought; none is NaN."""
-    model = dataclasses.replace(MODELS[name], soil_freezing=False, drag="neutral")
+    kind = name.partition("-")[0]
+    model = model_with(kind, True, size=0.3, thicknesses=(0.05, 0.5), drag="neutral")
     params = parameters(model, initial_temperature=273.5)
     forcing = {name: values[::8] for name, values in seasons().items()}
     leaves, structure = jax.tree.flatten(model.fluxes.network)
     direction = [jnp.cos(1.0 + jnp.arange(float(x.size))).reshape(x.shape) for x in leaves]
 
+    def output(now):
+        return now["turbulent_heat_flux"], now["root_zone_water"], now["snow_water_equivalent"]
+
     def function(leaves):
         law = dataclasses.replace(model.fluxes, network=jax.tree.unflatten(structure, leaves))
-        series = simulate(dataclasses.replace(model, fluxes=law), params, forcing)[2]
-        stores = jnp.sin(series["root_zone_water"]) + jnp.sin(series["snow_water_equivalent"])
-        return jnp.mean(jnp.sin(0.01 * series["turbulent_heat_flux"]) + stores)
+        found = simulate(dataclasses.replace(model, fluxes=law), params, forcing, output)[2]
+        return jnp.mean(jnp.sin(0.01 * found[0]) + jnp.sin(found[1]) + jnp.sin(found[2]))
 
-    reverse = jax.jit(jax.grad(function))(leaves)
+    both = jax.jit(jax.value_and_grad(function))
+    reverse = both(leaves)[1]
     assert all(bool(jnp.isfinite(g).all()) for g in reverse)
     along = sum(float(jnp.sum(g * d)) for g, d in zip(reverse, direction, strict=True))
     forward = jax.jit(lambda d: jax.jvp(function, (leaves,), (d,))[1])(direction)
     np.testing.assert_allclose(float(forward), along, rtol=1e-9)
     step = 1e-6
     ahead, behind = (
-        jax.jit(function)([x + s * d for x, d in zip(leaves, direction, strict=True)])
-        for s in (step, -step)
+        both([x + s * d for x, d in zip(leaves, direction, strict=True)])[0] for s in (step, -step)
     )
     np.testing.assert_allclose(float(ahead - behind) / (2.0 * step), along, rtol=1e-4)
 
@@ -182,6 +192,6 @@ def test_inputs_are_standardised():
     air = np.asarray(forcing["air_temperature"])[1:]
     assert float(law.mean[2]) == pytest.approx(air.mean())
     assert float(law.sd[2]) == pytest.approx(air.std())
-    surface = simulated(LaD(STEP, soil_freezing=True), parameters(model=LaD(STEP, soil_freezing=True)),
-                        forcing)[2]["surface_temperature"]  # fmt: skip
+    plain = LaD(STEP, soil_freezing=True)
+    surface = simulated(plain, parameters(plain), forcing)[2]["surface_temperature"]
     assert float(law.mean[6]) == pytest.approx(float(np.mean(surface - air)), abs=1e-9)

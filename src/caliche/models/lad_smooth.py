@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -139,10 +138,8 @@ def _linear(
     """The fluxes linearised about a surface temperature (K above freezing)."""
     constants = prepared.constants
     temperature = constants.freezing_point + top
-    (sensible, evaporation), (by_sensible, by_evaporation) = jax.jvp(
-        lambda t: prepared.law(prepared.values, t, conditions, forcing),
-        (temperature,),
-        (jnp.ones_like(temperature),),
+    (sensible, evaporation), (by_sensible, by_evaporation) = prepared.law.linearised(
+        prepared.values, temperature, conditions, forcing
     )
     emitted = constants.stefan_boltzmann * temperature**4
     rising = by_sensible + latent_heat * by_evaporation
