@@ -27,14 +27,13 @@ def site(tower):
         "specific_humidity": {"name": "HUMIDITY", "unit": "kg kg-1"},
     }
     tower.config["model"] = {
-        "name": "lad", "fluxes": "neural-conductance", "drag": "neutral",
-        "thicknesses": [0.05, 0.3, 1.0],
+        "name": "lad", "fluxes": "neural-flux", "states": False, "thicknesses": [0.05, 1.0],
     }  # fmt: skip
     tower.config["parameters"] = {"albedo": {"value": 0.2}}
     tower.config["observations"] = {
         "latent_heat_flux": {"sigma": 20.0},
         "sensible_heat_flux": {"sigma": 20.0},
-        "soil_temperature_0.20m": {"fit": False},
+        "soil_temperature_0.05m": {"fit": False},
     }
     tower.config["training"] = {
         "epochs": 3, "window_days": 0.5, "width": 4, "depth": 1, "learning_rate": 0.01,
@@ -50,11 +49,12 @@ def test_train_then_score_report_and_resume(site, caliche, tmp_path):
     assert "with bulk fluxes at the first guess" in done.out
     files = {p.name for p in out.iterdir()}
     assert files == {
-        "checkpoint-0.eqx", "config.toml", "network.eqx", "report.html", "result.nc", "summary.json",
+        "checkpoint-0.eqx", "config.toml", "network.eqx", "report.html", "result.nc",
+        "summary.json",
     }  # fmt: skip
     summary = json.loads((out / "summary.json").read_text())
     t = summary["training"]
-    assert (t["fluxes"], t["states"], len(t["inputs"])) == ("neural-conductance", True, 12)
+    assert (t["fluxes"], t["states"], len(t["inputs"])) == ("neural-flux", False, 6)
     assert t["seeds"][0]["epochs"] == 3
     assert summary["parameters"]["albedo"]["sd"] is None
     with xr.open_dataset(out / "result.nc", engine="h5netcdf") as results:
@@ -93,7 +93,6 @@ def test_train_then_score_report_and_resume(site, caliche, tmp_path):
 
 def test_ablate_prints_the_comparison(site, caliche, tmp_path):
     out = tmp_path / "ablation"
-    site.config["training"]["epochs"] = 1
     done = caliche("train", site.write(), "--out", out, "--ablate", "--set", "training.seeds=2")
     assert done.code in (0, 3), done.err
     for row in ("LaD, bulk fluxes", "without states", "with states"):

@@ -22,7 +22,7 @@ import numpy as np
 from caliche.errors import InputError
 from caliche.estimation.checkpoint import read_leaves, write_leaves
 from caliche.estimation.result import ParameterEstimate
-from caliche.estimation.training import Trained, TrainingSettings, train
+from caliche.estimation.training import Trained, TrainingSettings, cut, train
 from caliche.experiments.dataset import series_dataset
 from caliche.experiments.experiment import Experiment, load_experiment
 from caliche.experiments.lad_config import LaDConfig
@@ -101,13 +101,13 @@ def run_training(
         t.epochs, t.learning_rate,
         round(t.window_days * 86400.0 / experiment.config.window.time_step), t.patience,
     )  # fmt: skip
+    cut(untrained(experiment, t.seed).problem(), settings.window_steps)  # or nothing is written
     guess = _predict(*_bulk(experiment))
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_text(folder / CONFIG, as_run(experiment, folder))
     members = []
     for seed in range(t.seed, t.seed + t.seeds):
         start = untrained(experiment, seed)
-        if not (folder / CONFIG).exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            _write_text(folder / CONFIG, as_run(experiment, folder))
 
         def tell(epoch: int, loss: float, held_out: float, best: int, seed: int = seed) -> None:
             if callback is not None:
