@@ -91,6 +91,7 @@ def test_train_then_score_report_and_resume(site, caliche, tmp_path):
     assert math.isfinite(cost)
 
 
+@pytest.mark.slow  # two programs to compile
 def test_ablate_prints_the_comparison(site, caliche, tmp_path):
     out = tmp_path / "ablation"
     done = caliche("train", site.write(), "--out", out, "--ablate", "--set", "training.seeds=2")
@@ -104,6 +105,22 @@ def test_ablate_prints_the_comparison(site, caliche, tmp_path):
         assert [s["seed"] for s in summary["training"]["seeds"]] == [0, 1]
     tables = json.loads((out / "ablation.json").read_text())
     assert len(tables["latent_heat_flux"]["with states"]["rmse"]) == 2
+
+
+def test_comparison_of_seeds():
+    """Mean and sd over seeds, of the hold-out where there is one."""
+    from caliche.experiments.train import compare_runs
+
+    def run(*values: float) -> dict:
+        keys = ("rmse", "bias", "percent_bias", "nse", "kge_2009")
+        tables = [{"latent_heat_flux": dict.fromkeys(keys, v)} for v in values]
+        bulk = {"fit": tables[0], "holdout": tables[0]}
+        return {"training": {"bulk": bulk, "seeds": [{"fit": None, "holdout": t} for t in tables]}}
+
+    rows = compare_runs({"without": run(9.0, 1.0, 3.0), "with": run(2.0)})["latent_heat_flux"]
+    assert rows["LaD, bulk fluxes"]["rmse"] == (9.0, None)
+    assert rows["without"]["rmse"] == pytest.approx((13.0 / 3.0, np.std([9, 1, 3], ddof=1)))
+    assert rows["with"]["nse"] == (2.0, None)
 
 
 @pytest.mark.parametrize(
