@@ -13,7 +13,9 @@ from caliche.data.clock import check_clock, clock_sentence
 from caliche.data.gaps import FILLED
 from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
+from caliche.experiments.lad_config import LaDConfig
 from caliche.experiments.sensor_screen import screen_first
+from caliche.experiments.train import untrained
 from caliche.inverse_problem import InverseProblem
 from caliche.variables import variable
 
@@ -30,6 +32,8 @@ def check_experiment(experiment: Experiment) -> Iterator[str]:
     at the first guess, times one evaluation, fits once and screens the sensors.
     """
     config = experiment.config
+    if isinstance(config.model, LaDConfig) and config.model.learns and experiment.fluxes is None:
+        experiment = untrained(experiment, config.training.seed)
     yield f"{config.title}"
     yield from _window(experiment)
     yield from _clock(experiment)

@@ -15,6 +15,7 @@ from caliche.data.longwave import LongwaveBalance
 from caliche.data.source import Source
 from caliche.errors import InputError, nearest
 from caliche.experiments.lad_config import LaDConfig
+from caliche.experiments.training_config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,7 @@ class ExperimentConfig:
     observations: Mapping[str, ObservationConfig]
     nuisances: Mapping[str, NuisanceConfig]
     method: MethodConfig
+    training: TrainingConfig
     raw: Mapping[str, Any]
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,14 +27,11 @@ from caliche.estimation.hyperparameters import Hyperparameters, Unknown, with_hy
 from caliche.experiments import twin
 from caliche.experiments.config import ExperimentConfig, read_config
 from caliche.experiments.error_model import stream_sigma, with_error_model
-from caliche.experiments.models import build_model
-from caliche.experiments.space import (
-    make_nuisances,
-    make_space,
-    true_parameters,
-)
+from caliche.experiments.models import build_model, refuse_untrained
+from caliche.experiments.space import make_nuisances, make_space, true_parameters
 from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Model, ParameterDeclaration
+from caliche.models.lad_fluxes import FluxLaw
 from caliche.observations import Nuisance, Observations, Stream, make_operator
 from caliche.parameters import ParameterSpace
 from caliche.variables import stream_name, variable
@@ -62,19 +60,29 @@ class Experiment:
     `problem()` is the inverse problem of the fitted window with its fitted streams;
     `scoring_problem()` runs on through the hold-out and sees every observed stream. `found` holds
     hyperparameters that were estimated before; None leaves what is unknown at its first guess.
+    `fluxes` is a law of the turbulent fluxes that was learned.
     """
 
     config: ExperimentConfig
     found: Hyperparameters | None = None
+    fluxes: FluxLaw | None = None
 
     def calibrated(self, found: Hyperparameters | None) -> Experiment:
         """The experiment with its unknown hyperparameters as they were found."""
         if found is None:
             return self
-        other = dataclasses.replace(self, found=found)
-        for name in ("_tower", "dataset", "model"):  # which need not be read again
-            if name in self.__dict__:
-                other.__dict__[name] = self.__dict__[name]
+        return self._with(("_tower", "dataset", "model"), found=found)
+
+    def with_fluxes(self, law: FluxLaw) -> Experiment:
+        """The experiment with this law of the turbulent fluxes in its model."""
+        return self._with(("_tower", "dataset"), fluxes=law)
+
+    def _with(self, known: Sequence[str], **changed: Any) -> Experiment:
+        """The experiment changed, with what need not be read or built again."""
+        other = dataclasses.replace(self, **changed)
+        other.__dict__.update(
+            {name: self.__dict__[name] for name in known if name in self.__dict__}
+        )
         return other
 
     @functools.cached_property
@@ -84,7 +92,10 @@ class Experiment:
         return self._model(jnp.asarray(values) if values else None)
 
     def _model(self, initial_values: Array | None) -> Model:
-        return build_model(self.config, initial_values)
+        model = build_model(self.config, initial_values)
+        if self.fluxes is None:
+            return model
+        return eqx.tree_at(lambda m: m.fluxes, model, self.fluxes, is_leaf=lambda x: x is None)
 
     @functools.cached_property
     def nuisances(self) -> tuple[Nuisance, ...]:
@@ -207,7 +218,7 @@ class Experiment:
 
     @property
     def fitted_streams(self) -> list[str]:
-        """Names of the streams that are fitted."""
+        """Streams that are fitted."""
         return [name for name, o in self.config.observations.items() if o.fit]
 
     def blank_problem(self, n_time: int) -> InverseProblem:
@@ -216,6 +227,7 @@ class Experiment:
         A flux without an average is compared over the last step.
         """
         c, names = self.config, self.fitted_streams
+        refuse_untrained(c, self.fluxes)
         special = any(c.observations[n].special for n in names)
         if special or self.nuisances or c.model.period or self.space.variations:
             raise InputError(
@@ -257,6 +269,7 @@ class Experiment:
         space: ParameterSpace,
         observed: bool = True,
     ) -> InverseProblem:
+        refuse_untrained(self.config, self.fluxes)
         time_step = self.config.window.time_step
         streams = [Stream(n, self._steps(dataset, n, time_step)) for n in names]
         operator = make_operator(self.model, streams, self.nuisances, time_step)
@@ -359,9 +372,8 @@ class Experiment:
         known = [d.name for d in self._declarations]
         for name in values:
             if name not in known:
-                raise InputError(
-                    f"a parameter of the model in [{where}]", repr(name), nearest(name, known)
-                )
+                text = f"a parameter of the model in [{where}]"
+                raise InputError(text, repr(name), nearest(name, known))
 
     @property
     def _declarations(self) -> tuple[ParameterDeclaration, ...]:

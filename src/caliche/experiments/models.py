@@ -12,6 +12,7 @@ from caliche.experiments.lad_config import LaDConfig
 from caliche.models import SoilHeat
 from caliche.models.base import Model
 from caliche.models.closures import CLOSURES, TurbulentClosure, monin_obukhov
+from caliche.models.lad_fluxes import FluxLaw
 
 
 def build_model(config: ExperimentConfig, initial_values: Array | None) -> Model:
@@ -68,3 +69,13 @@ def unknown_parameter(name: str, declared: Collection[str]) -> InputError:
             f"leave it out, or write {name} = false in [parameters] if it comes by extends",
         )  # fmt: skip
     return InputError("a parameter of the model", repr(name), nearest(name, declared))
+
+
+def refuse_untrained(config: ExperimentConfig, law: FluxLaw | None) -> None:
+    """Raises InputError if the model has a network that nobody has trained."""
+    c = config.model
+    if isinstance(c, LaDConfig) and c.learns and law is None:
+        raise InputError(
+            "fluxes = 'bulk' in [model], or a network that was trained", f"fluxes = {c.fluxes!r}",
+            f"caliche train {config.name}",
+        )  # fmt: skip

@@ -28,6 +28,7 @@ from caliche.experiments.lad_config import LaDConfig, parse_lad
 from caliche.experiments.parse_parameters import nuisance, observation, parameter, utc
 from caliche.experiments.section import Section
 from caliche.experiments.section_data import fluxnet_options, longwave_balance
+from caliche.experiments.training_config import parse_training
 from caliche.variables import variable
 
 MODELS = ("soil-heat", "lad")
@@ -74,6 +75,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
         observations={k: observation(k, s) for k, s in top.sections("observations").items()},
         nuisances={k: nuisance(s) for k, s in top.sections("nuisances").items()},
         method=_method(top.section("method", {})),
+        training=parse_training(top.section("training", {}), window.time_step),
         raw=raw,
     )
     top.finish()

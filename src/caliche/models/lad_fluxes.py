@@ -10,6 +10,7 @@ from abc import abstractmethod
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -75,6 +76,16 @@ class FluxLaw(eqx.Module):
     def __call__(
         self, params: Params, surface_temperature: Scalar, conditions: Conditions, forcing: Forcing
     ) -> tuple[Scalar, Scalar]: ...
+
+    def linearised(
+        self, params: Params, surface_temperature: Scalar, conditions: Conditions, forcing: Forcing
+    ) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Scalar]]:
+        """Both fluxes, and the slopes by the surface temperature that the implicit step uses."""
+        return jax.jvp(
+            lambda t: self(params, t, conditions, forcing),
+            (surface_temperature,),
+            (jnp.ones_like(surface_temperature),),
+        )
 
 
 class BulkFluxes(FluxLaw):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -60,7 +59,7 @@ def step(prepared: PreparedLaD, state: LaDState, forcing: Forcing) -> Outcome:
         forcing["air_temperature"], values["rain_snow_temperature"], values["rain_snow_half_range"]
     )
     mass = state.snow + dt * snowfall
-    conditions, snow_share = _conditions(prepared, state, mass)
+    conditions, snow_share = conditions_before(prepared, state, mass)
     conditions = conditions._replace(held=prepared.law.hold(values, conditions, forcing))
     latent_heat = prepared.constants.vaporisation + snow_share * prepared.constants.fusion
     reflected = _albedo(prepared, state) * forcing["incoming_shortwave"]
@@ -96,8 +95,13 @@ def step(prepared: PreparedLaD, state: LaDState, forcing: Forcing) -> Outcome:
     )  # fmt: skip
 
 
-def _conditions(prepared: PreparedLaD, state: LaDState, mass: Scalar) -> tuple[Conditions, Scalar]:
-    """What the fluxes depend on, and the share of evaporation that comes from snow."""
+def conditions_before(
+    prepared: PreparedLaD, state: LaDState, mass: Scalar
+) -> tuple[Conditions, Scalar]:
+    """What the fluxes depend on, and the share of evaporation that comes from snow.
+
+    `mass` is the snow (kg m-2) there is to evaporate within the step.
+    """
     values = prepared.values
     capacity = values["root_zone_capacity"]
     least = MOST_EVAPORATION * prepared.time_step
@@ -134,10 +138,8 @@ def _linear(
     """The fluxes linearised about a surface temperature (K above freezing)."""
     constants = prepared.constants
     temperature = constants.freezing_point + top
-    (sensible, evaporation), (by_sensible, by_evaporation) = jax.jvp(
-        lambda t: prepared.law(prepared.values, t, conditions, forcing),
-        (temperature,),
-        (jnp.ones_like(temperature),),
+    (sensible, evaporation), (by_sensible, by_evaporation) = prepared.law.linearised(
+        prepared.values, temperature, conditions, forcing
     )
     emitted = constants.stefan_boltzmann * temperature**4
     rising = by_sensible + latent_heat * by_evaporation

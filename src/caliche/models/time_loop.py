@@ -38,6 +38,7 @@ def simulate(
     output: Output = everything,
     segments: int = 1,
     period: int = 0,
+    state: State | None = None,
 ) -> tuple[State, Any, Any]:
     """Run a model over a window.
 
@@ -52,13 +53,16 @@ def simulate(
         segment twice. One for records of up to ten years; more for many members at once.
     period : start from the state to which the first so many steps bring the model back (see
         `caliche.models.spin_up`); 0 starts as the model says.
+    state : to start from instead of the model's own.
 
     Returns
     -------
     final state; output of the initial state (of the diagnostics that exist then); output of each
     step, stacked (time, ...).
     """
-    prepare, params_later, rest, state, initial = start_run(model, params, forcing, output, period)
+    prepare, params_later, rest, state, initial = start_run(
+        model, params, forcing, output, period, state
+    )
 
     def step(state: State, now: tuple) -> tuple[State, Any]:
         params_now, forcing_now = now
@@ -139,7 +143,12 @@ def split(forcing: Forcing) -> tuple[Forcing, Forcing]:
 
 
 def start_run(
-    model: Model, params: ParamsInTime, forcing: Forcing, output: Output, period: int
+    model: Model,
+    params: ParamsInTime,
+    forcing: Forcing,
+    output: Output,
+    period: int,
+    state: State | None = None,
 ) -> tuple[Callable[[Params], Prepared], ParamsInTime, Forcing, State, Any]:
     """What a loop begins with: how to prepare a step, the parameters that vary and the forcing of
     each step, the initial state and its output. Diagnostics that the state cannot give (fluxes)
@@ -147,7 +156,8 @@ def start_run(
     first, rest = split(forcing)
     prepare, params_0, params_later = preparation(model, params)
     prepared = prepare(params_0)
-    state = model.init_state(prepared, first)
+    if state is None:
+        state = model.init_state(prepared, first)
     if period:
         inputs = jax.tree.map(lambda x: x[:period], (params_later, rest))
 

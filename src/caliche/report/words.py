@@ -20,6 +20,7 @@ METHODS = {
     "uki": "unscented Kalman inversion (UKI)",
     "ga": "a genetic algorithm",
     "cma": "the evolution strategy CMA-ES",
+    "training": "gradient descent (Adam), together with the weights of a network",
 }
 STRONG_CORRELATION = 0.95
 NOTABLE_AUTOCORRELATION = 0.3
@@ -118,7 +119,8 @@ def estimates(parameters: Mapping[str, Mapping[str, Any]], converged: bool = Tru
     joined = "; ".join(each) if len(each) > 2 else listing(each)
     if not converged:
         return f"Where the search stopped, {joined}."
-    return f"{capital(joined)} (± is one standard deviation)."
+    known = any(math.isfinite(number(entry.get("sd"))) for entry in free.values())
+    return f"{capital(joined)}{' (± is one standard deviation)' if known else ''}."
 
 
 def misses(fit: Mapping[str, Any], holdout: Mapping[str, Any] | None, labels: Mapping[str, str],

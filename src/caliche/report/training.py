@@ -1,0 +1,98 @@
+"""The section of a run that trained a network: what is learned, and how the training went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from caliche.report import style, words
+from caliche.report.numbers import number, plain, rounded
+from caliche.report.panels import Plate
+from caliche.report.run_folder import RunFolder, stream_label
+
+_LEARNED = {
+    "neural-flux": "Sensible and latent heat flux come from a neural network; LaD only limits "
+    "evaporation to the water there is.",
+    "neural-conductance": "Sensible and latent heat flux are LaD's bulk transfer with both "
+    "conductances multiplied by factors from a neural network.",
+    "neural-residual": "Sensible and latent heat flux are LaD's bulk transfer plus a correction "
+    "from a neural network.",
+}
+_FROM_PHYSICS = (
+    "Radiation, soil temperature, ground heat flux, snow and water are computed by LaD from these, "
+    "with water and energy conserved; they are learned only as far as the fluxes drive them."
+)
+
+
+def training_content(run: RunFolder) -> dict[str, Any] | None:
+    """What the template needs; None for a run that trained nothing."""
+    t = run.summary.get("training")
+    if not t:
+        return None
+    layers = words.counted(t["depth"], "hidden layer")
+    guess = t["bulk"]["holdout"] or t["bulk"]["fit"]
+    own = run.summary["holdout"] or run.summary["fit"]
+    return {
+        "sentences": [
+            f"{_LEARNED[t['fluxes']]} {_FROM_PHYSICS}",
+            f"The network has {t['weights']:,} weights in {layers} of {t['width']}. "
+            f"It sees {words.listing(t['inputs'])}"
+            f"{': the weather alone' if not t['states'] else ''}.",
+            f"It was trained over {words.counted(t['windows'], 'window')} of "
+            f"{plain(t['window_days'])} days on {t['observations'][0]:,} values; "
+            f"{t['observations'][1]:,} others of the fitted period told when to stop. "
+            f"{words.capital(words.sentence(run.summary['reason']))}",
+            "Weights have no error bars here, nor have the parameters learned with them. "
+            "The first guess in the figures is LaD with its own bulk fluxes at the values of the "
+            "configuration.",
+        ],
+        "seeds": [
+            {**entry, "kept": entry["seed"] == run.summary["seed"], "loss": rounded(entry["loss"])}
+            for entry in t["seeds"]
+        ],
+        "title": "Hold-out" if run.summary["holdout"] else "Fit",
+        "rows": [
+            {
+                "label": stream_label(name),
+                "learned": name in ("sensible_heat_flux", "latent_heat_flux"),
+                "bulk": [rounded(guess[name].get(key)) for key in ("rmse", "nse")],
+                "own": [rounded(own[name].get(key)) for key in ("rmse", "nse")],
+            }
+            for name in own
+        ],
+        "plate": _curve(run),
+    }  # fmt: skip
+
+
+def _curve(run: RunFolder) -> Plate:
+    """Loss by epoch of every seed; the one that was kept in colour."""
+    figure = style.new_figure(3.0)
+    axes: Axes = figure.subplots()
+    seeds = run.results["seed"].values
+    looks = {
+        "training": (style.OBSERVED, "learned from"),
+        "held_out": (style.MODELLED, "held out"),
+    }
+    for name, (colour, label) in looks.items():
+        for seed, losses in zip(seeds, run.results[f"loss_{name}"].values, strict=True):
+            kept = int(seed) == run.summary["seed"]
+            axes.plot(np.arange(len(losses)), losses, color=colour, lw=1.3 if kept else 0.7,
+                      alpha=1.0 if kept else 0.3, label=label if kept else None)  # fmt: skip
+            if kept and name == "held_out":
+                best = int(np.nanargmin(losses))
+                axes.plot([best], [number(losses[best])], "o", ms=5, color=colour,
+                          label="weights that were kept")  # fmt: skip
+    axes.set_yscale("log")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("mean squared misfit (σ²)")
+    axes.legend(loc="upper right")
+    caption = (
+        "Mean squared misfit in units of the declared errors, by epoch: black on the data that "
+        "gradients come from, blue on those held out of the fitted period."
+    )
+    if len(seeds) > 1:
+        caption += " Pale: the other seeds."
+    label = f"Learning curve of {words.counted(len(seeds), 'network')}"
+    return Plate("Learning curve", style.to_svg(figure, "training", label), caption)
