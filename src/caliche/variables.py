@@ -96,6 +96,10 @@ _TABLE = [
         "ground heat flux, positive downwards", -500.0, 700.0, has_depth=True,
     ),
     Variable(
+        "soil_moisture", "m3 m-3", "", "volume_fraction_of_condensed_water_in_soil",
+        "volumetric soil moisture", 0.0, 1.0, is_state=True, has_depth=True,
+    ),
+    Variable(
         "evaporation", "kg m-2 s-1", "Evap", "water_evapotranspiration_flux",
         "evaporation, positive upwards", -3e-4, 4e-4,
     ),
@@ -134,6 +138,7 @@ FORCING = tuple(
     if VARIABLES[name].alma in ("SWdown", "LWdown", "Tair", "Qair", "PSurf", "Wind", "Rainf")
 )
 
+SIGMA = "_sigma"  # suffix of a stream that holds the random uncertainty of another
 _AT_DEPTH = re.compile(r"^(?P<name>[a-z_]+)_(?P<depth>\d+(\.\d+)?)m$")
 
 
@@ -148,10 +153,19 @@ def stream_name(name: str, depth: float | None = None) -> str:
 def variable(stream: str) -> Variable:
     """The table's entry for a stream name, with its depth (m) filled in where it has one.
 
+    `<stream>_sigma` is the random uncertainty (one standard deviation) of a stream.
+
     Raises
     ------
     InputError : the name is not in the table, or lacks the depth it needs.
     """
+    if stream.endswith(SIGMA):
+        of = variable(stream.removesuffix(SIGMA))
+        return replace(
+            of, name=of.name + SIGMA, alma="", standard_name="",
+            long_name=f"random uncertainty (standard deviation) of {of.long_name}",
+            valid_min=0.0, valid_max=of.valid_max - of.valid_min,
+        )  # fmt: skip
     if stream in VARIABLES and not VARIABLES[stream].has_depth:
         return VARIABLES[stream]
     if match := _AT_DEPTH.match(stream):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caliche.data import Fluxnet, Source, open_source
+from caliche.data import Fluxnet, Source, merge_sources, open_source, select_window
 from caliche.data.fluxnet import soil_columns
 from caliche.data.humidity import saturation_vapour_pressure, vapour_pressure
 from caliche.errors import InputError
+from caliche.variables import FORCING
 
 ROWS = 4
 COLUMNS = {
@@ -139,8 +140,16 @@ def test_one_stamp_column_is_enough(write):
     ("times", "word"),
     [
         ({"TIMESTAMP_START": END, "TIMESTAMP_END": END}, "one interval before"),
-        ({"TIMESTAMP": END}, "neither"),
-        ({"TIMESTAMP_START": ["20140101", "20140102", "20140103", "20140105"]}, "24 h"),
+        ({"TIME": END}, "neither"),
+        ({"TIMESTAMP": END}, "follow one another"),  # of days, which these are not
+        ({"TIMESTAMP": ["20140101", "20140102", "20140103", "20140105"]}, "follow one another"),
+        (
+            {
+                "TIMESTAMP_START": ["20140101", "20140201", "20140301", "20140401"],
+                "TIMESTAMP_END": ["20140131", "20140228", "20140331", "20140430"],
+            },
+            "half hours, hours, days or weeks",
+        ),
     ],
 )
 def test_times_that_cannot_be(write, times, word):
@@ -188,7 +197,95 @@ def test_puechabon(data_root):
     assert float(everything["air_temperature"].mean()) == pytest.approx(14.66 + 273.15, abs=0.01)
 
 
-def test_walnut_gulch_weekly_is_refused(data_root):
+DAYS = {
+    "TA_F": [10.0, 12.0, -9999], "TA_F_QC": [0.1, 1, 0], "PA_F": [85.0] * 3, "VPD_F": [5.0] * 3,
+    "P_F": [0.864, 0.0, 8.64], "LE_F_MDS": [20.0, 40.0, 60.0], "LE_F_MDS_QC": [1.0, 0.4, 0.9],
+    "SWC_F_MDS_1": [8.0, 9.0, 12.0],
+}  # fmt: skip
+WEEKS = {
+    "TIMESTAMP_START": ["20141210", "20141217", "20141224"],
+    "TIMESTAMP_END": ["20141216", "20141223", "20141231"],
+}
+
+
+def test_weeks_drive_days_and_are_observed_at_their_end(write):
+    path = write(DAYS, "AMF_US-Wkg_FLUXNET_FULLSET_WW_2014-2014_3-5.csv", **WEEKS)
+    got = read(path, utc_offset=-7.0, moisture_depths=[0.05])
+    assert got.attrs["time_step"] == 86400.0
+    assert got["time"].values[0] == np.datetime64("2014-12-11T07:00")  # end of the day, UTC
+    assert got.sizes["time"] == 22
+    np.testing.assert_allclose(got["air_temperature"], [283.15] * 7 + [285.15] * 7 + [np.nan] * 8)
+    np.testing.assert_allclose(got["precipitation"], [1e-5] * 7 + [0.0] * 7 + [1e-4] * 8)
+    evaporation = got["latent_heat_flux"]
+    # the second week was measured too little, the third has eight days
+    assert np.flatnonzero(np.isfinite(evaporation)).tolist() == [6]
+    assert float(evaporation[6]) == 20.0
+    assert evaporation.attrs["mean_over"] == 7 * 86400.0
+    moisture = got["soil_moisture_0.05m"]
+    np.testing.assert_allclose(moisture[[6, 13]], [0.08, 0.09])  # per cent in the file
+    assert "mean_over" not in got["air_temperature"].attrs
+    filled = read(path, utc_offset=-7.0, least_measured=0.3)["latent_heat_flux"]
+    assert np.flatnonzero(np.isfinite(filled)).tolist() == [6, 13]
+
+
+def test_days(write):
+    path = write(DAYS, TIMESTAMP=["20141210", "20141211", "20141212"])
+    got = read(path, utc_offset=0.0)
+    np.testing.assert_allclose(got["latent_heat_flux"], [20.0, np.nan, 60.0])
+    assert got["latent_heat_flux"].attrs["mean_over"] == 86400.0
+
+
+def test_moisture_may_be_a_fraction(write):
+    columns = COLUMNS | {"SWC_F_MDS_1": [0.1, 0.2, -9999, 0.3]}
+    got = read(write(columns), moisture_depths=[0.05], soil_depths=[0.02])
+    np.testing.assert_allclose(got["soil_moisture_0.05m"], [0.1, 0.2, np.nan, 0.3])
+    with pytest.raises(InputError, match="2 depths for 1"):
+        read(write(columns), moisture_depths=[0.05, 0.1])
+
+
+def test_uncertainty_survives_the_window(write):
+    """And that of a mean of two values falls as their errors do, which are independent."""
+    columns = {**COLUMNS, "LE_RANDUNC": [3.0, 4.0, 5.0, 12.0]}
+    got = read(write(columns))
+    start, end = (np.datetime64(f"2013-12-31T{t}") for t in ("23:00", "23:00"))
+    end = end + np.timedelta64(2, "h")
+    name = "latent_heat_flux_sigma"
+    half = select_window(got, start, end, 1800.0, [], ["latent_heat_flux", name])
+    np.testing.assert_allclose(half[name][1:], [3, 4, 5, 12])
+    assert half[name].attrs["units"] == "W m-2"
+    hour = select_window(got, start, end, 3600.0, [], [name])
+    np.testing.assert_allclose(hour[name][1:], [2.5, 6.5])
+
+
+def test_walnut_gulch_by_weeks(data_root):
     path = data_root / "us-wkg-2004" / "AMF_US-Wkg_FLUXNET_FULLSET_WW_2004-2021_3-5.csv"
-    with pytest.raises(InputError, match="168 h"):
-        read(path, utc_offset=-7.0)
+    got = read(path, utc_offset=-7.0, soil_depths=[0.05, 0.15, 0.3], moisture_depths=[0.05])
+    assert got.attrs["site"] == "US-Wkg"
+    assert got.sizes["time"] == 18 * 365 + 5  # leap years included
+    yearly = float(got["precipitation"].mean()) * 86400 * 365.25
+    assert yearly == pytest.approx(0.8564 * 365.25, rel=0.02)
+    weeks = got["latent_heat_flux"]
+    assert 800 < int(np.isfinite(weeks).sum()) <= 18 * 51
+    assert float(weeks.mean()) == pytest.approx(22.94, rel=0.05)
+    assert 0.05 < float(got["soil_moisture_0.05m"].mean()) < 0.12
+
+
+@pytest.mark.parametrize(("folder", "site", "name", "depth"), [
+    ("us-me2-2019", "US-Me2", "soil_temperature_0.32m", 0.32),
+    ("us-whs-2012", "US-Whs", "soil_temperature_0.15m", 0.15),
+])  # fmt: skip
+def test_halves_of_a_site_in_two_files(data_root, folder, site, name, depth):
+    parts = [
+        read(data_root / folder / f"{site}-{part}-test.csv", utc_offset=-8.0, **options)
+        for part, options in (
+            ("forcings", {"soil_depths": [depth], "moisture_depths": [0.1]}), ("fluxes", {}),
+        )
+    ]  # fmt: skip
+    got = merge_sources(parts)
+    weather = set(FORCING) - {"incoming_longwave"}
+    assert {*weather, "net_radiation", "sensible_heat_flux", "latent_heat_flux", name} <= set(got)
+    for stream in weather:
+        assert np.isfinite(got[stream]).all()
+    assert got.attrs["site"] == site
+    assert "look alike" in got["latent_heat_flux"].attrs["quality"]
+    assert float(got["soil_moisture_0.10m"].max()) < 0.4

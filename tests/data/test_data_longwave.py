@@ -9,6 +9,7 @@ import xarray as xr
 from caliche.constants import STEFAN_BOLTZMANN
 from caliche.data import Fluxnet, Source, open_source, select_window
 from caliche.data.longwave import LongwaveBalance, derive_incoming_longwave
+from caliche.data.sky import cloudiness, potential_shortwave, sky_longwave
 from caliche.errors import InputError
 
 EMISSIVITY, ALBEDO = 0.95, 0.2
@@ -117,3 +118,55 @@ def test_puechabon_where_it_was_measured(data_root, dropped, balance, bias, sd):
     error = (error - tower["incoming_longwave"]).values
     assert np.nanmean(error) == pytest.approx(bias, abs=0.01)
     assert np.nanstd(error) == pytest.approx(sd, abs=0.01)
+
+
+SKY = LongwaveBalance(method="sky")
+
+
+def test_the_sun_above_the_atmosphere():
+    """At the equator at an equinox: the daily mean is S / pi, noon S; no sun at night."""
+    times = np.datetime64("2014-03-20T17:00") + 600 * np.arange(144) * np.timedelta64(1, "s")
+    sun = potential_shortwave(times, 0.0, 0.0)
+    assert sun.mean() == pytest.approx(1361.0 * 1.008 / np.pi, rel=2e-3)
+    assert sun.max() == pytest.approx(1361.0 * 1.008, rel=2e-3)
+    assert str(times[sun.argmax()])[11:13] == "12"
+    assert (sun == 0.0).mean() == pytest.approx(0.5, abs=0.02)
+    december = np.array(["2014-12-21T12:00"], "datetime64[s]")
+    assert potential_shortwave(december, 68.0, 0.0)[0] == 0.0  # polar night
+
+
+def test_clouds_take_the_sun_of_a_whole_day():
+    potential = np.tile(np.maximum(np.sin(2.0 * np.pi * np.arange(48) / 48.0), 0.0), 9)
+    share = np.repeat([1.0, 1.0, 1.0, 0.4, 0.4, 0.4, 1.0, 1.0, 1.0], 48)
+    clouds = cloudiness(0.7 * share * potential, potential, 48)  # a clear sky lets 0.7 through
+    np.testing.assert_allclose(clouds[48:96], 0.0, atol=1e-12)
+    np.testing.assert_allclose(clouds[192:216], 0.6, atol=1e-12)  # the night as well
+    seen = np.where(np.arange(432) < 200, np.nan, potential)
+    assert np.isnan(cloudiness(seen, potential, 48)[:170]).all()
+
+
+def test_clouds_are_black_and_a_clear_sky_is_not():
+    air, vapour = np.array([288.0]), np.array([1000.0])
+    black = STEFAN_BOLTZMANN * 288.0**4
+    assert sky_longwave(air, vapour, np.array([1.0]))[0] == pytest.approx(black)
+    # Brutsaert's own number for 10 hPa at 288 K
+    assert sky_longwave(air, vapour, np.array([0.0]))[0] / black == pytest.approx(0.767, abs=1e-3)
+
+
+def test_the_sky_needs_a_place():
+    with pytest.raises(InputError, match="air_temperature, no specific_humidity"):
+        derive_incoming_longwave(site("incoming_shortwave"), SKY)
+    with pytest.raises(InputError, match="'balance' or 'sky'"):
+        LongwaveBalance(method="skye")
+
+
+def test_the_sky_over_puechabon(data_root):
+    path = data_root / "fr-pue-2014" / "FR-Pue_2014_FLUXNET2015_subset.csv"
+    place = Fluxnet(1.0, accept_forcing=[0, 1, 2], latitude=43.7413, longitude=3.5957)
+    tower = open_source(Source(path, "fluxnet", fluxnet=place))
+    without = tower.drop_vars(["incoming_longwave", "incoming_longwave_rejected"])
+    got = derive_incoming_longwave(without, SKY)["incoming_longwave"]
+    assert "17519 of 17519 values from air temperature, humidity" in got.attrs["derived_from"]
+    error = (got - tower["incoming_longwave"]).values
+    assert np.nanmean(error) == pytest.approx(-2.0, abs=0.3)
+    assert np.nanstd(error) == pytest.approx(19.7, abs=0.3)

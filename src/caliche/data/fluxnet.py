@@ -1,8 +1,9 @@
-"""Reader of FLUXNET and AmeriFlux tables of half hours or hours.
+"""Reader of FLUXNET and AmeriFlux tables of half hours or hours, and of days and weeks.
 
 FLUXNET2015 and ONEFlux FULLSET (Pastorello et al. 2020, doi:10.1038/s41597-020-0534-3) and
 AmeriFlux BASE, whose names end in a position _H_V_R. Times are local standard time, never
-daylight saving; missing is -9999; `<name>_QC` is 0 measured, 1 to 3 filled.
+daylight saving; missing is -9999; `<name>_QC` is 0 measured, 1 to 3 filled (days and weeks:
+`caliche.data.fluxnet_days`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import numpy as np
 import xarray as xr
 
 from caliche.data.assemble import Series, assemble, attributes, check_exists, in_si, screen
+from caliche.data.fluxnet_days import Days, read_days, screen_share
 from caliche.data.humidity import saturation_vapour_pressure, specific_humidity
 from caliche.data.quality import check_scale, check_time
 from caliche.data.source import Fluxnet, Source, TimeAxis
 from caliche.data.table import CsvTable, interval_end_utc
 from caliche.errors import InputError
-from caliche.variables import FORCING, stream_name
+from caliche.variables import FORCING, SIGMA, stream_name
 
 # Stream -> unit in the file, names in the order they are looked for.
 VARIABLE_MAP: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -39,8 +41,9 @@ CORRECTED = {"sensible_heat_flux": "H_CORR", "latent_heat_flux": "LE_CORR"}
 RANDOM_UNCERTAINTY = {"sensible_heat_flux": "H_RANDUNC", "latent_heat_flux": "LE_RANDUNC"}
 # Humidity, as vapour pressure deficit (hPa), relative humidity (%) or vapour pressure (kPa).
 HUMIDITY = {"VPD_F": 100.0, "VPD": 100.0, "RH": 0.01, "eair": 1000.0}
-SOIL, PLATE = ("TS_F_MDS", "TS"), ("G_F_MDS", "G")
-LONGEST = 3600.0  # s; daily and longer sums have lost the day
+SOIL, MOISTURE, PLATE = ("TS_F_MDS", "TS"), ("SWC_F_MDS", "SWC"), ("G_F_MDS", "G")
+LONGEST = 3600.0  # s; longer means are laid out over days
+MEAN_OVER = "mean_over"  # attribute: s before its stamp of which a value is the mean
 _POSITION = re.compile(r"_(\d+)_(\d+)_(\d+)$")
 _SITE = re.compile(r"(?:^|_)([A-Z]{2}-[A-Za-z0-9]{3})[_-]")
 
@@ -53,12 +56,16 @@ class _File:
         self.name, self.source, self.options = source.path.name, source, options
         self.table = CsvTable(source.path, ",", _is_read)
         self.columns = [str(column) for column in self.table.frame.columns]
+        self.days: Days | None = None
         self.times, self.interval = self._times()
 
     def _times(self) -> tuple[np.ndarray, float]:
         """End of each interval (UTC) and its length in seconds."""
         stamps = {"end": "TIMESTAMP_END", "start": "TIMESTAMP_START"}
         found = {stamp: name for stamp, name in stamps.items() if name in self.columns}
+        if not found and "TIMESTAMP" in self.columns:  # of days
+            self.days = read_days(self.table, self.options.utc_offset)
+            return self.days.times, 86400.0
         if not found:
             raise InputError(
                 f"TIMESTAMP_END or TIMESTAMP_START in {self.name}", "neither",
@@ -69,11 +76,9 @@ class _File:
             axis = TimeAxis(column, stamp, offset)
             local = self.table.times(axis)
             usual = float(np.median(np.diff(local).astype(np.int64))) / 1e9 if len(local) > 1 else 0
-            if usual > LONGEST:  # told before gaps are: weeks and months are irregular
-                raise InputError(
-                    f"half hours or hours in {self.name}", f"intervals of {usual / 3600:g} h",
-                    "give the half-hourly file (HH or HR)",
-                )  # fmt: skip
+            if usual > LONGEST:
+                self.days = read_days(self.table, offset)
+                return self.days.times, 86400.0
             interval = check_time(local, self.name, zone="")
             ends.append(interval_end_utc(local, interval, axis))
         if any((end != ends[0]).any() for end in ends):
@@ -107,6 +112,10 @@ class _File:
         values[np.isin(values, list(self.source.missing))] = np.nan
         flag = flag or f"{column}_QC"
         flags = self.table.numbers(flag) if flag in self.columns else None
+        if self.days is not None:
+            if stream in FORCING:  # filled from a reanalysis where it was not measured
+                return self.days.repeated(screen_share(values, None, 0.0))
+            return self.days.at_end(screen_share(values, flags, self.options.least_measured))
         weather = self.options.accept_forcing
         mine = weather if stream in FORCING and weather is not None else self.source.accept_qc
         return screen(values, flags, mine)
@@ -123,8 +132,8 @@ def read_fluxnet(source: Source) -> xr.Dataset:
 
     Raises
     ------
-    InputError : a file that cannot be read, without times or without a known column, daily or
-        longer intervals, more depths than soil temperatures.
+    InputError : a file that cannot be read, without times or without a known column, of months or
+        years, more depths than sensors.
     """
     options = source.fluxnet
     if options is None:  # Source refuses this; said again for the type checker
@@ -133,6 +142,7 @@ def read_fluxnet(source: Source) -> xr.Dataset:
     streams, origin = _plain(file, options)
     streams |= _humidity(file, streams, origin)
     streams |= _soil(file, options, origin)
+    streams |= _moisture(file, options, origin)
     if not streams:
         raise InputError(
             f"FLUXNET columns such as TA_F, SW_IN_F and H_F_MDS in {file.name}",
@@ -142,6 +152,7 @@ def read_fluxnet(source: Source) -> xr.Dataset:
     known: dict[str, object] = {
         "site": source.site or (match[1] if match else None),
         "utc_offset": float(options.utc_offset or 0.0),
+        "latitude": options.latitude,
         "longitude": options.longitude,
     }
     dataset = assemble(file.times, streams, file.name, file.interval, known)
@@ -149,6 +160,10 @@ def read_fluxnet(source: Source) -> xr.Dataset:
         if "_F" in column and f"{column}_QC" not in file.columns:
             dataset[stream].attrs["quality"] = "no flags: filled and measured values look alike"
         dataset[stream].attrs["column"] = column
+    if file.days is not None:
+        for stream in dataset.data_vars:
+            if stream not in FORCING:
+                dataset[stream].attrs[MEAN_OVER] = file.days.length
     return dataset.assign(_uncertainty(file, streams))
 
 
@@ -192,16 +207,8 @@ def _humidity(file: _File, streams: dict[str, Series], origin: dict[str, str]) -
 
 def _soil(file: _File, options: Fluxnet, origin: dict[str, str]) -> dict[str, Series]:
     """Soil temperatures and soil heat flux, named by the depths that were given for them."""
-    columns, streams = soil_columns(file.columns), {}
-    depths = list(options.soil_depths)
-    if len(depths) > len(columns):
-        raise InputError(
-            f"as many soil_depths as soil temperatures in {file.name}",
-            f"{len(depths)} depths for {len(columns)} ({', '.join(columns) or 'none'})",
-            "give one depth in metres for each, in the order of the columns",
-        )
-    for column, depth in zip(columns, depths, strict=False):
-        stream = stream_name("soil_temperature", depth)
+    streams = {}
+    for stream, column in _at_depths(file, SOIL, "soil_temperature", options.soil_depths).items():
         streams[stream], origin[stream] = file.series(column, stream, "degC"), column
     plate = file.find(PLATE)
     if plate is not None and options.plate_depth is not None:
@@ -210,9 +217,38 @@ def _soil(file: _File, options: Fluxnet, origin: dict[str, str]) -> dict[str, Se
     return streams
 
 
-def soil_columns(columns: Sequence[str]) -> list[str]:
-    """Columns of soil temperature from the top down: TS_F_MDS_n, TS_n, or the first TS_H_V_R."""
-    for base in SOIL:
+def _moisture(file: _File, options: Fluxnet, origin: dict[str, str]) -> dict[str, Series]:
+    """Soil moistures, in % as the format has them, or fractions where none is above 1."""
+    streams = {}
+    for stream, column in _at_depths(
+        file, MOISTURE, "soil_moisture", options.moisture_depths
+    ).items():
+        found = file.raw(column, stream).values
+        fractions = np.isfinite(found).any() and np.nanmax(found) <= 1.0
+        streams[stream] = file.series(column, stream, "1" if fractions else "%")
+        origin[stream] = column
+    return streams
+
+
+def _at_depths(
+    file: _File, bases: Sequence[str], name: str, depths: Sequence[float]
+) -> dict[str, str]:
+    """Stream -> column, for sensors at the depths that were given for them."""
+    columns = soil_columns(file.columns, bases)
+    if len(depths) > len(columns):
+        words = name.replace("_", " ") + "s"
+        key = "soil_depths" if bases == SOIL else "moisture_depths"
+        raise InputError(
+            f"as many {key} as {words} in {file.name}",
+            f"{len(depths)} depths for {len(columns)} ({', '.join(columns) or 'none'})",
+            "give one depth in metres for each, in the order of the columns",
+        )
+    return {stream_name(name, d): c for c, d in zip(columns, depths, strict=False)}
+
+
+def soil_columns(columns: Sequence[str], bases: Sequence[str] = SOIL) -> list[str]:
+    """Columns of a profile from the top down: TS_F_MDS_n, TS_n, or the first TS_H_V_R."""
+    for base in bases:
         numbered = [c for c in columns if re.fullmatch(rf"{base}_\d+", c)]
         if numbered:
             return sorted(numbered, key=lambda c: int(c.rpartition("_")[2]))
@@ -235,10 +271,8 @@ def _uncertainty(file: _File, streams: dict[str, Series]) -> dict[str, tuple]:
         values = file.raw(column, stream).values
         values[~(values > 0.0) | np.isnan(streams[stream].values)] = np.nan
         series = Series(values, np.zeros(values.shape, dtype=bool))
-        attrs = attributes(stream, series, file.name, file.interval, file.times)
-        attrs.pop("standard_name", None)
-        attrs["long_name"] = f"random uncertainty (standard deviation) of {attrs['long_name']}"
-        found[f"{stream}_sigma"] = ("time", values, attrs)
+        attrs = attributes(stream + SIGMA, series, file.name, file.interval, file.times)
+        found[f"{stream}{SIGMA}"] = ("time", values, attrs)
     return found
 
 
@@ -250,11 +284,12 @@ def _position(column: str) -> tuple[int, ...]:
 
 _BASES = {
     *(name for _, names in VARIABLE_MAP.values() for name in names), *CORRECTED.values(),
-    *RANDOM_UNCERTAINTY.values(), *HUMIDITY, *PLATE, "TIMESTAMP_START", "TIMESTAMP_END",
+    *RANDOM_UNCERTAINTY.values(), *HUMIDITY, *PLATE, "TIMESTAMP", "TIMESTAMP_START",
+    "TIMESTAMP_END",
 }  # fmt: skip
 
 
 def _is_read(column: str) -> bool:
     """Whether a column is of any use here: a FULLSET file has hundreds of others."""
     base = _POSITION.sub("", column.removesuffix("_QC"))
-    return base in _BASES or re.fullmatch(r"(TS_F_MDS|TS)(_\d+)?", base) is not None
+    return base in _BASES or re.fullmatch(r"(TS|SWC)(_F_MDS)?(_\d+)?", base) is not None

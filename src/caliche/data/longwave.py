@@ -1,4 +1,4 @@
-"""Incoming longwave radiation rebuilt from net radiation, for towers that do not report it."""
+"""Incoming longwave radiation for towers that do not report it, from net radiation or the sky."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import xarray as xr
 
 from caliche.constants import STEFAN_BOLTZMANN
 from caliche.data.assemble import REJECTED, Series, attributes
-from caliche.errors import InputError
+from caliche.data.humidity import vapour_pressure
+from caliche.data.sky import cloudiness, potential_shortwave, sky_longwave
+from caliche.errors import InputError, nearest
 from caliche.variables import variable
 
 NAME = "incoming_longwave"
+METHODS = ("balance", "sky")
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,20 @@ class LongwaveBalance:
     surface : stream of the temperature that the surface emits with, needed likewise: a soil
         temperature near the surface, or the air's for a closed canopy.
     albedo : needed unless outgoing shortwave radiation was measured.
+    method : "balance" closes the measured net radiation with these; "sky" needs none of them, but
+        latitude and longitude, air temperature, humidity and pressure (`caliche.data.sky`).
     """
 
     emissivity: float | None = None
     surface: str | None = None
     albedo: float | None = None
+    method: str = "balance"
 
     def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(
+                "method = 'balance' or 'sky'", repr(self.method), nearest(self.method, METHODS)
+            )
         if self.emissivity is not None and not 0.0 < self.emissivity <= 1.0:
             raise InputError("an emissivity above 0 and up to 1", f"{self.emissivity:g}", "0.97")
         if self.albedo is not None and not 0.0 <= self.albedo <= 1.0:
@@ -43,7 +53,9 @@ class LongwaveBalance:
 
 
 def derive_incoming_longwave(dataset: xr.Dataset, balance: LongwaveBalance) -> xr.Dataset:
-    """Incoming longwave radiation where it is missing, as what closes the net radiation.
+    """Incoming longwave radiation where it is missing.
+
+    With method "sky", see `caliche.data.sky`; otherwise as what closes the net radiation:
 
         LWdown = (Rnet - SWdown + SWup) + LWup              where LWup was measured
         LWdown = (Rnet - SWdown + SWup) / eps + sigma T^4   elsewhere, which follows from
@@ -56,8 +68,11 @@ def derive_incoming_longwave(dataset: xr.Dataset, balance: LongwaveBalance) -> x
     Raises
     ------
     InputError : net or incoming shortwave radiation missing, terms neither measured nor given, or
-        terms on different times.
+        terms on different times; for the sky: a stream or the site's place missing.
     """
+    if balance.method == "sky":
+        return _filled(dataset, _of_the_sky(dataset), "incoming_shortwave",
+                       "air temperature, humidity and cloudiness")  # fmt: skip
     used: list[str] = []
 
     def measured(name: str) -> np.ndarray | None:
@@ -87,6 +102,12 @@ def derive_incoming_longwave(dataset: xr.Dataset, balance: LongwaveBalance) -> x
     else:
         rebuilt, how_long = _emitted(dataset, balance, net - down + up, used)
     _same_times(dataset, used)
+    how = f"net radiation, {how_short} and {how_long}"
+    return _filled(dataset, rebuilt, "net_radiation", how)
+
+
+def _filled(dataset: xr.Dataset, rebuilt: np.ndarray, of: str, how: str) -> xr.Dataset:
+    """The dataset with possible ones of the rebuilt values where longwave is missing."""
     known = dataset[NAME].values if NAME in dataset else np.full(rebuilt.shape, np.nan)
     bounds = variable(NAME)
     possible = (rebuilt >= bounds.valid_min) & (rebuilt <= bounds.valid_max)  # False where NaN
@@ -98,18 +119,40 @@ def derive_incoming_longwave(dataset: xr.Dataset, balance: LongwaveBalance) -> x
     if NAME in dataset:
         attrs = dict(dataset[NAME].attrs)
     else:
-        of = dataset["net_radiation"].attrs
+        origin = dataset[of].attrs
         attrs = attributes(
-            NAME, series, str(of.get("source", "")), float(of["interval"]), dataset["time"].values
-        ) | {key: of[key] for key in ("first_stamp", "last_stamp") if key in of}
-    attrs["derived_from"] = (
-        f"{int(filled.sum())} of {filled.size} values from net radiation, {how_short} and "
-        + how_long
-        + (f"; {spikes} left missing that would be impossible" if spikes else "")
+            NAME,
+            series,
+            str(origin.get("source", "")),
+            float(origin["interval"]),
+            dataset["time"].values,
+        ) | {key: origin[key] for key in ("first_stamp", "last_stamp") if key in origin}
+    attrs["derived_from"] = f"{int(filled.sum())} of {filled.size} values from {how}" + (
+        f"; {spikes} left missing that would be impossible" if spikes else ""
     )
     return dataset.assign({NAME: ("time", series.values, attrs)}).assign_coords(
         {mark: ("time", series.rejected)}
     )
+
+
+def _of_the_sky(dataset: xr.Dataset) -> np.ndarray:
+    """LWdown of the sky at every time (W m-2), NaN where a term is missing."""
+    terms = ["incoming_shortwave", "air_temperature", "specific_humidity", "air_pressure"]
+    missing = [name for name in terms if name not in dataset.data_vars]
+    place = [dataset.attrs.get(key) for key in ("latitude", "longitude")]
+    if missing or None in place:
+        raise InputError(
+            f"{', '.join(terms)}, latitude and longitude for the longwave radiation of the sky",
+            f"no {', no '.join(missing) or 'latitude or longitude'}",
+            "give latitude and longitude in the source, or method = 'balance'",
+        )  # fmt: skip
+    _same_times(dataset, terms)
+    shortwave, air, humidity, pressure = (dataset[name].values for name in terms)
+    step = float(dataset.attrs["time_step"])
+    middle = dataset["time"].values - np.timedelta64(round(step * 500), "ms")
+    potential = potential_shortwave(middle, float(place[0]), float(place[1]))  # type: ignore[arg-type]
+    clouds = cloudiness(shortwave, potential, max(1, round(86400.0 / step)))
+    return sky_longwave(air, vapour_pressure(humidity, pressure), clouds)
 
 
 def _emitted(

@@ -13,6 +13,7 @@ from caliche.constants import STEFAN_BOLTZMANN
 from caliche.data.assemble import REJECTED, Series, attributes
 from caliche.data.quality import check_range, utc_text
 from caliche.errors import InputError, nearest
+from caliche.variables import SIGMA
 
 _SECOND = 1_000_000_000  # ns
 
@@ -198,12 +199,19 @@ def _windowed(
         str(k): v for k, v in given if k not in ("first_stamp", "last_stamp")
     }
     attrs |= _counts(native, index, str(attrs.get("source", "")))
-    row = native.take(index).mean(axis=1)
+    row = _mean(native.take(index), name)
     _check_enough(row, times, name, is_forcing, attrs)
     attrs["n_valid"] = int(np.isfinite(row[1:]).sum())
     if index.shape[1] > 1:
         attrs["interval"] = float((times[1] - times[0]) / np.timedelta64(1, "s"))
     return "time", row, attrs
+
+
+def _mean(values: np.ndarray, name: str) -> np.ndarray:
+    """Means of rows (n, values per row); the uncertainty of a mean falls with their number."""
+    if name.endswith(SIGMA):
+        return np.sqrt((values**2).mean(axis=1) / values.shape[1])
+    return values.mean(axis=1)
 
 
 def _window_times(start: np.datetime64, end: np.datetime64, time_step: float) -> np.ndarray:

@@ -13,7 +13,8 @@ from caliche.errors import InputError, nearest
 from caliche.variables import variable
 
 STAMPS = ("start", "middle", "end")
-FORMATS = ("urban-plumber", "fluxnet", "table")
+FORMATS = ("urban-plumber", "fluxnet", "plumber2", "table")
+TOWERS = ("fluxnet", "plumber2")  # formats that say neither where nor when
 FLUXES = ("measured", "corrected")
 MISSING = (-9999.0, -6999.0, -999.0)
 
@@ -92,7 +93,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Fluxnet:
-    """What a FLUXNET or AmeriFlux file does not say of itself.
+    """What a FLUXNET, AmeriFlux or PLUMBER2 file does not say of itself.
 
     Parameters
     ----------
@@ -103,8 +104,13 @@ class Fluxnet:
     fluxes : "measured", or "corrected" for energy closure (H_CORR, LE_CORR).
     soil_depths : metres, of the soil temperatures in the order of their columns (TS_F_MDS_1 ...);
         without them these are not read.
+    moisture_depths : likewise, of the soil moistures (SWC_F_MDS_1 ...).
     plate_depth : metres, of the soil heat flux G; without it this is not read.
-    longitude : degrees east, for the check of the clock.
+    latitude, longitude : degrees north and east, for the check of the clock (the longitude alone)
+        and for longwave radiation from the sky.
+    least_measured : share of a day or week that has to be measured for its mean of a flux, soil
+        temperature or moisture to count; in files of half hours `accept_qc` says that.
+    stamp : "start", "middle" or "end" of the interval, needed for PLUMBER2 and for it alone.
 
     Raises
     ------
@@ -115,8 +121,12 @@ class Fluxnet:
     accept_forcing: Sequence[int] | None = None
     fluxes: str = "measured"
     soil_depths: Sequence[float] = ()
+    moisture_depths: Sequence[float] = ()
     plate_depth: float | None = None
+    latitude: float | None = None
     longitude: float | None = None
+    least_measured: float = 0.5
+    stamp: str | None = None
 
     def __post_init__(self) -> None:
         TimeAxis("TIMESTAMP_END", "end", self.utc_offset)  # checks the offset
@@ -125,13 +135,19 @@ class Fluxnet:
                 "fluxes = 'measured' or 'corrected'", repr(self.fluxes),
                 nearest(str(self.fluxes), FLUXES),
             )  # fmt: skip
-        for depth in [*self.soil_depths, self.plate_depth or 0.0]:
+        for depth in [*self.soil_depths, *self.moisture_depths, self.plate_depth or 0.0]:
             if not (math.isfinite(depth) and depth >= 0.0):
                 raise InputError(
                     "depths of 0 m or more", f"{depth:g}", "give metres below the surface"
                 )
         if self.longitude is not None and not -180.0 <= self.longitude <= 360.0:
             raise InputError("a longitude in degrees east", f"{self.longitude:g}", "give -112.1")
+        if self.latitude is not None and not -90.0 <= self.latitude <= 90.0:
+            raise InputError("a latitude in degrees north", f"{self.latitude:g}", "give 33.5")
+        if not 0.0 <= self.least_measured <= 1.0:
+            raise InputError(
+                "least_measured from 0 to 1", f"{self.least_measured:g}", "give a share, as in 0.5"
+            )
 
 
 @dataclass(frozen=True)
@@ -141,11 +157,11 @@ class Source:
     Parameters
     ----------
     path : the file.
-    format : "urban-plumber" (names, units and times are fixed by the format), "fluxnet" (likewise,
-        with `fluxnet`) or "table" (CSV or netCDF, told by the suffix, read through `time` and
-        `columns`).
+    format : "urban-plumber" (names, units and times are fixed by the format), "fluxnet" and
+        "plumber2" (likewise, with `fluxnet`) or "table" (CSV or netCDF, told by the suffix, read
+        through `time` and `columns`).
     time, columns : the time axis and, by stream name, the columns of a table.
-    fluxnet : what a "fluxnet" file leaves open.
+    fluxnet : what a "fluxnet" or "plumber2" file leaves open.
     accept_qc : accepted quality flags, unless a column has its own.
     site : name of the site; None takes the file's.
     missing : numbers that stand for a missing value in a table.
@@ -171,7 +187,7 @@ class Source:
         object.__setattr__(self, "missing", tuple(self.missing))
         if self.format not in FORMATS:
             raise InputError(
-                "a format of 'urban-plumber', 'fluxnet' or 'table'",
+                "a format of 'urban-plumber', 'fluxnet', 'plumber2' or 'table'",
                 repr(self.format),
                 nearest(str(self.format), FORMATS),
             )
@@ -185,13 +201,18 @@ class Source:
                 "a time axis" if self.time is not None else f"columns {', '.join(self.columns)}",
                 "leave them out, or use format = 'table'",
             )
-
-        if (self.fluxnet is not None) != (self.format == "fluxnet"):
+        if (self.fluxnet is not None) != (self.format in TOWERS):
             raise InputError(
-                "utc_offset and the rest of Fluxnet for format = 'fluxnet', and for it alone",
+                f"utc_offset and the rest of Fluxnet for format = {' or '.join(map(repr, TOWERS))}"
+                ", and for these alone",
                 f"format = {self.format!r} {'with' if self.fluxnet else 'without'} them",
                 "give utc_offset in hours, local standard time = UTC + utc_offset",
             )
+        if self.format == "fluxnet" and self.fluxnet and self.fluxnet.stamp is not None:
+            raise InputError(
+                "no stamp with format = 'fluxnet', whose columns say it", self.fluxnet.stamp,
+                "leave it out",
+            )  # fmt: skip
 
     def _check_table(self) -> None:
         if self.time is None:
@@ -222,8 +243,12 @@ def open_source(source: Source) -> xr.Dataset:
     """
     # Imported here because the readers need Source and its parts.
     from caliche.data.fluxnet import read_fluxnet
+    from caliche.data.plumber2 import read_plumber2
     from caliche.data.table import read_table
     from caliche.data.urban_plumber import read_urban_plumber
 
-    readers = {"urban-plumber": read_urban_plumber, "fluxnet": read_fluxnet, "table": read_table}
+    readers = {
+        "urban-plumber": read_urban_plumber, "fluxnet": read_fluxnet, "plumber2": read_plumber2,
+        "table": read_table,
+    }  # fmt: skip
     return readers[source.format](source)

@@ -8,7 +8,7 @@ import numpy as np
 
 from caliche.constants import FREEZING_POINT
 from caliche.errors import InputError
-from caliche.variables import variable
+from caliche.variables import SIGMA, variable
 
 PER_STEP = None  # scale of an amount per time step, known only with the interval
 
@@ -49,6 +49,10 @@ UNITS: dict[str, list[tuple[tuple[str, ...], float | None, float]]] = {
         (("kg m-2", "kg/m2", "kg/m^2", "kg m^-2", "kg m**-2", "kg m⁻²", "mm"), 1.0, 0.0),
         (("cm",), 10.0, 0.0),
     ],
+    "m3 m-3": [
+        (("m3 m-3", "m3/m3", "m^3 m^-3", "m^3/m^3", "m³ m⁻³", "1"), 1.0, 0.0),
+        (("%", "percent"), 0.01, 0.0),
+    ],
 }  # fmt: skip
 
 
@@ -61,6 +65,8 @@ def conversion(
     unit: str | None, stream: str, interval: float | None = None, where: str = ""
 ) -> tuple[float, float]:
     """Scale and offset that take a stream from the file's unit to SI.
+
+    An uncertainty (`<stream>_sigma`) has the scale alone.
 
     Parameters
     ----------
@@ -81,6 +87,8 @@ def conversion(
     for names, scale, offset in UNITS[canonical]:
         if text not in names:
             continue
+        if stream.endswith(SIGMA):
+            offset = 0.0
         if scale is not None:
             return scale, offset
         if not interval:

@@ -311,6 +311,8 @@ class Experiment:
     def _steps(self, dataset: xr.Dataset, name: str, time_step: float) -> int:
         """Steps over which a stream is averaged; 0 for a state at the instant of its stamp."""
         average = self.config.observations[name].average
+        if average is None and name in dataset:  # the reader may know: a week's mean
+            average = dataset[name].attrs.get("mean_over")
         if average is None:
             if variable(name).is_state or self.config.synthetic is not None:
                 return 0
