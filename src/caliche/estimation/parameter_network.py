@@ -136,7 +136,8 @@ def train_parameter_network(
                 ", ".join(problem.space.names), "free the same at every site",
             )  # fmt: skip
     optimiser: Any = optax.adam(optax.cosine_decay_schedule(learning_rate, epochs, alpha=0.01))
-    weights, state = network.network, optimiser.init(network.network)
+    weights: Any = network.network
+    state = optimiser.init(weights)
     history = []
     for epoch in range(epochs):
         now = eqx.tree_at(lambda n: n.network, network, weights)
