@@ -74,7 +74,7 @@ def test_estimates():
         "(1.482 ± 0.061) × 10⁶ J m⁻³ K⁻¹ (4 %) (± is one standard deviation)."
     )
     assert words.estimates({"a": entry(sd=None)}) == (
-        "Thermal conductivity is 0.826 W m⁻¹ K⁻¹ (no error bar) (± is one standard deviation)."
+        "Thermal conductivity is 0.826 W m⁻¹ K⁻¹ (no error bar)."
     )
     assert words.estimates({"a": entry(fixed=True)}) == "No parameter was free."
     assert words.estimates({"a": entry()}, converged=False) == (
