@@ -39,7 +39,7 @@ class Synthetic:
     """A twin: forcing made up, observations simulated with known parameters.
 
     What follows `fit_hours` is held out. A parameter that varies in time may have a truth of
-    several values, one for each of its knots.
+    several values, one for each of its knots. `forcing` is one of `experiments.twin.FORCINGS`.
     """
 
     hours: float
@@ -47,6 +47,7 @@ class Synthetic:
     noise: bool
     seed: int
     truth: Mapping[str, float | tuple[float, ...]]
+    forcing: str = "huang-2026"
 
 
 @dataclass(frozen=True)

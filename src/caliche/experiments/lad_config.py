@@ -47,23 +47,23 @@ class LaDConfig:
         return LaD(time_step, **self.options)
 
 
-def parse_lad(section: Section, time_step: float, synthetic: bool) -> LaDConfig:
+def parse_lad(section: Section, time_step: float, dry: bool) -> LaDConfig:
     """Configuration of a [model] table with name = "lad".
 
     Raises
     ------
-    InputError : an option that LaD does not know or cannot have, or a synthetic forcing, which has
-        no humidity, wind or precipitation.
+    InputError : an option that LaD does not know or cannot have, or (`dry`) a synthetic forcing
+        without humidity, wind and precipitation.
     """
     section.get("name", str)
     options = {k: section.get(k, kind, None) for k, kind in _KINDS.items()}
     options["thicknesses"] = section.numbers("thicknesses")
     days = section.positive("spin_up_period_days", float, None)
     section.finish()
-    if synthetic:
+    if dry:
         raise InputError(
             f"forcing with humidity, wind and precipitation for name = 'lad' in {section.where}",
-            "[synthetic]", "name a tower's file in [sources]",
+            "[synthetic]", 'set forcing = "showers" there',
         )  # fmt: skip
     given = {k: v for k, v in options.items() if k in section.table}
     config = LaDConfig(given, period=None if days is None else days * 86400.0)

@@ -42,7 +42,7 @@ class TwinVariant(Experiment):
     @cached_property
     def dataset(self) -> xr.Dataset:
         made = self.made_by.dataset
-        dataset = twin.synthetic_forcing(self.config.window)
+        dataset = twin.synthetic_forcing(self.config.window, self.config.synthetic.forcing)
         for name in self.forcing_sources.values():
             if name not in dataset:
                 raise InputError(
