@@ -15,8 +15,9 @@ from caliche.variables import variable
 
 TOWERS = (
     "bondville", "west-phoenix", "west-phoenix-2cm", "west-phoenix-best", "west-phoenix-monsoon",
+    "metolius-lad", "walnut-gulch-lad", "walnut-gulch-weekly", "puechabon-lad",
 )  # fmt: skip
-TWINS = ("twin-one-depth", "twin-two-depths", "twin-diurnal")
+TWINS = ("twin-one-depth", "twin-two-depths", "twin-diurnal", "twin-lad")
 
 
 def build(name):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from caliche.errors import InputError
+from caliche.estimation import estimate
 from caliche.experiments import load_experiment
 from caliche.models import LaD
 
@@ -94,3 +95,47 @@ def test_what_cannot_be_is_refused(tmp_path, options, message):
 def test_idealised_forcing_lacks_what_it_needs(tmp_path):
     with pytest.raises(InputError, match="humidity, wind and precipitation"):
         load_experiment(written(tmp_path, OPTIONS))
+
+
+def test_the_twin_is_found_again():
+    """Without noise, from the first guess; two priors that are off pull by little."""
+    experiment = load_experiment(
+        "twin-lad", ["synthetic.noise=false", "synthetic.fit_hours=168", "synthetic.hours=168"]
+    )
+    result = estimate(experiment.problem(), starts=1)
+    assert result.converged
+    for name, truth in experiment.truth.items():
+        found = result.parameters[name]
+        assert abs(found.estimate - truth) < 0.4 * found.sd_naive
+        assert found.estimate == pytest.approx(truth, rel=0.05)
+
+
+def test_a_week_is_compared_with_the_mean_of_its_days(data_folder, monkeypatch):
+    monkeypatch.setenv("CALICHE_DATA", str(data_folder))
+    experiment = load_experiment(
+        "walnut-gulch-weekly",
+        ["window.fit_until=2005-06-01T00:00:00", "window.end=2005-07-01T00:00:00"],
+    )
+    problem = experiment.problem()
+    assert all(stream.steps == 7 for stream in problem.operator.streams)
+    evaporation = np.asarray(problem.observations.mask)[:, 0]
+    assert set(np.diff(np.flatnonzero(evaporation))) == {7}
+
+
+def test_errors_that_come_with_the_data(data_folder, monkeypatch):
+    """Random uncertainties of the file weigh the values, and gaps in them take values out."""
+    monkeypatch.setenv("CALICHE_DATA", str(data_folder))
+    overrides = [
+        "window.fit_until=2014-02-01T00:00:00", "window.end=2014-03-01T00:00:00",
+        "observations.latent_heat_flux.sigma_from_data=true",
+        "observations.latent_heat_flux.sigma=5.0",
+        "observations.latent_heat_flux.estimate_sigma=false",
+    ]  # fmt: skip
+    experiment = load_experiment("puechabon-lad", overrides)
+    problem = experiment.problem()
+    spread = np.asarray(problem.observations.sigma)[:, 0]
+    seen = np.asarray(problem.observations.mask)[:, 0]
+    given = experiment.dataset["latent_heat_flux_sigma"].values[: experiment.n_fit]
+    np.testing.assert_allclose(spread[seen], np.hypot(given[seen], 5.0))
+    assert spread[seen].std() > 1.0
+    assert bool(jnp.isfinite(problem.cost(problem.space.initial())))

@@ -127,7 +127,7 @@ def _compare(results: xr.Dataset, stream: str, weather: Mapping[str, np.ndarray]
     held = held_out(results)
     training = np.isfinite(observed) & ~held
     training[0] = False  # entry 0 of the forcing drives no step
-    predictions, notes = _predictions(observed, training, weather)
+    predictions, notes = benchmark_predictions(observed, training, weather)
     steps = np.isfinite(observed) & np.isfinite(modelled) & (held if held.any() else ~held)
     steps[0] = False
     for values in predictions.values():
@@ -143,10 +143,16 @@ def _compare(results: xr.Dataset, stream: str, weather: Mapping[str, np.ndarray]
     )  # fmt: skip
 
 
-def _predictions(
+def benchmark_predictions(
     observed: np.ndarray, training: np.ndarray, weather: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Benchmark -> its prediction (time,), NaN where the weather is not known; and the notes."""
+    """Benchmark -> its prediction (time,), NaN where the weather is not known; and the notes.
+
+    Parameters
+    ----------
+    observed : (time,), NaN where missing. training : (time,), True where a benchmark may learn.
+    weather : of `predictors`.
+    """
     found, notes = {}, {}
     for name, variables in {"1lin": ONE, "3lin": THREE, f"3km{CLUSTERS}": THREE}.items():
         x = np.stack([weather[variable] for variable in variables], axis=1)

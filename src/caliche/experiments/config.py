@@ -40,7 +40,7 @@ class Synthetic:
     """A twin: forcing made up, observations simulated with known parameters.
 
     What follows `fit_hours` is held out. A parameter that varies in time may have a truth of
-    several values, one for each of its knots.
+    several values, one for each of its knots. `forcing` is one of `experiments.twin.FORCINGS`.
     """
 
     hours: float
@@ -48,6 +48,7 @@ class Synthetic:
     noise: bool
     seed: int
     truth: Mapping[str, float | tuple[float, ...]]
+    forcing: str = "huang-2026"
 
 
 @dataclass(frozen=True)

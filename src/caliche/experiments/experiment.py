@@ -107,7 +107,7 @@ class Experiment:
         """Forcing on the window; with the observations too, unless this is a twin."""
         c = self.config
         if c.synthetic is not None:
-            return twin.synthetic_forcing(c.window)
+            return twin.synthetic_forcing(c.window, c.synthetic.forcing)
         opened = []
         for source in c.sources.values():
             path = find_data(source.path, c.folder)

@@ -77,13 +77,13 @@ class LaDConfig:
         return HybridFluxes.build(kind, self.states, bulk, width, depth, seed)
 
 
-def parse_lad(section: Section, time_step: float, synthetic: bool) -> LaDConfig:
+def parse_lad(section: Section, time_step: float, dry: bool) -> LaDConfig:
     """Configuration of a [model] table with name = "lad".
 
     Raises
     ------
-    InputError : an option that LaD does not know or cannot have, or a synthetic forcing, which has
-        no humidity, wind or precipitation.
+    InputError : an option that LaD does not know or cannot have, or (`dry`) a synthetic forcing
+        without humidity, wind and precipitation.
     """
     section.get("name", str)
     options = {k: section.get(k, kind, None) for k, kind in _KINDS.items()}
@@ -97,10 +97,10 @@ def parse_lad(section: Section, time_step: float, synthetic: bool) -> LaDConfig:
             f"scheme = 'smooth' in {section.where} with a network in the fluxes",
             "scheme = 'code', whose derivatives jump", "leave scheme out",
         )  # fmt: skip
-    if synthetic:
+    if dry:
         raise InputError(
             f"forcing with humidity, wind and precipitation for name = 'lad' in {section.where}",
-            "[synthetic]", "name a tower's file in [sources]",
+            "[synthetic]", 'set forcing = "showers" there',
         )  # fmt: skip
     given = {k: v for k, v in options.items() if k in section.table}
     period = None if days is None else days * 86400.0

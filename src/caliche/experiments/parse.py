@@ -29,6 +29,7 @@ from caliche.experiments.parse_parameters import nuisance, observation, paramete
 from caliche.experiments.section import Section
 from caliche.experiments.section_data import fluxnet_options, longwave_balance
 from caliche.experiments.training_config import parse_training
+from caliche.experiments.twin import FORCINGS
 from caliche.variables import variable
 
 MODELS = ("soil-heat", "lad")
@@ -162,7 +163,7 @@ def _sites(section: Section, utc_offset: float) -> SitesConfig:
 
 
 def _synthetic(section: Section) -> Synthetic:
-    section.choice("forcing", ("huang-2026",), "huang-2026")
+    forcing = section.choice("forcing", tuple(FORCINGS), "huang-2026")
     truth = section.section("truth")
     values: dict[str, float | tuple[float, ...]] = {
         key: truth.numbers(key) if isinstance(value, list) else truth.get(key, float)
@@ -181,6 +182,7 @@ def _synthetic(section: Section) -> Synthetic:
         section.get("noise", bool, True),
         _seed(section),
         values,
+        forcing,
     )
     section.finish()
     return result
@@ -231,7 +233,8 @@ def _model(
     section: Section, window: Window, synthetic: Synthetic | None
 ) -> ModelConfig | LaDConfig:
     if section.choice("name", MODELS, "soil-heat") == "lad":
-        return parse_lad(section, window.time_step, synthetic is not None)
+        dry = synthetic is not None and synthetic.forcing == "huang-2026"
+        return parse_lad(section, window.time_step, dry)
     stream = section.get("bottom_stream", str, None)
     if stream is not None:
         variable(stream)

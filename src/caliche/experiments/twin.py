@@ -28,12 +28,37 @@ def huang_forcing(hours: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def synthetic_forcing(window: Window) -> xr.Dataset:
+def showers(hours: np.ndarray) -> dict[str, np.ndarray]:
+    """Clear days with a shower every fourth afternoon: all that Land Dynamics needs.
+
+    Made up. Sun, warmth and wind follow the day; the humidity is that of 12 mbar of vapour; a
+    shower brings 12 mm in two hours, and clouds that halve the sun of that afternoon.
+    """
+    clock, day = hours % 24.0, np.floor(hours / 24.0)
+    afternoon = (day % 4.0 == 2.0) & (clock > 13.0) & (clock <= 19.0)
+    shower = afternoon & (clock > 15.0) & (clock <= 17.0)
+    sun = np.maximum(np.cos(2.0 * np.pi * (clock - 12.0) / 24.0), 0.0)
+    warmth = np.cos(2.0 * np.pi * (clock - 15.0) / 24.0)
+    return {
+        "incoming_shortwave": 850.0 * sun * np.where(afternoon, 0.5, 1.0),
+        "incoming_longwave": 320.0 + 15.0 * warmth + np.where(afternoon, 40.0, 0.0),
+        "air_temperature": 290.0 + 6.0 * warmth,
+        "specific_humidity": np.full(hours.shape, 0.0075),
+        "air_pressure": np.full(hours.shape, 1.0e5),
+        "wind_speed": 3.0 + 1.5 * warmth,
+        "precipitation": np.where(shower, 12.0 / 7200.0, 0.0),
+    }
+
+
+FORCINGS = {"huang-2026": huang_forcing, "showers": showers}
+
+
+def synthetic_forcing(window: Window, name: str) -> xr.Dataset:
     """Forcing of the twin on the window's times, in the form a reader gives."""
     length = (window.end - window.start) / np.timedelta64(1, "s") + window.spin_up
     seconds = window.time_step * np.arange(round(length / window.time_step) + 1) - window.spin_up
     time = window.start + (seconds * 1e9).astype("timedelta64[ns]")
-    forcing = huang_forcing(seconds / 3600.0)
+    forcing = FORCINGS[name](seconds / 3600.0)
     data = {name: ("time", values, _attributes(name)) for name, values in forcing.items()}
     return xr.Dataset(data, coords={"time": time}, attrs={"site": "synthetic"})
 

@@ -41,8 +41,9 @@ class TwinVariant(Experiment):
 
     @cached_property
     def dataset(self) -> xr.Dataset:
-        made = self.made_by.dataset
-        dataset = twin.synthetic_forcing(self.config.window)
+        made, synthetic = self.made_by.dataset, self.config.synthetic
+        assert synthetic is not None
+        dataset = twin.synthetic_forcing(self.config.window, synthetic.forcing)
         for name in self.forcing_sources.values():
             if name not in dataset:
                 raise InputError(
