@@ -44,7 +44,8 @@ def changed(name: str, variant: str) -> Experiment:
 def test_every_default_variant_is_a_configuration_or_says_why_not(name):
     config = read_config(name)
     variants = default_variants(config, values_of(config))
-    assert {v.family for v in variants} == set(FAMILIES)
+    lad = config.raw["model"]["name"] == "lad"  # whose structure has no families yet
+    assert {v.family for v in variants} == ({"dt", "window"} if lad else set(FAMILIES))
     assert len({v.name for v in variants}) == len(variants)
     refused = []
     for variant in variants:
