@@ -127,7 +127,7 @@ def _compare(results: xr.Dataset, stream: str, weather: Mapping[str, np.ndarray]
     held = held_out(results)
     training = np.isfinite(observed) & ~held
     training[0] = False  # entry 0 of the forcing drives no step
-    predictions, notes = _predictions(observed, training, weather)
+    predictions, notes = regressions(observed, training, weather)
     steps = np.isfinite(observed) & np.isfinite(modelled) & (held if held.any() else ~held)
     steps[0] = False
     for values in predictions.values():
@@ -143,7 +143,7 @@ def _compare(results: xr.Dataset, stream: str, weather: Mapping[str, np.ndarray]
     )  # fmt: skip
 
 
-def _predictions(
+def regressions(
     observed: np.ndarray, training: np.ndarray, weather: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Benchmark -> its prediction (time,), NaN where the weather is not known; and the notes."""
