@@ -14,7 +14,8 @@ from caliche.experiments import bundled, load_experiment, read_config
 from caliche.variables import variable
 
 TOWERS = (
-    "bondville", "bondville-fluxes", "west-phoenix", "west-phoenix-2cm", "west-phoenix-best", "west-phoenix-monsoon",
+    "bondville", "bondville-fluxes",
+    "west-phoenix", "west-phoenix-2cm", "west-phoenix-best", "west-phoenix-monsoon",
     "metolius-lad", "walnut-gulch-lad", "walnut-gulch-weekly", "puechabon-lad",
 )  # fmt: skip
 TWINS = ("twin-one-depth", "twin-two-depths", "twin-diurnal", "twin-lad")
