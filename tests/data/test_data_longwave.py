@@ -170,3 +170,21 @@ def test_the_sky_over_puechabon(data_root):
     error = (got - tower["incoming_longwave"]).values
     assert np.nanmean(error) == pytest.approx(-2.0, abs=0.3)
     assert np.nanstd(error) == pytest.approx(19.7, abs=0.3)
+
+
+def test_the_sky_over_walnut_gulch_beside_its_neighbour_by_weeks(data_root):
+    """US-Wkg measures what US-Whs, 10 km off and 160 m lower, does not."""
+    path = data_root / "us-whs-2012" / "US-Whs-forcings-test.csv"
+    about = Fluxnet(-7.0, latitude=31.7438, longitude=-110.0522)
+    sky = derive_incoming_longwave(open_source(Source(path, "fluxnet", fluxnet=about)), SKY)
+    path = data_root / "us-wkg-2004" / "AMF_US-Wkg_FLUXNET_FULLSET_WW_2004-2021_3-5.csv"
+    weeks = open_source(Source(path, "fluxnet", fluxnet=Fluxnet(-7.0)))["incoming_longwave"]
+    start = np.datetime64("2014-07-02T07:00")  # local midnight, first day of a week
+    days = weeks.sel(time=slice(start + np.timedelta64(1, "D"), "2014-12-24T07:00"))
+    assert np.unique(days.values[:7]).size == 1
+    measured = days.values[: 25 * 7 : 7]
+    first = int(np.searchsorted(sky.time.values, start)) + 1
+    rebuilt = sky["incoming_longwave"].values[first : first + 25 * 336].reshape(25, 336)
+    error = rebuilt.mean(axis=1) - measured
+    assert error.mean() == pytest.approx(12.0, abs=4.0)
+    assert error.std() < 9.0

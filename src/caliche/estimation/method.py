@@ -189,7 +189,11 @@ def _init(method: Method, problem: InverseProblem, starts: Float[Array, "start p
 @functools.partial(jax.jit, static_argnums=0)
 def _advance(method: Method, problem: InverseProblem, state: Any) -> Any:
     """One iteration of every start that still runs; the others stay as they are."""
-    new = jax.vmap(method.advance, in_axes=(None, 0))(problem, state)
+    if state.iterate.status.shape[0] == 1:  # a model of scalars is faster than one of vectors of 1
+        alone = method.advance(problem, jax.tree.map(lambda x: x[0], state))
+        new = jax.tree.map(lambda x: jnp.asarray(x)[None], alone)
+    else:
+        new = jax.vmap(method.advance, in_axes=(None, 0))(problem, state)
     running = state.iterate.status == RUNNING
 
     def keep(old: Array, after: Array) -> Array:
