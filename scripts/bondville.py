@@ -28,14 +28,21 @@ from caliche.experiments.variant_config import variant_config  # noqa: E402
 from caliche.report.numbers import value_and_sd  # noqa: E402
 from caliche.variables import label, variable  # noqa: E402
 
-WEEKLY = {"kind": "piecewise-linear", "every_days": 7}
+WEEKLY = {"kind": "piecewise-linear", "every_days": 7, "smoothness": 0.1}
 RIVALS = {
     "monin-obukhov, weekly resistance": {},
     "bulk-transfer, weekly wetness": {
         "model": {"turbulence": "bulk-transfer"},
         "parameters": {
             "bulk_transfer_coefficient": {"prior": "log-normal", "mean": 0.006, "sd": 0.003},
-            "moisture_availability": {"fixed": False, "value": 0.4, "variation": WEEKLY},
+            "moisture_availability": {
+                "fixed": False,
+                "value": 0.4,
+                "prior": "normal",
+                "mean": 0.4,
+                "sd": 0.3,
+                "variation": WEEKLY,
+            },
         },
     },
     "monin-obukhov, bucket": {

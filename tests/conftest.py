@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -37,6 +39,18 @@ ON_CI = os.environ.get("CI") == "true"
 
 settings.register_profile("caliche", deadline=None, max_examples=30, derandomize=ON_CI)
 settings.load_profile("caliche")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_programs() -> Iterator[None]:
+    """Compiled programs go with the file that needed them.
+
+    Each holds several maps of memory, of which Linux gives a process 65530: more than a worker gets
+    by with when it keeps the programs of all its files, and XLA dies of it without a word.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -123,10 +123,19 @@ def test_water_needs_a_closure_that_takes_it():
 
 def fluxes(model: SoilHeat, surface: float, params=None, **forcing):
     weather = {**FIRST, **{name: jnp.asarray(float(v)) for name, v in forcing.items()}}
-    return model.surface_fluxes(parameters(model, **(params or {})), jnp.asarray(surface), weather)
+    return fluxes_at(model, parameters(model, **(params or {})), jnp.asarray(surface), weather)
 
 
 MODEL = SoilHeat(DEPTHS, 1800.0, turbulence=MONIN_OBUKHOV)
+fluxes_at = eqx.filter_jit(lambda model, *given: model.surface_fluxes(*given))
+
+
+def total(params, surface, weather):
+    now = MODEL.surface_fluxes(params, surface, weather)
+    return now.sensible_heat_flux + 0.5 * now.latent_heat_flux
+
+
+slopes_of = jax.jit(jax.grad(total, (0, 1, 2)))
 
 
 def test_neutral_transfer_is_that_of_the_roughness_lengths():
@@ -180,13 +189,8 @@ def test_derivatives_of_the_fluxes_are_finite(wind, excess):
     """Strong stability, calm, no difference between surface and air."""
     params = parameters(MODEL)
     surface = LIKELY["air_temperature"] + 10.0 * DRY_ADIABATIC_LAPSE_RATE + excess
-
-    def total(params, t, weather):
-        now = MODEL.surface_fluxes(params, t, weather)
-        return now.sensible_heat_flux + 0.5 * now.latent_heat_flux
-
     weather = {**FIRST, "wind_speed": jnp.asarray(wind)}
-    slopes = jax.jit(jax.grad(total, (0, 1, 2)))(params, jnp.asarray(surface), weather)
+    slopes = slopes_of(params, jnp.asarray(surface), weather)
     assert all(bool(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(slopes))
 
 
