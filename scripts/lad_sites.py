@@ -94,16 +94,25 @@ class Site:
             self.add(name, streams)
 
     def table(self) -> list[str]:
+        """Table of every row, and how many values it is about."""
+        counts = ", ".join(f"{int(at.sum())} of {FLUXES[k]}" for k, at in self.steps().items())
+        return [*self.rows(), "", f"Values scored: {counts}."]
+
+    def steps(self) -> dict[str, np.ndarray]:
+        """Which of the held-out steps all rows have, by stream."""
+        return {
+            stream: self.held & np.isfinite(sum(m[stream] for m in self.models.values()) + observed)
+            for stream, observed in self.observed.items()
+        }
+
+    def rows(self) -> list[str]:
         """RMSE, bias, percent bias, NSE and KGE of every row, on the steps that all have."""
         lines = [
             "| | " + " | ".join(f"{short} RMSE | bias | bias % | NSE | KGE" for short in
                                 FLUXES.values()) + " |",
             "|---|" + "---:|" * 5 * len(FLUXES),
         ]  # fmt: skip
-        steps = {
-            stream: self.held & np.isfinite(sum(m[stream] for m in self.models.values()) + observed)
-            for stream, observed in self.observed.items()
-        }
+        steps = self.steps()
         for name, streams in self.models.items():
             cells = []
             for stream, observed in self.observed.items():
@@ -112,8 +121,7 @@ class Site:
                 cells += [f"{s.rmse:.1f}", f"{s.bias:+.1f}", f"{s.percent_bias:+.0f}",
                           f"{s.nse:.2f}", f"{s.kge_2009:.2f}"]  # fmt: skip
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        counts = ", ".join(f"{int(steps[k].sum())} of {v}" for k, v in FLUXES.items())
-        return [*lines, "", f"Values scored: {counts}."]
+        return lines
 
     def estimates(self) -> str:
         """The free parameters in a sentence."""

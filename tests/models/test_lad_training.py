@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from lad_cases import parameters, run, weather
@@ -21,6 +23,7 @@ from caliche.parameters.space import free_parameter
 
 STEP, DAYS = 3600.0, 13
 SIGMA = {"latent_heat_flux": 10.0, "sensible_heat_flux": 10.0}
+FREEDOM = (math.inf, 5.0)  # the second with heavy tails
 SETTINGS = TrainingSettings(epochs=25, learning_rate=0.01, window_steps=72, patience=25)
 
 
@@ -44,7 +47,7 @@ def problem(kind: str = "conductance") -> InverseProblem:
         model.declarations, {"albedo": free_parameter(declared["albedo"])}, {}
     )
     operator = make_operator(model, [Stream(name) for name in SIGMA])
-    observations = Observations.from_series(observed, SIGMA)
+    observations = dataclasses.replace(Observations.from_series(observed, SIGMA), freedom=FREEDOM)
     return InverseProblem(model, forcing, operator, observations, space)
 
 
@@ -77,6 +80,7 @@ def test_losses_are_those_of_one_run_of_the_record(twin, trained):
     assert windows.lead["air_temperature"].shape == (lead + 1,)
     standardised_misfit = jax.jit(InverseProblem.standardised_misfit)
     misfit = np.asarray(standardised_misfit(learned.put_into(twin), learned.u)) ** 2
+    misfit[:, 1] = 6.0 * np.log1p(misfit[:, 1] / 5.0)
     later, mask = misfit[lead + 1 :], np.asarray(twin.mask)[lead + 1 :]
     held = np.zeros(len(later), bool)
     for begin in range(4 * 24, len(held), 5 * 24):  # each fifth day: a third of a window
@@ -119,6 +123,9 @@ def test_what_cannot_be_trained_is_refused(twin):
     bulk = dataclasses.replace(twin, model=dataclasses.replace(twin.model, fluxes=None))
     with pytest.raises(InputError, match="a network in its fluxes"):
         cut(bulk, 72)
+    observed = dataclasses.replace(twin.observations, autocorrelation=jnp.asarray([0.5, 0.0]))
+    with pytest.raises(InputError, match="autocorrelated"):
+        cut(dataclasses.replace(twin, observations=observed), 72)
     periodic = dataclasses.replace(twin, period=24)
     with pytest.raises(InputError, match="spin_up_days"):
         cut(periodic, 72)

@@ -139,10 +139,11 @@ def _check(problem: InverseProblem) -> None:
             "a model with a network in its fluxes", type(problem.model).__name__,
             'set name = "lad" and fluxes = "neural-conductance" in [model]',
         )  # fmt: skip
-    if problem.period or problem.space.variations or not problem.observations.independent:
+    memory = problem.observations.autocorrelation is not None
+    if problem.period or problem.space.variations or memory:
         raise InputError(
-            "constant parameters and independent normal errors, and spin_up_days for the start",
-            "a periodic spin-up, parameters that vary or errors of another kind",
+            "constant parameters and errors without memory, and spin_up_days for the start",
+            "a periodic spin-up, parameters that vary or autocorrelated errors",
             "leave those out of the experiment",
         )  # fmt: skip
 
@@ -323,7 +324,8 @@ def _run(problem: InverseProblem, params: Any, window: Window, state: Any) -> tu
     prediction = problem.operator.finish(initial, series, params)
     # Where before subtracting: an unobserved prediction may be NaN, and 0 * NaN is not 0.
     prediction = jnp.where(window.fitted | window.held_out, prediction, window.values)
-    squares = ((prediction - window.values) / window.scale) ** 2
+    misfit = (prediction - window.values) / window.scale
+    squares = problem.observations.without_tails(misfit) ** 2
     sums = [jnp.sum(jnp.where(mask, squares, 0.0)) for mask in (window.fitted, window.held_out)]
     return after, jnp.stack(sums)
 

@@ -60,10 +60,15 @@ class Observations(eqx.Module):
         """
         if self.autocorrelation is not None:
             misfit = jax.vmap(whiten, (1, 1, 0), 1)(misfit, mask, self.autocorrelation)
-        if self.freedom:
-            columns = [student_residual(misfit[:, k], nu) for k, nu in enumerate(self.freedom)]
-            misfit = jnp.stack(columns, axis=1)
-        return misfit
+        return self.without_tails(misfit)
+
+    def without_tails(self, misfit: Float[Array, "time stream"]) -> Float[Array, "time stream"]:
+        """Residuals of standardised misfits without memory, see `student_residual`; a row at a
+        time, so that any part of the record will do."""
+        if not self.freedom:
+            return misfit
+        columns = [student_residual(misfit[:, k], nu) for k, nu in enumerate(self.freedom)]
+        return jnp.stack(columns, axis=1)
 
     def log_normaliser(self, mask: Array) -> Float[Array, ""]:
         """Log of the constant that divides exp(-sum(residual^2) / 2) in the density of the fitted
