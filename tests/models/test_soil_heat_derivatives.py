@@ -45,7 +45,8 @@ def in_units_of_the_default(model: SoilHeat):
     """The parameters as a vector of ones, and the way back."""
     names = [d.name for d in model.declarations]
     size = parameters(model, albedo=0.25)
-    size |= {name: size[name] - 3.0 * k for k, name in enumerate(names) if "initial" in name}
+    size |= {name: size[name] - 3.0 * k for k, name in enumerate(names)
+             if name.startswith("initial_temperature")}  # fmt: skip
     return jnp.ones(len(names)), lambda x: {n: size[n] * x[k] for k, n in enumerate(names)}
 
 

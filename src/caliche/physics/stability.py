@@ -43,6 +43,8 @@ RICHARDSON_PER_HEIGHT = 0.2 * GRAVITY
 LEAST_TRANSFER = 1e-5  # floor of both coefficients, as in the Land Dynamics code
 # Both coefficients are below a tenth of the floor there: beyond it, zeta is not followed.
 MOST_STABLE = 1000.0
+# On either side of the Richardson number that belongs to it, as a share, zeta bends to a constant.
+_BEND = 0.02
 # From the first guess to round-off, over the roughness lengths above.
 _STEPS = 6
 
@@ -139,11 +141,15 @@ def greatest_richardson_number(log_momentum: Scalar, log_heat: Scalar) -> Scalar
 def stability_parameter(richardson: Scalar, log_momentum: Scalar, log_heat: Scalar) -> Scalar:
     """zeta = z / L that belongs to a bulk Richardson number, at most MOST_STABLE.
 
-    Newton's method, a fixed number of steps; the derivative, in both modes, by the implicit
-    function theorem. At Ri_b = 0 it is that of the stable side.
+    What approaches that limit is bent to it, so that the derivative does not jump. Newton's method,
+    a fixed number of steps; the derivative, in both modes, by the implicit function theorem. At
+    Ri_b = 0 it is that of the stable side.
     """
     greatest = greatest_richardson_number(log_momentum, log_heat)
-    return _solve(jnp.minimum(richardson, greatest), log_momentum, log_heat)
+    width = _BEND * greatest
+    beyond = jnp.clip(richardson - (greatest - width), 0.0, 2.0 * width)
+    bent = jnp.minimum(richardson, greatest + width) - beyond * beyond / (4.0 * width)
+    return _solve(bent, log_momentum, log_heat)
 
 
 @jax.custom_jvp
