@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[1]
-# Quick to compile, batched, and one that may be missing.
-SMOKED = ("ensemble", "sites", "eager")
+# Quick to compile, and one that may be missing.
+SMOKED = ("ensemble", "eager")
 
 
 def run(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], dict]:

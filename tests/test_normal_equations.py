@@ -123,7 +123,9 @@ def test_linearise_and_predict_tangents_are_forward_and_its_derivative(twin):
     )
 
 
-@pytest.mark.parametrize("layout", ["stacked", "as the model likes it"])
+@pytest.mark.parametrize(
+    "layout", [pytest.param("stacked", marks=pytest.mark.slow), "as the model likes it"]
+)
 def test_many_at_once_get_what_they_get_alone(twin, layout):
     """Under vmap over control vectors, and over forcing and observations as well."""
     problem = LAYOUTS[layout](twin)

@@ -59,6 +59,7 @@ def test_west_phoenix_best_reaches_both_depths_and_predicts_fluxes(calibrate):
     assert 0.5 < soil["soil_clock"].estimate < 0.8  # hours; the records cannot do without
 
 
+@pytest.mark.slow
 def test_west_phoenix_2cm(calibrate):
     run = calibrate("west-phoenix-2cm", starts=2)
     assert run.result.converged

@@ -32,7 +32,9 @@ def sensor_wrong(kind, truth):
     return knowing, dataclasses.replace(ignorant, observations=observed)
 
 
-@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize(
+    "kind", ["clock-offset", "bias", pytest.param("depth-offset", marks=pytest.mark.slow)]
+)
 def test_what_is_wrong_is_named(kind):
     truth = WRONG[kind]
     knowing, ignorant = sensor_wrong(kind, truth)

@@ -25,7 +25,10 @@ SIGMA = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("in_block", [False, True], ids=["one", "block"])
+@pytest.mark.parametrize(
+    "in_block",
+    [pytest.param(False, id="one"), pytest.param(True, id="block", marks=pytest.mark.slow)],
+)
 def test_truth_is_found(in_block):
     """Two weeks that begin with snow, noise-free; one by one, and as a member of a block."""
     model = LaD(STEP, initial_snow=10.0)

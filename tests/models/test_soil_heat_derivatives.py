@@ -12,8 +12,13 @@ from caliche.models import SoilHeat, simulate
 from caliche.models.closures import BOWEN_RATIO, BULK_TRANSFER, COMBINED, MONIN_OBUKHOV
 from caliche.physics.humidity import saturation_specific_humidity
 
-# Of the nine combinations, six in which every scheme, bottom and closure occurs twice.
-TWICE_EACH = [pytest.param(*COMBINATIONS[k], id=COMBINATION_IDS[k]) for k in (1, 2, 3, 5, 6, 7)]
+# Of the nine combinations, six in which every scheme, bottom and closure occurs twice: once in each
+# half, of which one will do for every day.
+TWICE_EACH = [
+    pytest.param(*COMBINATIONS[k], id=COMBINATION_IDS[k], marks=marks)
+    for marks, half in (((), (1, 5, 6)), (pytest.mark.slow, (2, 3, 7)))
+    for k in half
+]
 DEPTHS = (0.0, 0.02, 0.06, 0.15, 0.3)
 STEPS = 6
 
@@ -52,8 +57,9 @@ def in_units_of_the_default(model: SoilHeat):
 
 # Stability, a bucket under either closure that it may feed, and a curved initial profile.
 WATER = [
-    pytest.param("backward-euler", "varying-temperature", MONIN_OBUKHOV, {}, id="stability"),
-    pytest.param("backward-euler", "zero-flux", MONIN_OBUKHOV,
+    pytest.param("backward-euler", "zero-flux", MONIN_OBUKHOV, {}, id="stability",
+                 marks=pytest.mark.slow),
+    pytest.param("backward-euler", "varying-temperature", MONIN_OBUKHOV,
                  {"moisture": "bucket", "initial_interpolation": "cubic"}, id="stability-bucket"),
     pytest.param("crank-nicolson", "fixed-temperature", BULK_TRANSFER, {"moisture": "bucket"},
                  id="bulk-transfer-bucket"),
@@ -117,6 +123,7 @@ def test_gradient_at_the_kinks(closure):
     assert bool(jnp.all(by_forcing["incoming_shortwave"][1:] != 0.0))
 
 
+@pytest.mark.slow
 def test_second_derivatives_are_finite_symmetric_and_right():
     model = SoilHeat(DEPTHS, 1800.0, "backward-euler", BULK_TRANSFER)
     forcing = night_and_day(model)

@@ -147,7 +147,10 @@ NAMES = {
 
 @pytest.mark.parametrize(
     ("name", "varying"),
-    [("fixed bottom", True), ("zero flux, elimination", False)],
+    [
+        ("fixed bottom", True),
+        pytest.param("zero flux, elimination", False, marks=pytest.mark.slow),
+    ],
 )
 def test_slopes_of_a_periodic_start(name, varying):
     """Reverse mode, forward tangents and finite differences, of the start and of what follows."""

@@ -75,6 +75,7 @@ def test_two_processes_that_meet(files):
     xr.testing.assert_allclose(read("both"), read("one"), rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no such file there")
 def test_memory_does_not_grow_with_the_sites(write, twins):
     write()
