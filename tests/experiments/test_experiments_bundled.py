@@ -10,7 +10,9 @@ import pytest
 
 from caliche.data.source import STAMPS
 from caliche.errors import InputError
+from caliche.estimation.training import cut
 from caliche.experiments import bundled, load_experiment, read_config
+from caliche.experiments.train import untrained
 from caliche.variables import variable
 
 TOWERS = (
@@ -18,6 +20,8 @@ TOWERS = (
     "west-phoenix", "west-phoenix-2cm", "west-phoenix-best", "west-phoenix-monsoon",
     "metolius-lad", "walnut-gulch-lad", "walnut-gulch-weekly", "puechabon-lad",
 )  # fmt: skip
+FLUXES = ("latent_heat_flux", "sensible_heat_flux")
+HYBRIDS = ("metolius-hybrid", "walnut-gulch-hybrid", "puechabon-hybrid")  # built when trained
 TWINS = ("twin-one-depth", "twin-two-depths", "twin-diurnal", "twin-lad")
 
 
@@ -38,7 +42,7 @@ def build(name):
 
 
 def test_the_list_is_complete():
-    assert set(bundled()) == {*TOWERS, *TWINS}
+    assert set(bundled()) == {*TOWERS, *TWINS, *HYBRIDS}
 
 
 @pytest.mark.parametrize("name", TWINS)
@@ -55,6 +59,19 @@ def test_a_tower_builds(name, data_folder, monkeypatch):
     assert experiment.n_fit < experiment.dataset.sizes["time"]
     for source in experiment.config.sources.values():
         assert source.time is None or source.time.stamp in STAMPS
+
+
+@pytest.mark.parametrize(
+    "name", [HYBRIDS[0], *(pytest.param(n, marks=pytest.mark.slow) for n in HYBRIDS[1:])]
+)
+def test_a_network_is_ready_for_its_training(name, data_folder, monkeypatch):
+    monkeypatch.setenv("CALICHE_DATA", str(data_folder))
+    config = read_config(name)
+    assert set(FLUXES) <= {stream for stream, o in config.observations.items() if o.fit}
+    problem = untrained(load_experiment(name), 0).problem()
+    windows = cut(problem, round(config.training.window_days * 86400 / config.window.time_step))
+    assert len(windows.training) > 5
+    assert bool(windows.each.held_out.any())
 
 
 def test_a_tower_without_its_data(monkeypatch):
