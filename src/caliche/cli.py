@@ -15,6 +15,7 @@ from caliche.cli_compare import compare
 from caliche.cli_drive import drive
 from caliche.cli_posterior import posterior
 from caliche.cli_score import score
+from caliche.cli_screen import screen
 from caliche.cli_train import train
 from caliche.cli_variants import variants
 from caliche.errors import InputError
@@ -224,7 +225,9 @@ def report(
     typer.echo(f"Report: {write_report(run)}")
 
 
-for _command_of in (identify, design, posterior, variants, compare, drive, score, train):
+for _command_of in (
+    identify, design, screen, posterior, variants, compare, drive, score, train
+):  # fmt: skip
     app.command()(_command_of)
 
 

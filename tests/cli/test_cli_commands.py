@@ -51,7 +51,7 @@ def test_help_names_every_command(caliche, arguments):
     outcome = caliche(*arguments)
     assert outcome.code == 0
     for name in ("estimate", "sites", "simulate", "check", "report", "score", "identify", "design",
-                 "posterior", "variants", "data", "experiments", "parameters",
+                 "screen", "posterior", "variants", "data", "experiments", "parameters",
                  "init"):  # fmt: skip
         assert f"\n  {name} " in outcome.out
     assert not outcome.out.rstrip().endswith("...")

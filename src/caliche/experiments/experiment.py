@@ -246,10 +246,10 @@ class Experiment:
             model, forcing, operator, observations, self.space, self._period_steps
         )
 
-    def scoring_problem(self) -> InverseProblem:
-        """Every observed stream that the model computes, over fit and hold-out."""
-        computed = self.scored_streams
-        return self._problem(self.dataset, computed, len(self.dataset.time), self.space)
+    def scoring_problem(self, n_time: int | None = None) -> InverseProblem:
+        """Every observed stream that the model computes, over fit and hold-out or so many times."""
+        n_time = len(self.dataset.time) if n_time is None else n_time
+        return self._problem(self.dataset, self.scored_streams, n_time, self.space)
 
     @functools.cached_property
     def scored_streams(self) -> list[str]:

@@ -1,0 +1,306 @@
+"""Run a screening: block by block, past runs that fail, kept in a file on the way.
+
+`screen` needs a function from points of the unit cube to outputs; `CubeRunner` is that function for
+an inverse problem, with many members in one compiled call on every device.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from scipy.special import ndtri
+
+from caliche.errors import InputError
+from caliche.estimation.blocks import LANES
+from caliche.estimation.ensemble_core import NO_PREDICTION
+from caliche.estimation.ensemble_engine import Checkpoint, fingerprint
+from caliche.estimation.ensemble_prior import NormalPrior, normal_prior
+from caliche.estimation.screening import add
+from caliche.estimation.screening_design import SOBOL, Design, Sums
+from caliche.inverse_problem import InverseProblem
+from caliche.parameters.space import ParameterSpace
+
+BLOCK = 2048  # runs between two looks at the clock; it decides in which order sums are made
+KEEP_EVERY = 5.0  # seconds between two states that are kept
+FEWEST_ROWS = 4  # that must be left
+HOPELESS = 256  # rows after which it stops if every one of them has failed
+# Predictions that one call holds: 256 MB.
+_MOST_VALUES = 2**25
+# Morris' grid has points on the edge of the cube; there it covers this share of each prior.
+COVERED = 0.95
+
+
+class Progress(NamedTuple):
+    """How far it is: runs done, of how many, those that failed, and seconds of running; seconds
+    that what is left will take, None before the first block is done."""
+
+    done: int
+    total: int
+    failed: int
+    seconds: float
+    left: float | None
+
+
+@dataclass
+class Screened:
+    """What a screening gave, and the state of one under way.
+
+    failed : runs whose outputs were not finite.  failed_at : (parameter,) the sum of their points.
+    dropped : rows left out because a run of theirs failed.  next_row : the first not yet run.
+    """
+
+    sums: Sums
+    failed_at: np.ndarray
+    failed: int = 0
+    dropped: int = 0
+    next_row: int = 0
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        counts = np.array([self.failed, self.dropped, self.next_row])
+        return {**self.sums._asdict(), "failed_at": self.failed_at, "counts": counts}
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, np.ndarray]) -> Screened:
+        sums = Sums(*(arrays[name] for name in Sums._fields))
+        return Screened(sums, arrays["failed_at"], *map(int, arrays["counts"]))
+
+
+Evaluate = Callable[[np.ndarray], np.ndarray]
+
+
+def screen(
+    design: Design,
+    evaluate: Evaluate,
+    n_outputs: int,
+    checkpoint: Checkpoint | None = None,
+    mark: str = "",
+    callback: Callable[[Progress], None] | None = None,
+    names: Sequence[str] = (),
+) -> Screened:
+    """Run a design and sum up what the indices need.
+
+    Parameters
+    ----------
+    evaluate : points (n, parameter) of the unit cube -> outputs (n, n_outputs). A run that failed
+        gives numbers that are not finite, or beyond 1e15; its whole row is left out.
+    checkpoint : a file for the state, which stays. With the same design and `mark` a run that goes
+        on from it ends with the same numbers to the last bit.
+    names : of the parameters, to say where runs fail.
+
+    Raises
+    ------
+    InputError : fewer than 4 rows are left; a state of something else.
+    """
+    state = Screened(Sums.empty(len(design.groups), n_outputs), np.zeros(design.groups.dimensions))
+    mark = fingerprint(design.points(0, min(design.rows, 256)), design.rows, n_outputs, mark)
+    if checkpoint is not None and checkpoint.resume:
+        state = _read(checkpoint.path, mark)
+    size = max(1, BLOCK // design.per_row)
+    total, began, kept = design.rows * design.per_row, time.perf_counter(), time.perf_counter()
+    before = state.next_row
+    while state.next_row < design.rows and not _hopeless(state):
+        begin, end = state.next_row, min(state.next_row + size, design.rows)
+        rows, points = np.arange(begin, end), design.points(begin, end)
+        flat = points.reshape(-1, points.shape[-1])
+        y = evaluate(flat).reshape(*points.shape[:2], n_outputs)
+        with np.errstate(invalid="ignore"):
+            good = np.all(np.abs(y) < NO_PREDICTION, axis=2)
+        state.failed += int((~good).sum())
+        state.failed_at += points[~good].sum(axis=0)
+        whole = np.all(good, axis=1)
+        state.dropped += int((~whole).sum())
+        add(design, state.sums, y[whole], rows[whole])
+        state.next_row = end
+        now = time.perf_counter()
+        last = end == design.rows
+        if checkpoint is not None and (now - kept > KEEP_EVERY or last or begin == 0):
+            _keep(checkpoint.path, mark, state)
+            kept = now
+        if callback is not None:
+            each = (now - began) / (end - before)
+            left = each * (design.rows - end)
+            callback(Progress(state.next_row * design.per_row, total, state.failed,
+                              now - began, left))  # fmt: skip
+    if state.sums.number.sum() < FEWEST_ROWS:
+        if checkpoint is not None:
+            checkpoint.path.unlink(missing_ok=True)  # going on would not help
+        done = state.next_row * design.per_row
+        raise InputError(
+            f"at least {FEWEST_ROWS} of {design.rows} samples without a run that fails",
+            f"{int(state.sums.number.sum())}, as {state.failed} of {done} runs gave no finite "
+            f"numbers{where_failed(state, names)}",
+            "narrow the priors or bounds, or run the model once with caliche simulate",
+        )
+    return state
+
+
+def _hopeless(state: Screened) -> bool:
+    return state.next_row >= HOPELESS and not state.sums.number.any()
+
+
+def where_failed(state: Screened, names: Sequence[str]) -> str:
+    """Where in the cube runs fail, in words: the parameter whose values stand out most, if any."""
+    if not state.failed or not names:
+        return ""
+    mean = state.failed_at / state.failed
+    away = (mean - 0.5) * np.sqrt(12.0 * state.failed)  # in standard errors of a uniform mean
+    k = int(np.abs(away).argmax())
+    if abs(away[k]) < 4.0:
+        return ""
+    return f", most where {names[k]} is {'high' if away[k] > 0 else 'low'}"
+
+
+# -- the state in a file ---------------------------------------------------------------------------
+
+
+def _keep(path: Path, mark: str, state: Screened) -> None:
+    aside = path.with_name(f"{path.name}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(aside, "wb") as file:
+        np.savez(file, fingerprint=np.asarray(mark), **state.arrays())  # type: ignore[arg-type]
+    os.replace(aside, path)
+
+
+def _read(path: Path, mark: str) -> Screened:
+    try:
+        with open(path, "rb") as file, np.load(file) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"the state of a run that was stopped, {path}", f"{type(error).__name__}",
+            "start again, without --resume",
+        ) from None  # fmt: skip
+    if str(arrays.pop("fingerprint", "")) != mark:
+        raise InputError(
+            f"a state of the same problem, method, samples, groups and seed in {path}",
+            "that of another one", "undo what was changed, or start again without --resume",
+        )  # fmt: skip
+    return Screened.from_arrays(arrays)
+
+
+# -- an inverse problem over the cube --------------------------------------------------------------
+
+
+@dataclass
+class CubeRunner:
+    """Outputs of a problem at points of the unit cube, whose sides are quantiles of the priors.
+
+    Parameters
+    ----------
+    output : a pytree that, called with predictions (time + 1, stream), gives outputs (o,).
+    design : decides how much of each prior the cube covers: all with `sobol`, the central 95 % with
+        `morris`.
+    starts : draw what has a flat prior and a start range from that range, uniformly.
+
+    Raises
+    ------
+    InputError : a flat prior without two bounds or a start range.
+    """
+
+    problem: InverseProblem
+    output: Any
+    design: Design
+    starts: bool = False
+    devices: Sequence[Any] | None = None
+    _compiled: Any = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._cube = Cube(self.problem.space, self.design.method, self.starts)
+        devices = list(jax.local_devices() if self.devices is None else self.devices)
+        lowered = self._lower(devices)
+        if len(devices) > 1 and "@lapack" in lowered.as_text():
+            # LAPACK shares a batch out among the threads that run the devices, which then wait for
+            # each other without end (jaxlib 0.10.2; the modes of a layered column).
+            lowered = self._lower(devices[:1])
+        self._lowered = lowered
+
+    def _lower(self, devices: list[Any]) -> Any:
+        """The program for these devices, traced but not compiled; it decides the lanes."""
+        runs = self.design.rows * self.design.per_row
+        n_time, n_streams = self.problem.observations.mask.shape
+        lanes = min(LANES, _MOST_VALUES // (n_time * n_streams), -(-runs // len(devices)))
+        self.lanes = max(8, -(-lanes // 8) * 8)
+        self.width = self.lanes * len(devices)
+        u = jnp.zeros((self.width, self.problem.space.size))
+        return _program(Mesh(np.array(devices), ("member",))).lower(self.problem, self.output, u)
+
+    @property
+    def mark(self) -> str:
+        """What the outputs depend on."""
+        what = self.problem, self.output
+        structure = re.sub(r" at 0x[0-9a-f]+", "", repr(jax.tree.structure(what)))
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(what)]
+        return fingerprint(structure, self.design.method, self.starts, *leaves)
+
+    def compile(self) -> None:
+        """Compile now, so that later times are those of running."""
+        if self._compiled is None:
+            self._compiled = self._lowered.compile()
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        self.compile()
+        u = self._cube.to_u(points)
+        padding = -len(u) % self.width
+        padded = np.concatenate([u, np.repeat(u[-1:], padding, axis=0)])
+        found = [
+            self._compiled(self.problem, self.output, jnp.asarray(padded[k : k + self.width]))
+            for k in range(0, len(padded), self.width)
+        ]
+        return np.concatenate([np.asarray(part) for part in found])[: len(u)]
+
+
+@functools.lru_cache(maxsize=4)
+def _program(mesh: Mesh) -> Any:
+    def one(problem: InverseProblem, output: Any, u: jax.Array) -> jax.Array:
+        return output(problem.forward(u))
+
+    each = jax.vmap(one, in_axes=(None, None, 0))
+    specs = P(), P(), P("member")
+    return jax.jit(
+        jax.shard_map(each, mesh=mesh, in_specs=specs, out_specs=P("member"), check_vma=False)
+    )
+
+
+class Cube:
+    """The map from the unit cube to u: each side is the probability of a prior."""
+
+    def __init__(self, space: ParameterSpace, method: str, starts: bool = False) -> None:
+        self._covered = 1.0 if method == SOBOL else COVERED
+        self._ranges: dict[int, tuple[Any, float, float]] = {}
+        if starts:
+            for k, entry in enumerate(space.entries):
+                if entry.parameter.start is not None and not entry.informative:
+                    self._ranges[k] = (entry.parameter.prior, *entry.parameter.start)
+        self._prior = _prior(space)
+
+    def to_u(self, points: np.ndarray) -> np.ndarray:
+        """Points (n, parameter) of the cube as u (n, parameter)."""
+        points = 0.5 + self._covered * (points - 0.5)
+        u = self._prior.to_u(ndtri(points))
+        for k, (prior, low, high) in self._ranges.items():
+            values = low + (high - low) * points[:, k]
+            u[:, k] = np.asarray(prior.to_whitened(jnp.asarray(values)))
+        return u
+
+
+def _prior(space: ParameterSpace) -> NormalPrior:
+    try:
+        return normal_prior(space, "a screening")
+    except InputError as error:
+        raise InputError(
+            error.expected, error.got,
+            error.suggestion.replace(", or use lm or cma", ", or fix it"),
+        ) from None  # fmt: skip
