@@ -52,15 +52,56 @@ def parameter(section: Section, utc_offset: float) -> ParameterConfig:
         variation = _variation(section.section("variation"), utc_offset)
     config = ParameterConfig(**_parameter(section), variation=variation)
     section.finish()
-    if variation is not None and config.fixed:
+    if variation is not None and not config.free:
         raise InputError(
-            f"a parameter that is free in {section.where}, as it varies", "fixed = true",
-            "leave out fixed, or the variation",
+            f"a parameter that is free in {section.where}, as it varies",
+            "fixed = true" if config.fixed else "tied_to", "leave it out, or the variation",
         )  # fmt: skip
     return config
 
 
+def prior_correlations(top: Section) -> dict[tuple[str, str], float]:
+    """[[prior_correlations]]: pairs of parameters, and the correlation of their priors."""
+    found: dict[tuple[str, str], float] = {}
+    for number, table in enumerate(top.get("prior_correlations", list, [])):
+        where = f"{top.where}, prior_correlations number {number + 1}"
+        if not isinstance(table, dict):
+            raise InputError(
+                f"a table for {where}", repr(table),
+                'write [[prior_correlations]] with parameters = ["A", "B"] and value = 0.5',
+            )  # fmt: skip
+        section = Section(table, where)
+        pair, value = section.get("parameters", list), section.get("value", float)
+        section.finish()
+        if len(pair) != 2 or not all(isinstance(name, str) for name in pair):
+            raise InputError(
+                f"two names for parameters in {where}", repr(pair), 'parameters = ["A", "B"]'
+            )
+        if found.keys() & {(pair[0], pair[1]), (pair[1], pair[0])}:
+            raise InputError(
+                f"a pair that was not given before in {where}", f"{pair[0]} and {pair[1]}",
+                "take one of them out",
+            )  # fmt: skip
+        found[pair[0], pair[1]] = value
+    return found
+
+
+def _tied(section: Section) -> dict[str, Any]:
+    """tied_to and factor, beside which nothing else means anything."""
+    found = {"tied_to": section.get("tied_to", str), "factor": section.get("factor", float, None)}
+    others = sorted(section.table.keys() - found.keys() - {"kind", "streams"})
+    if others:
+        raise InputError(
+            f"nothing but factor beside tied_to in {section.where}", ", ".join(others),
+            "leave it out, as the other parameter sets the value",
+        )  # fmt: skip
+    nothing = dict.fromkeys(("value", "lower", "upper", "start", "mean", "sd"))
+    return {**nothing, **found, "fixed": False, "prior": "flat"}
+
+
 def _parameter(section: Section) -> dict[str, Any]:
+    if "tied_to" in section.table:
+        return _tied(section)
     start = section.numbers("start")
     if start and len(start) != 2:
         raise InputError(
@@ -126,7 +167,7 @@ def nuisance(section: Section) -> NuisanceConfig:
     for stream in streams:
         variable(stream)
     table = dict(section.table)
-    if "prior" not in table and "fixed" not in table:
+    if not {"prior", "fixed", "tied_to"} & table.keys():
         if kind not in _NUISANCE_PRIORS and "sd" not in table:
             raise InputError(
                 f"sd in {section.where}: how large the bias may be", "nothing", "add sd = 1.0"
