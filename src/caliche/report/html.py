@@ -184,6 +184,8 @@ def _score_rows(table: dict[str, Any], streams: dict[str, Any]) -> list[dict[str
 
 def _range(entry: dict[str, Any]) -> str:
     """Bounds and prior of a parameter in one cell."""
+    if entry.get("tied"):
+        return str(entry["tied"])
     if entry.get("prior"):
         return str(entry["prior"])  # it names the bounds too
     low, high = numbers.number(entry.get("lower")), numbers.number(entry.get("upper"))
