@@ -51,22 +51,19 @@ def parameters(
             f"a model, one of {', '.join(known)}; or an experiment", repr(what),
             nearest(what, [*known, *bundled()]),
         )  # fmt: skip
-    header = ["parameter", "unit", "default", "bounds", "prior", "what it is", "source"]
-    tables = {}
+    rows = []
     if what != "lad":
-        tables["soil-heat"] = _soil_heat(known[what or "soil-heat"])
+        rows += [_declared("soil-heat", d) for d in _soil_heat(known[what or "soil-heat"])]
     if what in (None, "lad"):
-        tables["lad"] = _lad()
-    for k, (name, declared) in enumerate(tables.items()):
-        if len(tables) > 1:
-            typer.echo("\n" * bool(k) + name)
-        print_table(header, [_declared(d) for d in declared], drop=["prior"])
+        rows += [_declared("lad", d) for d in _lad()]
+    header = ["parameter", "model", "unit", "default", "bounds", "prior", "what it is", "source"]
+    print_table(header, rows, drop=["prior"] if what is None else ["prior", "model"])
 
 
-def _declared(d: ParameterDeclaration) -> list[str]:
+def _declared(model: str, d: ParameterDeclaration) -> list[str]:
     """A row; where an experiment frees a parameter and says nothing else, its prior is flat."""
     bounds = f"{d.lower:g} to {d.upper:g}"
-    return [d.name, d.unit, f"{d.default:g}", bounds, "flat", d.long_name, d.source]
+    return [d.name, model, d.unit, f"{d.default:g}", bounds, "flat", d.long_name, d.source]
 
 
 def _soil_heat(closures: Iterable[str]) -> list[ParameterDeclaration]:

@@ -86,22 +86,24 @@ def prior_correlations(top: Section) -> dict[tuple[str, str], float]:
     return found
 
 
-def _tied(section: Section) -> dict[str, Any]:
-    """tied_to and factor, beside which nothing else means anything."""
-    found = {"tied_to": section.get("tied_to", str), "factor": section.get("factor", float, None)}
-    others = sorted(section.table.keys() - found.keys() - {"kind", "streams"})
-    if others:
+def _tie(section: Section) -> dict[str, Any]:
+    """tied_to and factor. What else a base experiment says of the parameter does not count."""
+    found = {
+        "tied_to": section.get("tied_to", str, None),
+        "factor": section.get("factor", float, None),
+    }
+    if found["factor"] is not None and found["tied_to"] is None:
         raise InputError(
-            f"nothing but factor beside tied_to in {section.where}", ", ".join(others),
-            "leave it out, as the other parameter sets the value",
-        )  # fmt: skip
-    nothing = dict.fromkeys(("value", "lower", "upper", "start", "mean", "sd"))
-    return {**nothing, **found, "fixed": False, "prior": "flat"}
+            f"tied_to beside factor in {section.where}", "none", 'add tied_to = "PARAMETER"'
+        )
+    if found["tied_to"] is not None and section.table.get("fixed") is True:
+        raise InputError(
+            f"fixed = true or tied_to in {section.where}", "both", "leave one of them out"
+        )
+    return found
 
 
 def _parameter(section: Section) -> dict[str, Any]:
-    if "tied_to" in section.table:
-        return _tied(section)
     start = section.numbers("start")
     if start and len(start) != 2:
         raise InputError(
@@ -117,6 +119,7 @@ def _parameter(section: Section) -> dict[str, Any]:
             "give all three, or leave mean and sd out for a flat prior",
         )
     return {
+        **_tie(section),
         "value": section.get("value", float, None),
         "fixed": section.get("fixed", bool, False),
         "lower": section.get("lower", float, None),

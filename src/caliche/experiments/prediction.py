@@ -78,6 +78,12 @@ def _run_with_tangents(
     return prediction, energy, slopes
 
 
+def predict_slopes(problem: InverseProblem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Streams (time + 1, stream) and their slopes (time + 1, stream, P) by u."""
+    streams, _, slopes = _run_with_tangents(problem, jnp.asarray(u))
+    return np.asarray(streams), np.asarray(slopes)
+
+
 def predict(
     problem: InverseProblem, u: np.ndarray, covariance_u: np.ndarray | None = None
 ) -> Prediction:

@@ -27,6 +27,8 @@ class Regimes:
     name, title : short name, and what they are sorted by.
     labels : of each class, for an axis.
     phrases : of each class, for a sentence: "on days with rain".
+    between : of classes with edges, what stands before a range ("in wind"), the edges between
+        them, and the unit.
     index : (time + 1,) class of each time, -1 for none.
     cyclic : whether the last class is followed by the first.
     """
@@ -37,6 +39,7 @@ class Regimes:
     phrases: tuple[str, ...]
     index: np.ndarray
     cyclic: bool = False
+    between: tuple[str, tuple[str, ...], str] | None = None
 
     @property
     def size(self) -> int:
@@ -50,10 +53,23 @@ class Regimes:
             return f"from {chosen[0] * width} to {(chosen[-1] + 1) * width % 24 or 24} h"
         if self.name == "month" and len(chosen) > 2:
             return f"from {self.labels[chosen[0]]} to {self.labels[chosen[-1]]}"
+        if self.between is not None and len(chosen) > 1:
+            return self._range(chosen[0], chosen[-1])
         said = [self.phrases[k] for k in chosen]
         if self.name == "month" and len(said) == 2:
             return f"{said[0]} and {self.labels[chosen[1]]}"
         return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+
+    def _range(self, first: int, last: int) -> str:
+        """Classes next to each other as one range."""
+        assert self.between is not None
+        lead, edges, unit = self.between
+        if first == 0:
+            return f"{lead} under {edges[last]} {unit}" if last < len(edges) else "at all times"
+        low = edges[first - 1]
+        if last == len(edges):
+            return f"{lead} over {low} {unit}"
+        return f"{lead} of {low} to {edges[last]} {unit}"
 
     def _in_order(self, members: Sequence[int]) -> list[int]:
         """From the first to the last of a run that may pass the end of a cycle."""
@@ -131,11 +147,12 @@ def _wind(speed: np.ndarray) -> Regimes:
     low, high = np.nanquantile(speed, [1.0 / 3.0, 2.0 / 3.0])
     index = np.where(np.isfinite(speed), np.searchsorted([low, high], speed), -1)
     labels = (f"under {low:.2g}", "between", f"over {high:.2g}")
+    edges = (f"{low:.2g}", f"{high:.2g}")
     phrases = (
-        f"in wind under {low:.2g} m/s", f"in wind of {low:.2g} to {high:.2g} m/s",
-        f"in wind over {high:.2g} m/s",
+        f"in wind under {edges[0]} m/s", f"in wind of {edges[0]} to {edges[1]} m/s",
+        f"in wind over {edges[1]} m/s",
     )  # fmt: skip
-    return Regimes("wind", "wind, m/s", labels, phrases, index)
+    return Regimes("wind", "wind, m/s", labels, phrases, index, between=("in wind", edges, "m/s"))
 
 
 def _sun(shortwave: np.ndarray) -> Regimes:
@@ -146,4 +163,8 @@ def _sun(shortwave: np.ndarray) -> Regimes:
         "at night", f"in sun under {WEAK:g} W/m²", f"in sun of {WEAK:g} to {STRONG:g} W/m²",
         f"in sun over {STRONG:g} W/m²",
     )  # fmt: skip
-    return Regimes("radiation", "incoming shortwave, W/m²", labels, phrases, index)
+    edges = tuple(f"{bound:g}" for bound in bounds)
+    return Regimes(
+        "radiation", "shortwave, W/m²", labels, phrases, index,
+        between=("in sun", edges, "W/m²"),
+    )  # fmt: skip
