@@ -27,7 +27,7 @@ def line() -> InverseProblem:
 def test_a_record_of_the_prior_itself_is_in_conflict_one_time_in_twenty():
     """Truths drawn from the prior, errors from the error model: the rule's own 5 %."""
     generator, problem, found = np.random.default_rng(5), line(), []
-    for trial in range(200):
+    for trial in range(100):
         intercept, slope = generator.standard_normal(2) * [1.0, 0.5] + [0.0, 1.0]
         observed = intercept + slope * X + 0.2 * generator.standard_normal(40)
         draws = prior_predictive(with_observed(problem, observed[:, None]), seed=trial)
