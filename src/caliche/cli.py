@@ -13,6 +13,7 @@ import typer
 from caliche.cli_analysis import design, identify
 from caliche.cli_compare import compare
 from caliche.cli_drive import drive
+from caliche.cli_parameters import parameters
 from caliche.cli_posterior import posterior
 from caliche.cli_score import score
 from caliche.cli_screen import screen
@@ -203,16 +204,37 @@ def simulate(
 
 
 @app.command()
-def check(experiment: ExperimentArgument, set_: SetOption = None) -> None:
-    """Look over data, window, parameters and gradients.
+def check(
+    experiment: ExperimentArgument,
+    prior_predictive: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Draws of the prior to hold the data against; 0: none. [default: 79]"
+        ),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw what the prior predicts: .png, .svg or .pdf."),
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Look over data, window, parameters, gradients and priors.
 
-    Finds what would stop `caliche estimate`, and says what it would cost. Writes nothing.
+    Finds what would stop `caliche estimate`, says what it would cost, and whether the observations
+    lie within what the priors can produce. Writes nothing but the figure, if asked for one.
     """
     load, *_ = _workbench()
-    from caliche.experiments.check import check_experiment
+    from caliche.experiments.check import MEMBERS, check_experiment
+    from caliche.report.prior_figure import check_figure_path, write_prior_figure
 
-    for line in check_experiment(load(experiment, set_ or [])):
+    members = MEMBERS if prior_predictive is None else prior_predictive
+    check_figure_path(figure, members)
+    drawn = []
+    for line in check_experiment(load(experiment, set_ or []), members, drawn.append):
         typer.echo(line)
+    if figure is not None and drawn:
+        write_prior_figure(drawn[0], figure)
+        typer.echo(f"Figure      {figure}")
 
 
 @app.command()
@@ -226,7 +248,7 @@ def report(
 
 
 for _command_of in (
-    identify, design, screen, posterior, variants, compare, drive, score, train
+    identify, design, screen, posterior, variants, compare, drive, score, train, parameters,
 ):  # fmt: skip
     app.command()(_command_of)
 
@@ -238,23 +260,6 @@ def experiments() -> None:
     from caliche.experiments.config import bundled
 
     print_table(["experiment", "what it is"], [list(item) for item in bundled().items()])
-
-
-@app.command()
-def parameters(
-    turbulence: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[TURBULENCE]",
-            help="Only those of soil-heat with this closure: combined, bowen-ratio, "
-            "bulk-transfer or monin-obukhov.",
-        ),
-    ] = None,
-) -> None:
-    """List the parameters: units, defaults, bounds, sources."""
-    from caliche.cli_output import print_parameters
-
-    print_parameters(turbulence)
 
 
 @app.command()

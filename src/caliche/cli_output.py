@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from caliche.errors import InputError, nearest
 from caliche.report.numbers import plain, value_and_sd
 
 if TYPE_CHECKING:
@@ -165,8 +164,10 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     for name, p in _few_knots(summary["parameters"]).items():
         if "knots" in p:
             row = [name, p["range"], f"{p['knots']} knots", plain(p["initial"]), p["unit"]]
+        elif p["fixed"] and p["sd"] is None:
+            row = [name, plain(p["estimate"]), p.get("tied") or "fixed", "", p["unit"]]
         elif p["fixed"]:
-            row = [name, plain(p["estimate"]), "fixed", "", p["unit"]]
+            row = [name, value_and_sd(p["estimate"], p["sd"]), p["tied"], "", p["unit"]]
         else:
             low, high = (plain(v) for v in p["interval95"])
             estimate = value_and_sd(p["estimate"], p["sd"])
@@ -241,26 +242,3 @@ def print_scores(title: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
         for name, s in scores.items()
     ]
     print_table(["stream", "n", "RMSE", "bias", "R2", "NSE"], rows)
-
-
-def print_parameters(turbulence: str | None) -> None:
-    """Every declared parameter of SoilHeat."""
-    from caliche.models import SoilHeat
-    from caliche.models.closures import CLOSURES
-
-    if turbulence is not None and turbulence not in CLOSURES:
-        raise InputError(
-            f"a closure of the turbulent fluxes, one of {', '.join(CLOSURES)}",
-            repr(turbulence), nearest(turbulence, CLOSURES),
-        )  # fmt: skip
-    declared = {}
-    for name in [turbulence] if turbulence else CLOSURES:
-        closure = CLOSURES[name]
-        for moisture in ("parameter", "bucket")[: 1 if closure.per_wetness is None else 2]:
-            model = SoilHeat((0.0, 0.1, 1.0), 1800.0, turbulence=closure, moisture=moisture)
-            declared |= {d.name: d for d in model.declarations}
-    rows = [
-        [d.name, d.unit, f"{d.default:g}", f"{d.lower:g} to {d.upper:g}", d.long_name, d.source]
-        for d in declared.values()
-    ]
-    print_table(["parameter", "unit", "default", "bounds", "what it is", "source"], rows)

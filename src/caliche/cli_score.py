@@ -35,10 +35,13 @@ def score(
     """Score a run beside regressions on the weather.
 
     Reads the run folder alone. Scores are of the hold-out, or of the fit if nothing was held out.
+    Then what of the misfit depends on hour, month, rain, wind or radiation, and whether parameters
+    could do anything about it.
     """
     from caliche.experiments.benchmarks import compare, held_out, observed_streams
     from caliche.experiments.scores import score as score_series
     from caliche.report.run_folder import read_run
+    from caliche.report.structure import structural_entries
     from caliche.variables import VARIABLES
 
     folder = read_run(run)
@@ -53,11 +56,13 @@ def score(
         )
         for name in names
     }  # fmt: skip
-    compared = compare(results)
+    compared, structure = compare(results), structural_entries(folder)
     if json_:
-        typer.echo(json.dumps(_as_json(bool(held.any()), scores, compared), indent=1))
+        found = _as_json(bool(held.any()), scores, compared)
+        typer.echo(json.dumps({**found, "structural_error": structure}, indent=1))
     else:
         _print(folder, bool(held.any()), scores, compared)
+        _print_structure(structure)
 
 
 def _as_json(held: bool, scores: Mapping[str, Score], compared: list[Comparison]) -> dict[str, Any]:
@@ -111,6 +116,23 @@ def _print(
         typer.echo(benchmark_caveat(compared))
     for sentence in plausibility_sentences(folder.summary):
         typer.echo(sentence)
+
+
+def _print_structure(entries: Mapping[str, Any]) -> None:
+    """What of each stream's misfit goes with hour, month, rain, wind and radiation."""
+    from caliche.cli_output import print_table
+    from caliche.report.structure import KINDS, shares
+
+    if not entries:
+        return
+    typer.echo("\nStructural error, % of each misfit (- not seen beyond chance), whole record:")
+    rows = [
+        [name, f"{entry['rms']:.3g} {entry['unit']}".removesuffix(" 1"), *shares(entry)]
+        for name, entry in entries.items()
+    ]
+    print_table(["stream", "RMSE", *KINDS.values()], rows)
+    for entry in entries.values():
+        typer.echo(entry["sentence"])
 
 
 def _cells(s: Score) -> list[str]:

@@ -21,7 +21,7 @@ from caliche.estimation.ensemble_variational import FourDEnVar
 from caliche.estimation.estimate import correlation_of, find_warnings
 from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, STATUS
 from caliche.estimation.posterior import Posterior, derived_values, residual_statistics
-from caliche.estimation.result import Ensemble, ParameterEstimate, Result, Start
+from caliche.estimation.result import Ensemble, ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters.space import ParameterSpace
@@ -131,16 +131,10 @@ def _parameters(
             lower=p.lower,
             upper=p.upper,
             fixed=False,
-            prior=p.describe(d.unit),
+            prior=space.describe_prior(entry.parameter.name),
             knot=entry.knot,
         )
-    declared = {d.name: d for d in space.declarations}
-    for name, fixed in space.fixed.items():
-        d, number = declared[name], float(jnp.mean(fixed))
-        found[name] = ParameterEstimate(
-            name, d.long_name, d.unit, number, None, None, None, number, d.lower, d.upper, True
-        )
-    return found
+    return with_the_rest(space, found)
 
 
 @jax.jit

@@ -32,7 +32,7 @@ from caliche.estimation.method import (
     run_method,
 )
 from caliche.estimation.posterior import Posterior, derived_quantities, posterior
-from caliche.estimation.result import ParameterEstimate, Result, Start
+from caliche.estimation.result import ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters.space import Entry, ParameterSpace
@@ -187,14 +187,10 @@ def curvature_result(
         known = np.isfinite(sd_w[k]) and not held[k]
         interval = (below[k], above[k]) if known else (prior.lower, prior.upper)
         parameters[entry.name] = _estimate(
-            entry, held[k], central[k], interval, curvature, slopes[k]
-        )
-    declared = {d.name: d for d in space.declarations}
-    for name, value in space.fixed.items():
-        d, number = declared[name], float(jnp.mean(value))
-        parameters[name] = ParameterEstimate(
-            name, d.long_name, d.unit, number, None, None, None, number, d.lower, d.upper, True
-        )
+            entry, space.describe_prior(entry.parameter.name), held[k], central[k], interval,
+            curvature, slopes[k],
+        )  # fmt: skip
+    parameters = with_the_rest(space, parameters)
     covariance = slopes @ curvature.covariance @ slopes.T
     starts = tuple(
         Start(
@@ -272,6 +268,7 @@ def _at_bounds(space: ParameterSpace, curvature: Posterior, w: np.ndarray) -> li
 
 def _estimate(
     entry: Entry,
+    words: str,
     held: bool,
     value: float,
     interval: tuple[float, float],
@@ -291,7 +288,7 @@ def _estimate(
         lower=prior.lower,
         upper=prior.upper,
         fixed=False,
-        prior=prior.describe(d.unit),
+        prior=words,
         at_bound=held,
         knot=entry.knot,
     )
@@ -345,7 +342,7 @@ def find_warnings(
                 "outside the allowed range. It has no error bar, and the others hold with it "
                 "fixed there."
             )
-        elif p.sd is not None and np.isinf(p.sd):
+        elif not p.fixed and p.sd is not None and np.isinf(p.sd):
             found.append(
                 f"The observations do not constrain the {p.long_name}: fix it or observe more."
             )

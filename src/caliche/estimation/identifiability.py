@@ -235,7 +235,7 @@ def _entry(space: ParameterSpace, name: str, value: float) -> Entry:
         return Entry(name, name, "1", value, "flat", -math.inf, math.inf, None, 1.0)
     d, prior = p.declaration, p.prior
     return Entry(
-        name, d.long_name, d.unit, value, prior.describe(d.unit), prior.lower,
+        name, d.long_name, d.unit, value, space.describe_prior(p.name), prior.lower,
         prior.upper, p.start, getattr(prior, "scale", getattr(prior, "sd", 1.0)),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ not known from the data, and is said not to be.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -19,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from caliche.errors import InputError, nearest
+from caliche.estimation.crossing import crossing
 from caliche.estimation.density import bounds_in_u, moved, physical, reach
 from caliche.estimation.held_fits import Fit, Fits
 from caliche.estimation.posterior import Posterior, posterior
@@ -65,7 +67,7 @@ class ParameterProfile:
 
     Attributes
     ----------
-    u, value : (point,) whitened and physical values at which the parameter was held.
+    u, value : (point,) transformed coordinate and physical value at which the parameter was held.
     misfit : (point,) J after the others were fitted; infinite where the model failed.
     others : (point, P) every parameter's physical value there.
     converged : (point,) whether the fit of the others converged.
@@ -133,9 +135,48 @@ def profile(
             )
     u = np.asarray(u, float)
     chosen = [problem.space.names.index(name) for name in names or problem.space.names]
-    curvature = posterior(problem, u)
-    fits = Fits(problem, callback)
-    centre = fits.evaluate(u)
+    found, runs, best, misfit = {}, 0, (np.inf, u), np.inf
+    for space, turn, members in _turns(problem.space, chosen):
+        turned = dataclasses.replace(problem, space=space)
+        fits = Fits(turned, callback)
+        misfit, sides = _sides(turned, fits, turn @ u, members, inflated, points)
+        pairs = zip(sides[::2], sides[1::2], strict=True)
+        found |= {k: _profile(turned, *pair) for k, pair in zip(members, pairs, strict=True)}
+        lowest = min((fit for side in sides for fit in side.fits), key=lambda fit: fit.cost)
+        best = min(best, (lowest.cost, turn.T @ lowest.u), key=lambda pair: pair[0])
+        runs += fits.n_model_runs
+    improved = best[0] < misfit - BETTER
+    warnings = ()
+    if improved:
+        warnings = (
+            f"A profile found a lower misfit, {best[0]:.6g} instead of {misfit:.6g}: the "
+            "calibration had not found the lowest one. Run it again with more starts.",
+        )
+    named = {found[k].name: found[k] for k in chosen}
+    return Profiles(misfit, named, runs, best[1] if improved else None, warnings)
+
+
+def _turns(
+    space: ParameterSpace, chosen: Sequence[int]
+) -> list[tuple[ParameterSpace, np.ndarray, list[int]]]:
+    """Spaces in which the entries named are coordinates by themselves, all that can be together."""
+    turns = {k: space.led_by(k) for k in chosen}
+    plain = [k for k in chosen if turns[k][0] is space]
+    return [(space, np.eye(space.size), plain)] * bool(plain) + [
+        (*turns[k], [k]) for k in chosen if k not in plain
+    ]
+
+
+def _sides(
+    problem: InverseProblem,
+    fits: Fits,
+    u: np.ndarray,
+    chosen: Sequence[int],
+    inflated: bool,
+    points: int,
+) -> tuple[float, list[_Side]]:
+    """J at the optimum, and the two sides of each profile with all their fits."""
+    curvature, centre = posterior(problem, u), fits.evaluate(u)
     limits = bounds_in_u(problem.space, u)
     sides = [_Side(k, way, limits[k], curvature, inflated, centre)
              for k in chosen for way in (-1, 1)]  # fmt: skip
@@ -146,20 +187,7 @@ def profile(
     for _ in range(CLOSER):
         if not _extend(sides, fits, limits, [side.near_ends() for side in sides]):
             break
-    pairs = zip(sides[::2], sides[1::2], strict=True)
-    found = [_profile(problem, below, above) for below, above in pairs]
-    best = min((fit for side in sides for fit in side.fits), key=lambda fit: fit.cost)
-    improved = best.cost < centre.cost - BETTER
-    warnings = ()
-    if improved:
-        warnings = (
-            f"A profile found a lower misfit, {best.cost:.6g} instead of {centre.cost:.6g}: the "
-            "calibration had not found the lowest one. Run it again with more starts.",
-        )
-    return Profiles(
-        centre.cost, {p.name: p for p in found}, fits.n_model_runs,
-        best.u if improved else None, warnings,
-    )  # fmt: skip
+    return centre.cost, sides
 
 
 class _Side:
@@ -230,7 +258,7 @@ class _Side:
                 continue
             near = self.rise[max(crossed - 1, 0) : crossed + 1]
             if np.abs(near / threshold - 1.0).min() > CLOSE:
-                found.append(_crossing(self.distance, self.rise, threshold))
+                found.append(crossing(self.distance, self.rise, threshold))
         return found
 
     def start(self, distance: float, limits: Sequence[tuple[float, float]]) -> np.ndarray:
@@ -337,33 +365,13 @@ def _end(space: ParameterSpace, side: _Side, threshold: float) -> End:
     closed = crossed is not None and bool(np.isfinite(side.rise[crossed]))
     if crossed is not None and closed:
         held = side.fits[crossed].held
-        at = u[k] + side.way * _crossing(side.distance, side.rise, threshold)
+        at = u[k] + side.way * crossing(side.distance, side.rise, threshold)
     elif crossed is not None:  # where the model still gave a number
         at = u[k] if crossed == 0 else side.fits[crossed - 1].u[k]
     else:
         return End(float(reach(space, u)[side.way > 0][k]), False, ())
     value = float(moved(space, u, np.full(len(u), at))[k])
     return End(value, closed, tuple(n for n, h in zip(space.names, held, strict=True) if h))
-
-
-def _crossing(distance: np.ndarray, rise: np.ndarray, threshold: float) -> float:
-    """Distance at which the rise reaches the threshold, by interpolation of its root.
-
-    The root of the rise is a straight line where the misfit is a parabola.
-    """
-    from scipy.interpolate import PchipInterpolator  # not worth its import time elsewhere
-
-    root = np.sqrt(np.maximum(np.append(0.0, rise), 0.0))
-    distance = np.append(0.0, distance)
-    crossed = int(np.flatnonzero(root >= np.sqrt(threshold))[0])
-    stop = crossed + 1
-    while stop < len(root) and np.isfinite(root[stop]) and root[stop] > root[stop - 1]:
-        stop += 1
-    first = crossed - 1
-    while first > 0 and root[first - 1] < root[first]:
-        first -= 1
-    inverse = PchipInterpolator(root[first:stop], distance[first:stop])
-    return float(inverse(np.sqrt(threshold)))
 
 
 def _verdict(below: _Side, above: _Side, low: End, high: End) -> str:

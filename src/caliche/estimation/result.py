@@ -9,6 +9,7 @@ import numpy as np
 
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.posterior import ResidualStatistics
+from caliche.parameters.space import ParameterSpace
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class ParameterEstimate:
     `sd` and `interval` (95 %) allow for the size and autocorrelation of the residuals, `sd_naive`
     does not. All three are None for a fixed parameter. An infinite sd means that the observations
     do not constrain the parameter; NaN, that it is held by a bound. `knot` names the knot of a
-    parameter that varies in time, of which `estimate` is the value there.
+    parameter that varies in time, of which `estimate` is the value there. A parameter that follows
+    another is `fixed`, with the other's error bars, and says in `tied` how: "= 2 × albedo".
     """
 
     name: str
@@ -35,6 +37,33 @@ class ParameterEstimate:
     prior: str = ""
     at_bound: bool = False
     knot: str | None = None
+    tied: str = ""
+
+
+def with_the_rest(
+    space: ParameterSpace, free: Mapping[str, ParameterEstimate]
+) -> dict[str, ParameterEstimate]:
+    """Estimates of every parameter of a space, from those of its free ones and their knots."""
+    found, declared = dict(free), {d.name: d for d in space.declarations}
+    for name, value in space.fixed.items():
+        d, number = declared[name], float(np.mean(value))
+        found[name] = ParameterEstimate(
+            name, d.long_name, d.unit, number, None, None, None, number, d.lower, d.upper, True
+        )
+    for tie in space.ties:
+        d, factor = declared[tie.name], tie.multiple
+        of = [p for n, p in found.items() if n.partition("[")[0] == tie.to]
+        sd = sd_naive = interval = None
+        if len(of) == 1 and of[0].sd is not None and of[0].sd_naive is not None:
+            sd, sd_naive = abs(factor) * of[0].sd, abs(factor) * of[0].sd_naive
+            low, high = sorted(factor * end for end in of[0].interval or (np.nan, np.nan))
+            interval = (low, high)
+        found[tie.name] = ParameterEstimate(
+            tie.name, d.long_name, d.unit, factor * float(np.mean([p.estimate for p in of])),
+            sd, sd_naive, interval, factor * of[0].initial, d.lower, d.upper, True,
+            tied=tie.describe(),
+        )  # fmt: skip
+    return found
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from caliche.data.gaps import FILLED
 from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.lad_config import LaDConfig
+from caliche.experiments.prior_check import MEMBERS, PriorCheck, check_prior
 from caliche.experiments.sensor_screen import screen_first
 from caliche.experiments.train import untrained
 from caliche.inverse_problem import InverseProblem
@@ -25,11 +26,16 @@ GRADIENT_AGREEMENT = 1e-5
 LONGEST_FOR_SCREEN = 1.0
 
 
-def check_experiment(experiment: Experiment) -> Iterator[str]:
+def check_experiment(
+    experiment: Experiment,
+    members: int = MEMBERS,
+    keep: Callable[[PriorCheck], None] = lambda _: None,
+) -> Iterator[str]:
     """Lines of a report on an experiment; an InputError if it cannot run.
 
     Reads the data, builds the problem, compares reverse, forward and finite-difference gradients
-    at the first guess, times one evaluation, fits once and screens the sensors.
+    at the first guess, times one evaluation, holds the observations against `members` draws of the
+    prior (0 for none), fits once and screens the sensors. `keep` is given those draws.
     """
     config = experiment.config
     if isinstance(config.model, LaDConfig) and config.model.learns and experiment.fluxes is None:
@@ -44,6 +50,8 @@ def check_experiment(experiment: Experiment) -> Iterator[str]:
     yield from _gradients(problem)
     seconds, lines = _cost(problem, config.method.starts)
     yield from lines
+    if members:
+        yield from _prior(experiment, problem, members, keep)
     yield from _sensors(problem, seconds)
 
 
@@ -109,10 +117,12 @@ def _model(problem: InverseProblem) -> Iterator[str]:
 
 def _parameters(problem: InverseProblem) -> Iterator[str]:
     for p, where in problem.space.slices():
-        prior = p.prior.describe(p.declaration.unit)
+        prior = problem.space.describe_prior(p.name)
         varies = p.name in problem.space.variations
         knots = f"; {where.stop - where.start} knots in time" if varies else ""
         yield f"Free        {p.name}: first guess {p.initial:g}, {prior}{knots}"
+    for tie in problem.space.ties:
+        yield f"Tied        {tie.name} {tie.describe()}"
     for name, value in problem.space.fixed.items():
         mean = "" if value.ndim == 0 else " in the mean over time"
         yield f"Fixed       {name} = {float(jnp.mean(value)):g}{mean}"
@@ -177,6 +187,20 @@ def _cost(problem: InverseProblem, starts: int) -> tuple[float, list[str]]:
         f"Cost        one Gauss-Newton evaluation takes {running * 1e3:.3g} ms after "
         f"{compiling:.2g} s of compiling; expect some 10 to 50 for each of {starts} starts",
     ]
+
+
+def _prior(
+    experiment: Experiment, problem: InverseProblem, members: int, keep: Callable[..., None]
+) -> Iterator[str]:
+    """Whether the observations lie within what the prior can produce."""
+    try:
+        found = check_prior(experiment, problem, members)
+    except InputError as error:
+        yield f"Prior       not drawn: {error}"
+        return
+    keep(found)
+    for k, sentence in enumerate(found.sentences):
+        yield f"{'Prior' if k == 0 else '':11} {sentence}"
 
 
 def _sensors(problem: InverseProblem, seconds: float) -> Iterator[str]:

@@ -99,7 +99,7 @@ class VariationConfig:
 
 @dataclass(frozen=True)
 class ParameterConfig:
-    """A parameter: fixed at `value`, or free with first guess `value`."""
+    """A parameter: fixed at `value`, free with first guess `value`, or `factor` times `tied_to`."""
 
     value: float | None
     fixed: bool
@@ -110,6 +110,12 @@ class ParameterConfig:
     mean: float | None
     sd: float | None
     variation: VariationConfig | None = None
+    tied_to: str | None = None
+    factor: float | None = None
+
+    @property
+    def free(self) -> bool:
+        return not self.fixed and self.tied_to is None
 
 
 @dataclass(frozen=True)
@@ -182,6 +188,7 @@ class ExperimentConfig:
     method: MethodConfig
     training: TrainingConfig
     raw: Mapping[str, Any]
+    prior_correlations: Mapping[tuple[str, str], float]
 
     @property
     def soil_heat(self) -> ModelConfig:

@@ -195,8 +195,9 @@ class Experiment:
         c = self.config
         nuisances = {name: n.parameter for name, n in c.nuisances.items()}
         return make_space(
-            self._declarations, {**c.parameters, **nuisances}, self._times, c.utc_offset
-        )
+            self._declarations, {**c.parameters, **nuisances}, self._times, c.utc_offset,
+            c.prior_correlations,
+        )  # fmt: skip
 
     @property
     def unknown(self) -> Unknown:
@@ -229,10 +230,12 @@ class Experiment:
         c, names = self.config, self.fitted_streams
         refuse_untrained(c, self.fluxes)
         special = any(c.observations[n].special for n in names)
-        if special or self.nuisances or c.model.period or self.space.variations:
+        varied = self.space.variations or self.space.correlation is not None
+        if special or self.nuisances or c.model.period or varied:
             raise InputError(
-                "constant parameters, and independent errors of known size, with many sites",
-                "nuisances, a periodic spin-up, parameters that vary or errors of another kind",
+                "constant parameters, and independent errors and priors of known size, with many "
+                "sites", "nuisances, a periodic spin-up, parameters that vary, correlated priors "
+                "or errors of another kind",
                 "leave them out, or estimate such sites one by one with caliche estimate",
             )  # fmt: skip
         model = self._model(jnp.zeros(len(self.initial_streams)) if self.initial_streams else None)

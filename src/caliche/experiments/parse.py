@@ -25,7 +25,13 @@ from caliche.experiments.config import (
     Window,
 )
 from caliche.experiments.lad_config import LaDConfig, parse_lad
-from caliche.experiments.parse_parameters import nuisance, observation, parameter, utc
+from caliche.experiments.parse_parameters import (
+    nuisance,
+    observation,
+    parameter,
+    prior_correlations,
+    utc,
+)
 from caliche.experiments.section import Section
 from caliche.experiments.section_data import fluxnet_options, longwave_balance
 from caliche.experiments.training_config import parse_training
@@ -78,6 +84,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
         method=_method(top.section("method", {})),
         training=parse_training(top.section("training", {}), window.time_step),
         raw=raw,
+        prior_correlations=prior_correlations(top),
     )
     top.finish()
     if synthetic is None and not config.sources and not only_sites:
@@ -90,7 +97,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
             f"at least one stream to fit in {top.where}", "none",
             'add [observations."soil_temperature_0.05m"] with sigma = 0.2',
         )  # fmt: skip
-    if all(p.fixed for p in config.parameters.values()):
+    if not any(p.free for p in config.parameters.values()):
         raise InputError(
             f"at least one free parameter in {top.where}", "none",
             "add one, as in [parameters.thermal_conductivity], without fixed = true",

@@ -52,12 +52,55 @@ def parameter(section: Section, utc_offset: float) -> ParameterConfig:
         variation = _variation(section.section("variation"), utc_offset)
     config = ParameterConfig(**_parameter(section), variation=variation)
     section.finish()
-    if variation is not None and config.fixed:
+    if variation is not None and not config.free:
         raise InputError(
-            f"a parameter that is free in {section.where}, as it varies", "fixed = true",
-            "leave out fixed, or the variation",
+            f"a parameter that is free in {section.where}, as it varies",
+            "fixed = true" if config.fixed else "tied_to", "leave it out, or the variation",
         )  # fmt: skip
     return config
+
+
+def prior_correlations(top: Section) -> dict[tuple[str, str], float]:
+    """[[prior_correlations]]: pairs of parameters, and the correlation of their priors."""
+    found: dict[tuple[str, str], float] = {}
+    for number, table in enumerate(top.get("prior_correlations", list, [])):
+        where = f"{top.where}, prior_correlations number {number + 1}"
+        if not isinstance(table, dict):
+            raise InputError(
+                f"a table for {where}", repr(table),
+                'write [[prior_correlations]] with parameters = ["A", "B"] and value = 0.5',
+            )  # fmt: skip
+        section = Section(table, where)
+        pair, value = section.get("parameters", list), section.get("value", float)
+        section.finish()
+        if len(pair) != 2 or not all(isinstance(name, str) for name in pair):
+            raise InputError(
+                f"two names for parameters in {where}", repr(pair), 'parameters = ["A", "B"]'
+            )
+        if found.keys() & {(pair[0], pair[1]), (pair[1], pair[0])}:
+            raise InputError(
+                f"a pair that was not given before in {where}", f"{pair[0]} and {pair[1]}",
+                "take one of them out",
+            )  # fmt: skip
+        found[pair[0], pair[1]] = value
+    return found
+
+
+def _tie(section: Section) -> dict[str, Any]:
+    """tied_to and factor. What else a base experiment says of the parameter does not count."""
+    found = {
+        "tied_to": section.get("tied_to", str, None),
+        "factor": section.get("factor", float, None),
+    }
+    if found["factor"] is not None and found["tied_to"] is None:
+        raise InputError(
+            f"tied_to beside factor in {section.where}", "none", 'add tied_to = "PARAMETER"'
+        )
+    if found["tied_to"] is not None and section.table.get("fixed") is True:
+        raise InputError(
+            f"fixed = true or tied_to in {section.where}", "both", "leave one of them out"
+        )
+    return found
 
 
 def _parameter(section: Section) -> dict[str, Any]:
@@ -76,6 +119,7 @@ def _parameter(section: Section) -> dict[str, Any]:
             "give all three, or leave mean and sd out for a flat prior",
         )
     return {
+        **_tie(section),
         "value": section.get("value", float, None),
         "fixed": section.get("fixed", bool, False),
         "lower": section.get("lower", float, None),
@@ -126,7 +170,7 @@ def nuisance(section: Section) -> NuisanceConfig:
     for stream in streams:
         variable(stream)
     table = dict(section.table)
-    if "prior" not in table and "fixed" not in table:
+    if not {"prior", "fixed", "tied_to"} & table.keys():
         if kind not in _NUISANCE_PRIORS and "sd" not in table:
             raise InputError(
                 f"sd in {section.where}: how large the bias may be", "nothing", "add sd = 1.0"

@@ -233,9 +233,12 @@ def _laplace(
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Entries of the parameters with their Gaussian intervals, by the rule of `estimate`."""
     space, n = problem.space, len(result.u)
-    sd = np.array([curvature.sd(row, naive=not options.inflated) for row in np.eye(n)])
-    half = NORMAL_QUANTILE * np.where(np.isfinite(sd), sd, 0.0)
-    below, above = moved(space, result.u, result.u - half), moved(space, result.u, result.u + half)
+    sd, below, above = np.zeros(n), np.zeros(n), np.zeros(n)
+    for k in range(n):
+        alone, turn = space.led_by(k)  # where the entry of u is the parameter's own
+        sd[k] = curvature.sd(turn[k], naive=not options.inflated)
+        half, u = NORMAL_QUANTILE * (sd[k] if np.isfinite(sd[k]) else 0.0), turn @ result.u
+        below[k], above[k] = moved(alone, u, u - half)[k], moved(alone, u, u + half)[k]
     lowest, highest = reach(space, result.u)
     values = physical(space, result.u)
     entries = {}

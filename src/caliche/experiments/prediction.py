@@ -78,6 +78,12 @@ def _run_with_tangents(
     return prediction, energy, slopes
 
 
+def predict_slopes(problem: InverseProblem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Streams (time + 1, stream) and their slopes (time + 1, stream, P) by u."""
+    streams, _, slopes = _run_with_tangents(problem, jnp.asarray(u))
+    return np.asarray(streams), np.asarray(slopes)
+
+
 def predict(
     problem: InverseProblem, u: np.ndarray, covariance_u: np.ndarray | None = None
 ) -> Prediction:
@@ -101,16 +107,19 @@ def varying_parameters(
     space: ParameterSpace, u: np.ndarray, covariance_u: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
     """Value and 95 % interval (3, time + 1) of each parameter that varies in time."""
-    found = {}
+    found, control = {}, jnp.asarray(u)
+    if not space.variations:
+        return found
+    by_u = jax.jacfwd(space.coordinates)(control)
     for p, where in space.slices():
         if p.name not in space.variations:
             continue
-        variation, control = space.variations[p.name], jnp.asarray(u[where])
-        rows = np.asarray(variation.basis @ jax.jacfwd(variation.coordinate)(control))
-        coordinate = variation.basis @ variation.coordinate(control)
+        basis, knots = space.variations[p.name].basis, space.coordinates(control)[where]
+        rows = np.asarray(basis @ by_u[where])
+        coordinate = basis @ knots
         reach = np.full(len(rows), np.nan)
         if covariance_u is not None:
-            variance = np.einsum("tp,pq,tq->t", rows, covariance_u[where, where], rows)
+            variance = np.einsum("tp,pq,tq->t", rows, covariance_u, rows)
             reach = NORMAL_QUANTILE * np.sqrt(np.maximum(variance, 0.0))
         ends = [coordinate, coordinate - reach, coordinate + reach]
         found[p.name] = np.stack([np.asarray(p.prior.to_physical(end)) for end in ends])

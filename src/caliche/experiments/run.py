@@ -37,6 +37,7 @@ from caliche.experiments.prediction import (
 )
 from caliche.experiments.scores import score
 from caliche.experiments.sensor_screen import screen_sensors
+from caliche.experiments.structural_span import structural_error
 from caliche.variables import variable
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
@@ -107,6 +108,9 @@ def run_experiment(
     seconds = {"import": import_seconds, **watch.seconds()}
     summary = summarise(experiment, result, prediction, seconds, command)
     summary["warnings"] += suspicions
+    summary["structural_error"] = finite(
+        structural_error(experiment, scoring, result.u, prediction) if result.converged else {}
+    )
 
     def write(inside: Path) -> None:
         text = as_run(experiment, folder, result)

@@ -17,7 +17,15 @@ from caliche.experiments.config import (
 from caliche.experiments.models import unknown_parameter
 from caliche.models.base import ParameterDeclaration
 from caliche.observations import Nuisance
-from caliche.parameters import FreeParameter, ParameterSpace, Variation, harmonics, random_walk
+from caliche.parameters import (
+    FreeParameter,
+    ParameterSpace,
+    Tie,
+    Variation,
+    harmonics,
+    random_walk,
+)
+from caliche.parameters.correlation import Pairs
 from caliche.parameters.priors import PRIORS, Flat, Prior
 
 DAY = np.timedelta64(86400, "s")
@@ -41,26 +49,31 @@ def make_space(
     parameters: Mapping[str, ParameterConfig],
     times: np.ndarray,
     utc_offset: float,
+    correlations: Pairs | None = None,
 ) -> ParameterSpace:
-    """Free and fixed parameters, those that vary over `times` (UTC) included.
+    """Free, tied and fixed parameters, those that vary over `times` (UTC) included.
 
     Raises
     ------
-    InputError : an unknown parameter, a value outside its bounds, a variation that cannot be.
+    InputError : an unknown parameter, a value outside its bounds, a variation, tie or correlation
+        that cannot be.
     """
     declared = {d.name: d for d in declarations}
-    free, fixed, variations = {}, {}, {}
+    free, fixed, variations, ties = {}, {}, {}, []
     for name, config in parameters.items():
         if name not in declared:
             raise unknown_parameter(name, declared)
         declaration = declared[name]
+        if config.tied_to is not None:
+            ties.append(Tie(name, config.tied_to, config.factor))
+            continue
         if config.fixed:
             fixed[name] = _guess(declaration, config)
             continue
         free[name] = _free(declaration, config)
         if config.variation is not None:
             variations[name] = _variation(name, config.variation, times, utc_offset)
-    return ParameterSpace.build(declarations, free, fixed, variations)
+    return ParameterSpace.build(declarations, free, fixed, variations, ties, correlations)
 
 
 def true_parameters(space: ParameterSpace, truth: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +106,8 @@ def true_parameters(space: ParameterSpace, truth: Mapping[str, Any]) -> dict[str
             )  # fmt: skip
         at_knots[name] = jnp.asarray(given if len(given) > 1 else given[0], float)
     varying = space.to_physical(space.to_whitened(at_knots))
-    return params | {name: varying[name] for name in space.variations}
+    params |= {name: varying[name] for name in space.variations}
+    return space.tied(params) | {name: params[name] for name in truth}  # a truth may break a tie
 
 
 def _variation(

@@ -21,7 +21,7 @@ import numpy as np
 
 from caliche.errors import InputError
 from caliche.estimation.checkpoint import read_leaves, write_leaves
-from caliche.estimation.result import ParameterEstimate
+from caliche.estimation.result import ParameterEstimate, with_the_rest
 from caliche.estimation.training import Trained, TrainingSettings, cut, train
 from caliche.experiments.dataset import series_dataset
 from caliche.experiments.experiment import Experiment, load_experiment
@@ -306,20 +306,12 @@ def _parameters(member: _Member) -> dict[str, Any]:
     found = [
         ParameterEstimate(
             p.name, p.declaration.long_name, p.declaration.unit, float(value), None, None, None,
-            p.initial, p.prior.lower, p.prior.upper, False, p.prior.describe(p.declaration.unit),
+            p.initial, p.prior.lower, p.prior.upper, False, space.describe_prior(p.name),
         )
         for p, value in zip(space.free, values, strict=True)
     ]  # fmt: skip
-    declared = {d.name: d for d in space.declarations}
-    for name, value in space.fixed.items():
-        d, number = declared[name], float(value)
-        found.append(
-            ParameterEstimate(
-                name, d.long_name, d.unit, number, None, None, None, number, d.lower, d.upper, True
-            )
-        )
     entries = {}
-    for p in found:
+    for p in with_the_rest(space, {p.name: p for p in found}).values():
         entry = asdict(p)
         del entry["name"], entry["interval"]
         entries[p.name] = {**entry, "interval95": None, "truth": None}

@@ -218,7 +218,7 @@ def _window(config: ExperimentConfig, _: Values) -> Iterator[Variant]:
 
 
 def _is_fixed(config: ExperimentConfig, name: str) -> bool:
-    return name not in config.parameters or config.parameters[name].fixed
+    return name not in config.parameters or not config.parameters[name].free
 
 
 def _grid(

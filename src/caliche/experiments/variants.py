@@ -88,7 +88,7 @@ def first_guesses(experiment: Experiment) -> dict[str, float]:
     """Every parameter at its first guess, or where it is fixed."""
     space = experiment.space
     fixed = {name: float(value) for name, value in space.fixed.items()}
-    return {**{p.name: p.initial for p in space.free}, **fixed}
+    return space.tied({**{p.name: p.initial for p in space.free}, **fixed})
 
 
 def run_variants(

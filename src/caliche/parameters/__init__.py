@@ -6,6 +6,7 @@ from caliche.parameters.priors import Normal as Normal
 from caliche.parameters.priors import Prior as Prior
 from caliche.parameters.space import FreeParameter as FreeParameter
 from caliche.parameters.space import ParameterSpace as ParameterSpace
+from caliche.parameters.ties import Tie as Tie
 from caliche.parameters.variation import Variation as Variation
 from caliche.parameters.variation import harmonics as harmonics
 from caliche.parameters.variation import random_walk as random_walk

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,7 +17,9 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError, nearest
 from caliche.models.base import ParameterDeclaration
-from caliche.parameters.priors import Flat, Prior
+from caliche.parameters.correlation import Correlation, Pairs, correlation_between
+from caliche.parameters.priors import Flat, LogNormal, Prior
+from caliche.parameters.ties import Tie, check_tie
 from caliche.parameters.variation import Variation
 
 
@@ -83,7 +86,7 @@ class Entry:
 
 
 class ParameterSpace(eqx.Module):
-    """Free and fixed parameters of a model.
+    """Free, tied and fixed parameters of a model.
 
     A control vector u (P,) holds the free ones in whitened coordinates, in the order of `free`. A
     parameter that varies in time takes one entry for each of its knots: the level, and whitened
@@ -91,15 +94,19 @@ class ParameterSpace(eqx.Module):
 
     Attributes
     ----------
-    fixed : value () or series (time + 1,) of each parameter that is not free.
+    fixed : value () or series (time + 1,) of each parameter that is neither free nor tied.
     variations : how the free parameters vary that do.
-    declarations : of every parameter, free or fixed.
+    declarations : of every parameter, free or not.
+    correlation : of the priors, None if they are independent.
+    ties : parameters that follow another.
     """
 
     free: tuple[FreeParameter, ...] = eqx.field(static=True)
     fixed: dict[str, Float[Array, "..."]]
     variations: dict[str, Variation] = eqx.field(default_factory=dict)
     declarations: tuple[ParameterDeclaration, ...] = eqx.field(static=True, default=())
+    correlation: Correlation | None = None
+    ties: tuple[Tie, ...] = eqx.field(static=True, default=())
 
     @staticmethod
     def build(
@@ -107,17 +114,24 @@ class ParameterSpace(eqx.Module):
         free: Mapping[str, FreeParameter],
         fixed: Mapping[str, float],
         variations: Mapping[str, Variation] | None = None,
+        ties: Sequence[Tie] = (),
+        correlations: Pairs | None = None,
     ) -> ParameterSpace:
         """Space of a model's parameters; those not mentioned are fixed at their default.
+
+        Parameters
+        ----------
+        ties : parameters that follow a free or fixed one.
+        correlations : of the priors of pairs of free parameters, see `parameters.correlation`.
 
         Raises
         ------
         InputError : a name the model does not declare; no free parameter; a fixed value outside
-            what is physically possible.
+            what is physically possible; ties or correlations that cannot be.
         """
         known = {d.name: d for d in declarations}
-        variations = dict(variations or {})
-        for name in [*free, *fixed, *variations]:
+        variations, tied = dict(variations or {}), {tie.name: tie for tie in ties}
+        for name in [*free, *fixed, *variations, *tied]:
             if name not in known:
                 raise InputError("a parameter of the model", repr(name), nearest(name, known))
         if not free:
@@ -127,7 +141,7 @@ class ParameterSpace(eqx.Module):
             )  # fmt: skip
         values: dict[str, Array] = {}
         for name, declaration in known.items():
-            if name in free:
+            if name in free or name in tied:
                 continue
             value = fixed.get(name, declaration.default)
             if not declaration.lower <= value <= declaration.upper:
@@ -143,11 +157,14 @@ class ParameterSpace(eqx.Module):
             raise InputError(
                 f"{constant[0]} to be free, as it varies in time", "a fixed value", "free it"
             )
+        for tie in ties:
+            check_tie(tie, known, tied, _reach(free.get(tie.to), values.get(tie.to)))
+        order = [free[name] for name in known if name in free]
+        correlation = correlation_between(
+            [p.name for p in order], [p.prior.informative for p in order], correlations or {}
+        )
         return ParameterSpace(
-            tuple(free[name] for name in known if name in free),
-            values,
-            variations,
-            tuple(declarations),
+            tuple(order), values, variations, tuple(declarations), correlation, tuple(ties)
         )
 
     @property
@@ -185,14 +202,20 @@ class ParameterSpace(eqx.Module):
 
     def coordinates(self, u: Float[Array, " parameter"]) -> Float[Array, " parameter"]:
         """The transformed coordinate of each parameter and knot: linear in u, and u itself unless
-        something varies in time. A prior's bijection makes it physical."""
-        if not self.variations:
+        something varies in time or priors are correlated. A prior's bijection makes it physical."""
+        if not self.variations and self.correlation is None:
             return u
         parts = []
-        for p, where in self.slices():
+        for (p, where), level in zip(self.slices(), self._levels(u), strict=True):
+            own = jnp.concatenate([level[None], u[where.start + 1 : where.stop]])
             varies = p.name in self.variations
-            parts.append(self.variations[p.name].coordinate(u[where]) if varies else u[where])
+            parts.append(self.variations[p.name].coordinate(own) if varies else own)
         return jnp.concatenate(parts)
+
+    def _levels(self, u: Float[Array, " parameter"] | tuple) -> list[Array]:
+        """Coordinate of each free parameter: of its level, if it varies in time."""
+        levels = [u[where.start] for _, where in self.slices()]
+        return levels if self.correlation is None else self.correlation.correlated(levels)
 
     def from_coordinates(self, w: Float[Array, " parameter"]) -> Float[Array, " parameter"]:
         """Physical values (P,) of transformed coordinates, entry by entry."""
@@ -203,19 +226,49 @@ class ParameterSpace(eqx.Module):
         return self.from_coordinates(self.coordinates(u))
 
     def to_physical(self, u: Float[Array, " parameter"] | tuple) -> dict[str, Float[Array, "..."]]:
-        """Every parameter of the model by name: the free ones at u, the fixed ones as given.
+        """Every parameter of the model by name: the free ones at u, the fixed ones as given, and
+        those that are tied.
 
         A value () each, or a series (time + 1,) of those that vary.
         """
         # Entry by entry, so that a tangent along one parameter leaves the others alone.
         values = dict(self.fixed)
-        for p, where in self.slices():
-            coordinate = u[where.start]
+        for (p, where), coordinate in zip(self.slices(), self._levels(u), strict=True):
             if p.name in self.variations:
                 variation = self.variations[p.name]
-                coordinate = variation.basis @ variation.coordinate(jnp.stack(list(u[where])))
+                own = [coordinate, *u[where.start + 1 : where.stop]]
+                coordinate = variation.basis @ variation.coordinate(jnp.stack(own))
             values[p.name] = p.prior.to_physical(coordinate)
-        return values
+        return self.tied(values)
+
+    def tied(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters by name, with those that follow another as the others say."""
+        return {**values, **{tie.name: tie.follow(values) for tie in self.ties}}
+
+    def describe_prior(self, name: str) -> str:
+        """The prior of a free parameter in words, with what it is correlated with."""
+        p = next(p for p in self.free if p.name == name)
+        said = [p.prior.describe(p.declaration.unit)]
+        for a, b, value in self.correlation.pairs if self.correlation is not None else ():
+            if name in (a, b):
+                said.append(f"correlation {value:g} with {b if name == a else a}")
+        return ", ".join(said)
+
+    def led_by(self, k: int) -> tuple[ParameterSpace, np.ndarray]:
+        """The space with control vectors turned so that entry k is a coordinate by itself.
+
+        Correlated priors mix the entries of u: u_k alone does not set the parameter k. Returns the
+        space and the orthogonal matrix Q (P, P) with u_turned = Q u; the prior, and with it
+        everything else, is the same.
+        """
+        leads = [where.start for _, where in self.slices()]
+        own, turn = self.correlation, np.eye(self.size)
+        if own is None or k not in [leads[m] for m in own.members]:
+            return self, turn
+        turned = own.led_by([leads[m] for m in own.members].index(k))
+        rows = np.array([leads[m] for m in own.members])
+        turn[np.ix_(rows, rows)] = np.linalg.solve(np.asarray(turned.root), np.asarray(own.root))
+        return dataclasses.replace(self, correlation=turned), turn
 
     def to_whitened(self, values: Mapping[str, float | Array]) -> Float[Array, " parameter"]:
         """The control vector at which the free parameters have these values.
@@ -224,7 +277,7 @@ class ParameterSpace(eqx.Module):
         `names` name its knots.
         """
         entries = self.names
-        parts = []
+        parts: list[Array] = []
         for p, where in self.slices():
             size = where.stop - where.start
             by_knot = p.name not in values and size > 1
@@ -232,7 +285,14 @@ class ParameterSpace(eqx.Module):
             whitened = jnp.broadcast_to(p.prior.to_whitened(jnp.asarray(value)), (size,))
             varies = p.name in self.variations
             parts.append(self.variations[p.name].whitened(whitened) if varies else whitened)
-        return jnp.concatenate(parts)
+        return jnp.concatenate(self._uncorrelated(parts))
+
+    def _uncorrelated(self, parts: list[Array]) -> list[Array]:
+        """Entries (knot,) of u of every free parameter, from those with the level's coordinate."""
+        if self.correlation is None:
+            return parts
+        levels = self.correlation.whitened([part[0] for part in parts])
+        return [jnp.concatenate([u[None], p[1:]]) for u, p in zip(levels, parts, strict=True)]
 
     def until(self, n_time: int) -> ParameterSpace:
         """The space over the first so many times."""
@@ -284,11 +344,29 @@ def _initial(space: ParameterSpace) -> Float[Array, " parameter"]:
 def _spread(
     space: ParameterSpace, probability: Float[Array, "start free"]
 ) -> Float[Array, "start parameter"]:
+    spread = [_quantile(p, probability[:, k]) for k, p in enumerate(space.free)]
+    if space.correlation is not None:
+        # A start range is about the coordinate; all else of a correlated prior is drawn from it.
+        drawn = space.correlation.correlated(spread)
+        drawn = [
+            w if p.start is None else s for p, w, s in zip(space.free, drawn, spread, strict=True)
+        ]
+        spread = jax.vmap(space.correlation.whitened)(drawn)
     columns = []
-    for k, (p, where) in enumerate(space.slices()):
-        columns.append(_quantile(p, probability[:, k])[:, None])  # the level of one that varies
+    for (_, where), level in zip(space.slices(), spread, strict=True):
+        columns.append(level[:, None])  # the level of one that varies
         columns.append(jnp.zeros((len(probability), where.stop - where.start - 1)))
     return jnp.concatenate(columns, axis=1)
+
+
+def _reach(parameter: FreeParameter | None, fixed: Array | None) -> tuple[float, float]:
+    """Between which values a parameter can move; its first guess where the prior has no bounds."""
+    if parameter is None:
+        value = math.nan if fixed is None else float(jnp.mean(fixed))
+        return value, value
+    if isinstance(parameter.prior, LogNormal):
+        return parameter.initial, parameter.initial
+    return parameter.prior.lower, parameter.prior.upper
 
 
 def _quantile(parameter: FreeParameter, probability: Float[Array, " start"]) -> Array:

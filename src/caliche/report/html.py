@@ -14,6 +14,7 @@ from caliche.report import numbers, panels, words
 from caliche.report.energy import closure_sentences
 from caliche.report.posterior import PosteriorFolder, posterior_content, read_posterior
 from caliche.report.run_folder import RunFolder, read_run
+from caliche.report.structure import structure_content
 from caliche.report.style import report_style
 from caliche.report.training import training_content
 from caliche.report.validation import validation
@@ -54,6 +55,7 @@ def render(run: RunFolder, posterior: PosteriorFolder | None = None) -> str:
         content = {**_texts(run), **_tables(run), **validation(run), **_plates(run)}
         content["posterior"] = posterior_content(run, posterior)
         content["training"] = training_content(run)
+        content["structure"] = structure_content(run)
     return environment.get_template("report.html.j2").render(
         run=run.summary, config=run.config, n=numbers, **content
     )
@@ -184,6 +186,8 @@ def _score_rows(table: dict[str, Any], streams: dict[str, Any]) -> list[dict[str
 
 def _range(entry: dict[str, Any]) -> str:
     """Bounds and prior of a parameter in one cell."""
+    if entry.get("tied"):
+        return str(entry["tied"])
     if entry.get("prior"):
         return str(entry["prior"])  # it names the bounds too
     low, high = numbers.number(entry.get("lower")), numbers.number(entry.get("upper"))

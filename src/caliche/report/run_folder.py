@@ -27,7 +27,7 @@ _ABSENT: dict[str, Any] = {
 _ABSENT_PARAMETER: dict[str, Any] = {
     "sd": None, "sd_naive": None, "interval95": None, "initial": None, "unit": "", "lower": None,
     "upper": None, "fixed": False, "prior": "", "truth": None, "long_name": "", "at_bound": False,
-    "knot": None,
+    "knot": None, "tied": "",
 }  # fmt: skip
 _ABSENT_SCORE: dict[str, Any] = {
     "n": None, "rmse": None, "bias": None, "r2": None, "nse": None, "sd_obs": None,

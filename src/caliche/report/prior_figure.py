@@ -1,0 +1,106 @@
+"""The figure of `caliche check --figure`: what the prior predicts, beside the observations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from caliche.errors import InputError
+from caliche.estimation.prior_predictive import FEWEST
+from caliche.experiments.prior_check import PriorCheck
+from caliche.report import figures, series, style
+from caliche.report.numbers import pretty_unit
+from caliche.report.words import capital
+from caliche.variables import label, variable
+
+FORMATS = (".png", ".svg", ".pdf")
+QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
+MOST_STEPS = 2000
+
+
+def check_figure_path(path: Path | None, members: int) -> None:
+    """Raises InputError for a figure that could not be written in the end."""
+    if members < 0 or 0 < members < FEWEST:
+        raise InputError(
+            f"--prior-predictive of at least {FEWEST}, or 0", f"{members}", "leave it out"
+        )
+    if path is None:
+        return
+    if not members:
+        raise InputError("draws of the prior for --figure", "0", "leave --prior-predictive out")
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(
+            f"a --figure that ends in {', '.join(FORMATS)}", str(path), f"{path.stem}.png"
+        )
+    if not path.parent.is_dir():
+        raise InputError("a folder that exists", str(path.parent), "make it first")
+
+
+def write_prior_figure(check: PriorCheck, path: Path) -> None:
+    """Each stream in time and over the mean day: bands of the prior's predictions, observations."""
+    with style.report_style():
+        figure = style.new_figure(0.4 + 2.5 * len(check.streams))
+        FigureCanvasAgg(figure)
+        rows = figure.subplots(len(check.streams), 2, squeeze=False, width_ratios=[2.4, 1])
+        for k, name in enumerate(check.streams):
+            _in_time(rows[k, 0], check, k)
+            _mean_day(rows[k, 1], check, k)
+            rows[k, 0].set_title(f"{capital(label(name))}: {verdict(check, k)}", fontsize=9)
+            rows[k, 0].set_ylabel(pretty_unit(variable(name).unit))
+        handles, names = rows[0, 0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower left", ncols=len(names))
+        figure.savefig(path, dpi=150)
+
+
+def verdict(check: PriorCheck, k: int) -> str:
+    """`12 % outside, in conflict with the prior`."""
+    share = f"{100.0 * check.draws.outside[k]:.0f} % outside"
+    return f"{share}, in conflict with the prior" if check.draws.conflict[k] else share
+
+
+def _in_time(ax, check: PriorCheck, k: int) -> None:
+    time, observed = check.local_time, check.observed[:, k]
+    members = check.draws.predictions[:, :, k]
+    if time.size > MOST_STEPS:
+        seconds = series.bin_length(time)
+        index = series.bin_index(time, check.step, seconds)
+        seen = np.isfinite(observed)
+        members = np.stack(
+            [series.bin_mean(np.where(seen, m, np.nan), index, needed=0.0) for m in members]
+        )
+        observed = series.bin_mean(observed, index, needed=0.0)
+        time = series.bin_time(time, check.step, index, seconds)
+        ax.set_xlabel(series.BIN_NAMES[seconds])
+    _bands(ax, time, members)
+    figures.observed_points(ax, time, observed)
+    figures.time_axis(ax, time[0], time[-1])
+
+
+def _mean_day(ax, check: PriorCheck, k: int) -> None:
+    if check.step >= np.timedelta64(43200, "s"):
+        ax.set_axis_off()
+        return
+    observed = check.observed[:, k]
+    seen, time, step = np.isfinite(observed), check.local_time, check.step
+    members = np.stack([
+        series.diurnal_mean(np.where(seen, m, np.nan), time, step)
+        for m in check.draws.predictions[:, :, k]
+    ])  # fmt: skip
+    hours = np.arange(24) + 0.5
+    _bands(ax, hours, members)
+    ax.plot(hours, series.diurnal_mean(observed, check.local_time, check.step), "o", ms=3,
+            color=style.OBSERVED)  # fmt: skip
+    ax.set_xticks(range(0, 25, 6))
+    ax.set_xlabel("hour of day, mean day")
+
+
+def _bands(ax, x: np.ndarray, members: np.ndarray) -> None:
+    known = np.isfinite(members).all(axis=0)
+    found = np.full((len(QUANTILES), members.shape[1]), np.nan)
+    found[:, known] = np.quantile(members[:, known], QUANTILES, axis=0)
+    ax.fill_between(x, found[0], found[4], color=style.BAND, alpha=0.25, lw=0,
+                    label="95 % of the draws")  # fmt: skip
+    ax.fill_between(x, found[1], found[3], color=style.BAND, alpha=0.45, lw=0, label="50 %")
+    ax.plot(x, found[2], color=style.MODELLED, lw=1.0, label="median")
