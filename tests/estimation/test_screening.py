@@ -22,7 +22,7 @@ from caliche.estimation.screening_design import (
     sobol_design,
 )
 from caliche.estimation.screening_run import Cube, CubeRunner, screen, where_failed
-from caliche.parameters import Flat, LogNormal, Normal
+from caliche.parameters import Flat, LogNormal, Normal, ParameterSpace
 from problems import make_problem
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -231,6 +231,17 @@ def test_the_cube_is_the_prior():
 
 def _physical(problem, u):
     return np.stack([np.asarray(problem.space.vector(jnp.asarray(row))) for row in u])
+
+
+def test_correlated_priors_are_refused():
+    space = make_problem(
+        lambda p, f: (p["a"] + p["b"]) * f["t"], {n: Normal(1.0, 1.0) for n in "ab"},
+        {"a": 1.0, "b": 1.0}, {"t": np.ones(2)}, np.ones(2),
+    ).space  # fmt: skip
+    free = {p.name: p for p in space.free}
+    space = ParameterSpace.build(space.declarations, free, {}, correlations={("a", "b"): 0.5})
+    with pytest.raises(InputError, match="independent priors.* Got a correlation of 0.5"):
+        Cube(space, "sobol")
 
 
 def test_a_flat_prior_without_an_end_is_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from caliche.errors import InputError
 from caliche.estimation import estimate
 from caliche.models.base import ParameterDeclaration
 from caliche.parameters import Flat, FreeParameter, LogNormal, Normal, ParameterSpace
-from problems import LinearGaussian, line_problem, root_problem
+from problems import LinearGaussian, line_problem, make_problem, root_problem
 
 X = np.linspace(-1.0, 1.0, 20)
 LINE = line_problem(X, 2.0 + X + 0.1 * np.cos(3.0 * np.arange(20.0)), 0.1)
@@ -129,3 +130,23 @@ def test_starts_are_drawn_from_range_prior_or_bounds():
 def test_impossible_requests(arguments, message):
     with pytest.raises(InputError, match=message):
         estimate(LINE, **arguments)
+
+
+@pytest.mark.parametrize(("noise", "arrives"), [(1e-8, True), (1e-4, False)])
+def test_a_search_that_the_noise_of_the_model_stops(noise, arrives):
+    """Arrived where next to nothing is left; stalled where more is."""
+    t = np.linspace(0.1, 1.0, 200)
+
+    def function(p, f):
+        jitter = jax.lax.stop_gradient(jnp.sin(1e9 * p["a"]))
+        return jnp.sin(2.0 * p["a"] * f["t"]) + noise * jitter
+
+    problem = make_problem(
+        function, {"a": Flat(0.0, 2.0)}, {"a": 0.5}, {"t": t}, np.cos(17.0 * t) + t, sigma=0.01
+    )
+    result = estimate(problem, starts=1)
+    assert result.converged is arrives, result.reason
+    if arrives:
+        assert result.reason.endswith("and no step lowers the misfit any more")
+    else:
+        assert result.reason.startswith("stalled")

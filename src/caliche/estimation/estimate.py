@@ -307,9 +307,12 @@ def _reason(method: Method, final: Iterate, best: int) -> str:
     status = int(final.status[best])
     remaining = float(final.remaining[best])
     if status == CONVERGED:
+        why = f"less than the tolerance of {method.tolerance:g}"
+        if remaining >= method.tolerance:
+            why = "and no step lowers the misfit any more"
         return (
             f"converged: the next Gauss-Newton step would move the parameters by {remaining:.1g} "
-            f"of their standard deviations, less than the tolerance of {method.tolerance:g}"
+            f"of their standard deviations, {why}"
         )
     if status == NOT_FINITE:
         return f"{STATUS[status]}, from any start" if len(final.status) > 1 else STATUS[status]

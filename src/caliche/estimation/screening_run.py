@@ -297,6 +297,13 @@ class Cube:
 
 
 def _prior(space: ParameterSpace) -> NormalPrior:
+    if space.correlation is not None:
+        a, b, value = space.correlation.pairs[0]
+        raise InputError(
+            "independent priors, whose parts of the variance can be told apart",
+            f"a correlation of {value:g} between {a} and {b}",
+            "leave [[prior_correlations]] out of a screening",
+        )  # fmt: skip
     try:
         return normal_prior(space, "a screening")
     except InputError as error:
