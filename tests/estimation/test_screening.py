@@ -240,7 +240,7 @@ def test_correlated_priors_are_refused():
     ).space  # fmt: skip
     free = {p.name: p for p in space.free}
     space = ParameterSpace.build(space.declarations, free, {}, correlations={("a", "b"): 0.5})
-    with pytest.raises(InputError, match="independent priors.* Got a correlation of 0.5"):
+    with pytest.raises(InputError, match=r"independent priors.* Got a correlation of 0\.5"):
         Cube(space, "sobol")
 
 

@@ -31,8 +31,8 @@ from caliche.inverse_problem import InverseProblem, NormalEquations
 # that a start would stick to it.
 LONGEST_MOVE = 2.0
 LARGEST_DAMPING = 1e14
-# A search that can go no further has arrived if no more than this (posterior standard deviations) is
-# left: the error of a model's own iterations hides what a smaller step would bring.
+# A search that can go no further has arrived if no more than this (posterior standard deviations)
+# is left: the error of a model's own iterations hides what a smaller step would bring.
 NEGLIGIBLE = 1e-3
 # Relative round-off of a cost summed over some ten thousand observations.
 ROUND_OFF = 1e-13
@@ -54,8 +54,8 @@ class LevenbergMarquardt:
     parameters.
 
     Converged when the Gauss-Newton step still to go is below `tolerance` posterior standard
-    deviations, or below `NEGLIGIBLE` where no step lowers the cost any more. One iteration is one evaluation of the normal equations: a model run and a tangent
-    for each parameter.
+    deviations, or below `NEGLIGIBLE` where no step lowers the cost any more. One iteration is one
+    evaluation of the normal equations: a model run and a tangent for each parameter.
     """
 
     max_iterations: int = 200
