@@ -221,31 +221,33 @@ TAIL = """## What this shows and what not
 
 - Against 3km27, out of sample and in both fluxes at once: at Metolius `neural-flux` and
   `neural-conductance` with states, and `neural-residual` without and with them, have the smaller
-  errors; at Walnut Gulch all but `neural-flux` without states. At Puechabon none wins both: with states
-  sensible heat is better and latent heat is not; without, `neural-conductance` wins latent heat and
-  loses sensible heat by a hair. LaD, calibrated with eight numbers, is hard to beat: in sensible heat
-  at Metolius only `neural-residual` without states does.
-- States and the bias of sensible heat. `neural-flux` sees the weather alone, or the column too. Its
-  bias in H is -18, -41 and +16 W m-2 without states and +5, -12 and 0 with them (Metolius, Walnut
-  Gulch, Puechabon). Without them nothing ties the fluxes to the surface: what they leave of the
-  available energy goes into the soil, which drifts (by +2.3 and +2.5 K at the first two), and neither
-  flux answers to that. With states they do. The other two laws keep LaD's dependence on the surface,
-  and gain less.
-- States do not help everywhere. They make the bias in latent heat worse at Metolius and Puechabon.
-  The filling of the root zone is among the inputs, and the months held out are of another season than
-  those learned from: there the network is asked about a soil that it has not seen.
-- Good fluxes were not bought with absurd states where a soil temperature was fitted, loosely as it
-  was: errors are 1.7 to 2.8 K at Metolius and below 1 K at Puechabon, less than those of LaD, which
-  was fitted without it. At Walnut Gulch, where LaD fits it as well, they are a little larger (1.8 to
-  2.2 K), and 3.7 K for `neural-flux` without states. Water in the root zone follows the measured soil
-  moisture at Metolius, as LaD's does, and hardly at Walnut Gulch.
+  errors; at Walnut Gulch all but `neural-flux` without states. At Puechabon none wins both: with
+  states sensible heat is better and latent heat is not; without, `neural-conductance` wins latent
+  heat and loses sensible heat by a hair. LaD, calibrated with eight numbers, is hard to beat: in
+  sensible heat at Metolius only `neural-residual` without states does.
+- States and the bias of sensible heat. `neural-flux` sees the weather alone, or the column too.
+  Its bias in H is -18, -41 and +16 W m-2 without states and +5, -12 and 0 with them (Metolius,
+  Walnut Gulch, Puechabon). Without them nothing ties the fluxes to the surface: what they leave
+  of the available energy goes into the soil, which drifts (by +2.3 and +2.5 K at the first two),
+  and neither flux answers to that. With states they do. The other two laws keep LaD's dependence
+  on the surface, and gain less.
+- States do not help everywhere. They make the bias in latent heat worse at Metolius and
+  Puechabon. The filling of the root zone is among the inputs, and the months held out are of
+  another season than those learned from: there the network is asked about a soil that it has not
+  seen.
+- Good fluxes were not bought with absurd states where a soil temperature was fitted, loosely as
+  it was: errors are 1.7 to 2.8 K at Metolius and below 1 K at Puechabon, less than those of LaD,
+  which was fitted without it. At Walnut Gulch, where LaD fits it as well, they are a little
+  larger (1.8 to 2.2 K), and 3.7 K for `neural-flux` without states. Water in the root zone
+  follows the measured soil moisture at Metolius, as LaD's does, and hardly at Walnut Gulch.
 - The energy gap is the largest imbalance of the column over the record, of the kept seed.
-- Kalauni and Bennett (2025) report for US-Me2 an NSE of 0.655 and a KGE of 0.738 for latent heat; for
-  sensible heat an NSE of 0.841, and a bias of -3.45 % with states and +24.8 % without. Years, split
-  and training differ, so only sizes compare. That states take a bias out of H is found here too.
-- One record each and one split; gap-filled fluxes cannot be told from measured ones at Metolius and
-  Walnut Gulch; width, depth and learning rate were not varied, and nothing was chosen by looking at
-  the hold-out. Every law was given the same number of epochs."""
+- Kalauni and Bennett (2025) report for US-Me2 an NSE of 0.655 and a KGE of 0.738 for latent heat;
+  for sensible heat an NSE of 0.841, and a bias of -3.45 % with states and +24.8 % without. Years,
+  split and training differ, so only sizes compare. That states take a bias out of H is found here
+  too.
+- One record each and one split; gap-filled fluxes cannot be told from measured ones at Metolius
+  and Walnut Gulch; width, depth and learning rate were not varied, and nothing was chosen by
+  looking at the hold-out. Every law was given the same number of epochs."""
 
 if __name__ == "__main__":
     main()
