@@ -155,7 +155,7 @@ TAIL = """## What this shows and what not
   parameters for nine.
 - Soil temperatures: at every depth, fitted and held out, all three have smaller errors than the
   regressions, but for the bucket at 2 cm in the fit. Skin temperature: 1.3 to 1.9 K held out, and
-  1.1 K by the regression on three variables, most of which is air temperature.
+  1.1 K by the regression on three variables.
 - A bottom temperature of 269 K at 3 m is no temperature of anything there: it takes out heat that
   a year's wave would take down, and of which the record has one flank. At 32 cm all three are 0.6
   to 1.4 K too cold, between depths that fit: the sensor's depth or the layer around it is not
