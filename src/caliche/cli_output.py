@@ -181,8 +181,17 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     print_scores("\nFit:", summary["fit"])
     if summary["holdout"]:
         print_scores("\nHold-out:", summary["holdout"])
+    if summary["cost"]["observations"]:
+        print(f"\n{cost_words(summary['cost'])}")
     for warning in summary["warnings"]:
         print(f"\nNote: {warning}")
+
+
+def cost_words(cost: Mapping[str, Any]) -> str:
+    """The cost at the estimate and its terms, in a line."""
+    terms = {**cost["observations"], "prior": cost["prior"]}
+    parts = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
+    return f"Misfit J = {sum(terms.values()):.5g}: {parts}"
 
 
 def _few_knots(parameters: Mapping[str, Any]) -> dict[str, Any]:

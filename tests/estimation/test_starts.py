@@ -42,6 +42,16 @@ def test_every_start_fails(method):
     assert result.n_iterations == 1
 
 
+@pytest.mark.parametrize("method", ["lm", "etki"])
+def test_the_cost_is_that_of_streams_and_priors(method):
+    problem = LinearGaussian.problem()
+    result = estimate(problem, method, **({"members": 10} if method == "etki" else {}))
+    terms = [r.cost for r in result.residuals.values()]
+    assert sum(terms) + result.prior_cost == pytest.approx(result.starts[0].misfit, rel=1e-9)
+    assert result.prior_cost > 0.0
+    assert all(cost > 0.0 for cost in terms)
+
+
 def test_stopped_early():
     result = estimate(LinearGaussian.problem(), max_iterations=2)
     assert not result.converged

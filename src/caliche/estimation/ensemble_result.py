@@ -18,7 +18,7 @@ from caliche.estimation.ensemble_core import MemberMethod, Verdict
 from caliche.estimation.ensemble_engine import Engine
 from caliche.estimation.ensemble_prior import NORMAL_QUANTILE, normal_prior
 from caliche.estimation.ensemble_variational import FourDEnVar
-from caliche.estimation.estimate import correlation_of, find_warnings
+from caliche.estimation.estimate import correlation_of, find_warnings, prior_cost
 from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, STATUS
 from caliche.estimation.posterior import Posterior, derived_values, residual_statistics
 from caliche.estimation.result import Ensemble, ParameterEstimate, Result, Start, with_the_rest
@@ -47,8 +47,7 @@ def ensemble_result(
     assert members is not None
     values, value = physical(space, members), physical(space, u)
     residual = run(u[None])[0]
-    informative = np.asarray(space.informative)
-    misfit = float(0.5 * np.sum(residual**2) + 0.5 * np.sum(np.where(informative, u, 0.0) ** 2))
+    misfit = float(0.5 * np.sum(residual**2)) + prior_cost(space, u)
     ok = np.isfinite(misfit)
     if isinstance(method, FourDEnVar) and ok:
         verdict = method.promise_kept(engine.state, 0.5 * float(np.sum(residual**2))) or verdict
@@ -92,6 +91,7 @@ def ensemble_result(
             *_notes(method.name, values, failed, runs),
             *find_warnings(parameters, curvature, (start,), 0),
         ),
+        prior_cost=prior_cost(space, u),
         error_bars="ensemble",
         ensemble=Ensemble(
             members, values, np.asarray(getattr(engine.state, "times", ())), tuple(engine.failed)

@@ -222,8 +222,14 @@ def curvature_result(
         residuals=curvature.residuals,
         derived=derived_quantities(problem, curvature),
         warnings=find_warnings(parameters, curvature, starts, best),
+        prior_cost=prior_cost(space, curvature.u),
         hyperparameters=hyper,
     )
+
+
+def prior_cost(space: ParameterSpace, u: np.ndarray) -> float:
+    """What the priors add to the cost: half the squared coordinates that have one."""
+    return float(0.5 * np.sum(np.where(np.asarray(space.informative), u, 0.0) ** 2))
 
 
 @jax.jit

@@ -26,11 +26,13 @@ LARGEST_AUTOCORRELATION = 0.98
 
 @dataclass(frozen=True)
 class ResidualStatistics:
-    """Of one fitted stream: number fitted, residual variance over sigma^2, autocorrelation."""
+    """Of one fitted stream: number fitted, residual variance over sigma^2, autocorrelation, and its
+    term of the cost, |residual|^2 / 2."""
 
     n: int
     variance_ratio: float
     lag1_autocorrelation: float
+    cost: float = float("nan")
 
     @property
     def inflation(self) -> float:
@@ -108,8 +110,11 @@ def residual_statistics(
     for k, stream in enumerate(problem.operator.streams):
         values = np.where(mask[:, k], misfit[:, k], np.nan)
         n = int(mask[:, k].sum())
-        ratio = float(np.nansum(values**2) / max(n * kept, 1.0))
-        result[stream.name] = ResidualStatistics(n, ratio, lag1_autocorrelation(values))
+        square = float(np.nansum(values**2))
+        ratio = square / max(n * kept, 1.0)
+        result[stream.name] = ResidualStatistics(
+            n, ratio, lag1_autocorrelation(values), 0.5 * square
+        )
     return result
 
 

@@ -107,7 +107,9 @@ class Result:
         `with_hyperparameters(problem, hyperparameters)`, not of the problem that was handed in.
     misfit : (start, iteration) J on the way, NaN after a start ended.
     trajectory : (start, iteration, P) physical values on the way.
-    residuals : by fitted stream, the residual variance over sigma^2 and the autocorrelation.
+    residuals : by fitted stream, the residual variance over sigma^2, the autocorrelation and the
+        term of the cost.
+    prior_cost : term of the prior; it and those of the streams sum up to J.
     derived : name -> (value, sd, unit, long name).
     n_model_runs : model runs of all starts; a tangent or an adjoint counts as one.
     seconds : `compile` and `run`.
@@ -136,6 +138,7 @@ class Result:
     residuals: Mapping[str, ResidualStatistics]
     derived: Mapping[str, tuple[float, float, str, str]]
     warnings: tuple[str, ...]
+    prior_cost: float
     hyperparameters: Hyperparameters | None = None
     error_bars: str = "curvature"
     ensemble: Ensemble | None = None

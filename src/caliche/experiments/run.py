@@ -275,6 +275,10 @@ def summarise(
             }
             for name, r in result.residuals.items()
         },
+        "cost": {
+            "observations": {name: r.cost for name, r in result.residuals.items()},
+            "prior": result.prior_cost,
+        },
         "hyperparameters": None
         if result.hyperparameters is None
         else asdict(result.hyperparameters),

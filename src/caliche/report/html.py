@@ -89,6 +89,7 @@ def _texts(run: RunFolder) -> dict[str, Any]:
         "site": site,
         "not_converged": "" if summary["converged"] else words.not_converged(summary["reason"]),
         "reason": words.sentence(summary["reason"]),
+        "cost": words.cost_sentence(summary["cost"]),
         "paragraph": _unbroken(" ".join(sentence for sentence in sentences if sentence)),
         "cautions": [
             _unbroken(caution)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from caliche.report.numbers import number, percent, plain, rounded, value_and_sd, with_unit
+from caliche.variables import label
 
 METHODS = {
     "lm": "Levenberg–Marquardt least squares",
@@ -162,6 +163,18 @@ def error_sentences(
             f"So was their autocorrelation from one time step to the next: {listing(memories)}."
         )
     return sentences
+
+
+def cost_sentence(cost: Mapping[str, Any] | None) -> str:
+    """The cost at the estimate, by stream and prior; the streams are named as `label` does."""
+    if not cost or not cost["observations"]:
+        return ""
+    terms = {label(name): value for name, value in cost["observations"].items()}
+    terms["the priors"] = cost["prior"]
+    if not all(math.isfinite(number(value)) for value in terms.values()):
+        return ""
+    parts = [f"{plain(value)} from {name}" for name, value in terms.items()]
+    return f"Cost at the estimate: {plain(sum(terms.values()))}, of it {listing(parts)}."
 
 
 def same_optimum(starts: Sequence[Mapping[str, Any]], initial_misfit: float) -> np.ndarray:
