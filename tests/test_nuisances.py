@@ -227,6 +227,7 @@ def test_a_clock_needs_the_model_before_and_after(twin):
     assert (visible.argmax(), visible[::-1].argmax()) == (4, 1)
 
 
+@pytest.mark.slow
 def test_every_nuisance_is_recovered(twin):
     """Within three standard deviations, which are small enough to tell them from the defaults."""
     result = estimate(twin)

@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 from caliche import cli, cli_output
-from caliche.experiments import bundled
+from caliche.experiments import bundled, load_experiment
 from caliche.models.closures import CLOSURES
 
 ESCAPE = "\x1b"
@@ -128,7 +128,7 @@ def test_a_narrow_terminal_loses_columns_one_by_one(capsys, monkeypatch):
     assert "  interval   0.6 to 1.0" in capsys.readouterr().out.splitlines()
 
 
-def test_the_template_is_read_and_checks_once_it_names_a_file(caliche, tower):
+def test_the_template_is_read_and_builds_once_it_names_a_file(caliche, tower):
     tower.write()
     assert caliche("init", "mine.toml").out == (
         "Wrote mine.toml. Fill it in, then: caliche check mine.toml\n"
@@ -148,11 +148,13 @@ def test_the_template_is_read_and_checks_once_it_names_a_file(caliche, tower):
         assert text.count(theirs) == 1
         text = text.replace(theirs, ours)
     path.write_text(text, "utf-8")
-    outcome = caliche("check", "mine.toml")
-    assert (outcome.code, outcome.err) == (0, "")
-    assert "My tower" in outcome.out
-    assert "Gradients   agree" in outcome.out
-    assert "turbulent_heat_flux: 48 values, 23 held out; scored" in outcome.out
+    experiment = load_experiment(path)
+    assert experiment.config.title == "My tower"
+    problem = experiment.problem()
+    assert problem.n_observations > 48
+    assert [s.name for s in problem.operator.streams if "turbulent" in s.name] == []
+    scored = {s.name for s in experiment.scoring_problem().operator.streams}
+    assert "turbulent_heat_flux" in scored
 
 
 def test_every_alternative_in_the_template_is_one(caliche, tower):

@@ -80,6 +80,7 @@ def test_declared_errors_give_narrower_intervals(caliche, tower):
     assert (np.array(widths[1]) < np.array(widths[0])).all()
 
 
+@pytest.mark.slow
 def test_sampling_stopped_and_gone_on_with(caliche, tower, monkeypatch):
     pytest.importorskip("blackjax")
     tower.write()

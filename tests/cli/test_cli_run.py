@@ -110,6 +110,7 @@ def test_a_run_that_does_not_converge(caliche, tower):
     assert "did not converge" in (tower.folder / "run" / "report.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_another_method_leaves_the_options_of_the_first(caliche, tower):
     tower.config["method"]["options"] = {"max_iterations": 150, "tolerance": 1e-7}
     tower.write()

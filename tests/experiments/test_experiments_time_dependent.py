@@ -231,6 +231,7 @@ def test_nuisances_are_parameters_of_the_twin():
     assert [n.name for n in moved.problem().operator.nuisances] == ["clock", "zero"]
 
 
+@pytest.mark.slow
 def test_check_of_an_experiment_with_all_of_it():
     lines = "\n".join(check_experiment(load(*DIURNAL, CLOCK)))
     assert "Gradients   agree" in lines
@@ -269,6 +270,7 @@ def test_a_twin_with_a_periodic_start():
     assert abs(float(experiment.dataset["surface_temperature"].values[0]) - 293.0) > 1.0
 
 
+@pytest.mark.slow
 def test_a_periodic_start_is_estimated_through(calibrate):
     run = calibrate("twin-two-depths", *SMALL, "model.spin_up_period_days=1.0", starts=1)
     assert run.result.converged

@@ -97,6 +97,7 @@ def test_idealised_forcing_lacks_what_it_needs(tmp_path):
         load_experiment(written(tmp_path, OPTIONS))
 
 
+@pytest.mark.slow
 def test_the_twin_is_found_again():
     """Without noise, from the first guess; two priors that are off pull by little."""
     experiment = load_experiment(
