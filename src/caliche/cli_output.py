@@ -181,7 +181,7 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     print_scores("\nFit:", summary["fit"])
     if summary["holdout"]:
         print_scores("\nHold-out:", summary["holdout"])
-    if summary["cost"]["observations"]:
+    if summary.get("cost", {}).get("observations"):
         print(f"\n{cost_words(summary['cost'])}")
     for warning in summary["warnings"]:
         print(f"\nNote: {warning}")

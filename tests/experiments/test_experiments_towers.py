@@ -67,6 +67,7 @@ def test_west_phoenix_2cm(calibrate):
     assert run.summary["fit"]["soil_temperature_0.02m"]["nse"] > 0.8
 
 
+@pytest.mark.slow
 def test_bondville(calibrate):
     run = calibrate("bondville", starts=2)
     assert run.result.converged

@@ -322,6 +322,7 @@ def layered(tmp_path_factory):
     return truth, run_variants(experiment, folder / "run", ["layers", "dz-half"], starts=3)
 
 
+@pytest.mark.slow
 def test_a_missing_layer_is_flagged(layered):
     truth, run = layered
     two = found(run, "layers-two")
