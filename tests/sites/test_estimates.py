@@ -11,6 +11,12 @@ import xarray as xr
 from sites_cases import assert_same_as_alone, configuration, estimate_alone, read
 
 import caliche
+from caliche.estimation.blocks import devices_for
+from caliche.inverse_problem import InverseProblem
+from caliche.models import SoilHeat
+from caliche.observations import Observations, Stream, make_operator
+from caliche.parameters import ParameterSpace
+from caliche.parameters.space import free_parameter
 from caliche.sites import estimate_sites, screening, synthetic
 
 
@@ -129,6 +135,23 @@ def test_the_company_does_not_matter(write, twins):
     order = np.random.default_rng(0).permutation(20)[:17]
     estimate_sites(experiment, twins.isel(site=order), "some", batch=5, lanes=8)
     xr.testing.assert_identical(read("some"), read("all").isel(site=order))
+
+
+@pytest.mark.parametrize(("nodes", "layers", "spread"), [(45, 2, 1), (45, 1, 2), (20, 2, 2)])
+def test_a_layered_column_of_many_nodes_gets_one_device(nodes, layers, spread):
+    """LAPACK on several devices at once waits for ever."""
+    model = SoilHeat(
+        [0.02 * k for k in range(nodes)], 1800.0, "backward-euler",
+        layer_bottoms=[0.1] if layers == 2 else [],
+    )  # fmt: skip
+    declared = {d.name: d for d in model.declarations}
+    free = {"albedo": free_parameter(declared.pop("albedo"))}
+    fixed = {name: d.default for name, d in declared.items()}
+    space = ParameterSpace.build(model.declarations, free, fixed)
+    seen = "surface_temperature"
+    observed = Observations.from_series({seen: np.full(2, 290.0)}, {seen: 1.0})
+    problem = InverseProblem(model, {}, make_operator(model, [Stream(seen)]), observed, space)
+    assert len(devices_for(problem.for_block(), ["one", "other"])) == spread
 
 
 def test_iterations_have_a_limit(write, twins):

@@ -126,7 +126,9 @@ class BlockEstimator:
             )  # fmt: skip
         self.problem = _without_data(problem.for_block())
         self.method = LevenbergMarquardt(tolerance=TOLERANCE) if method is None else method
-        self.devices = list(jax.local_devices() if devices is None else devices)
+        self.devices = devices_for(
+            self.problem, jax.local_devices() if devices is None else devices
+        )
         self.size = lanes * len(self.devices)
         mesh = Mesh(np.array(self.devices), ("site",))
         self._data, self._first, self._last = jax.tree.map(
@@ -232,6 +234,21 @@ class BlockEstimator:
             jax.device_put(data.mask, mask),
             jax.device_put(knots if data.initial_values is None else data.initial_values, initial),
         )
+
+
+def devices_for(problem: InverseProblem, devices: Sequence[Any]) -> list[Any]:
+    """Those of the devices that sites of a problem may be spread over, as it is in a block.
+
+    The modes of a layered column need LAPACK, which shares a batch of matrices out among the
+    threads that run the devices; they then wait for each other without end (jaxlib 0.10.2). Such a
+    problem gets one device of each process.
+    """
+
+    def prepared(u: Array) -> Any:
+        return problem.model.prepare(problem.space.to_physical(u))
+
+    modes = "eigh" in str(jax.make_jaxpr(prepared)(problem.space.initial()))
+    return list(devices[:1] if modes else devices)
 
 
 @functools.lru_cache(maxsize=16)

@@ -15,7 +15,13 @@ import xarray as xr
 
 from caliche._version import __version__
 from caliche.errors import InputError
-from caliche.estimation.blocks import LANES, TOLERANCE, BlockEstimator, SiteData
+from caliche.estimation.blocks import (
+    LANES,
+    TOLERANCE,
+    BlockEstimator,
+    SiteData,
+    devices_for,
+)
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.timing import Stopwatch
 from caliche.experiments.experiment import Experiment
@@ -95,7 +101,7 @@ def estimate_sites(
     method = _method(experiment, tolerance)
     folder = SitesFolder(Path(out))
     opened, problem, needs = _open(experiment, collection)
-    used = _devices(devices)
+    used = devices_for(problem.for_block(), _devices(devices))
     each = -(-len(opened) // (len(used) * share.processes))
     lanes = max(1, min(lanes, -(-each // 8) * 8))  # no wider than the sites fill
     if batch is not None and batch < 1:
