@@ -204,7 +204,9 @@ def test_the_seed_alone_decides(name):
     for field, value in once.state._asdict().items():
         np.testing.assert_array_equal(value, again.state._asdict()[field])
     np.testing.assert_array_equal(once.misfits, again.misfits)
-    assert np.all(np.asarray(once.estimate) != other.estimate) or name == "4denvar"
+    # These two find the closed form from any members, to rounding.
+    exact = name in ("4denvar", "etki")
+    assert exact or np.all(np.asarray(once.estimate) != other.estimate)
     assert not np.any(once.ask() == other.ask())
     np.random.seed(1)  # noqa: NPY002
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002

@@ -111,7 +111,7 @@ def test_normalised_scores_run_from_best_to_worst():
         "far": score(y, -2.0 * y),
     }
     found = normalised_scores(scores)
-    assert found["perfect"] == 0.0
+    assert found["perfect"] == pytest.approx(0.0, abs=1e-12)
     assert found["far"] == pytest.approx(1.0)
     # Shifting changes neither spread nor correlation, so two of seven metrics stay at 0.
     s, f = scores["shifted"], scores["far"]

@@ -127,7 +127,8 @@ def _variation(
     smoothness = FIRST_SMOOTHNESS if config.smoothness is None else config.smoothness
     if config.kind == "diurnal":
         size = 2 * config.harmonics + 1
-        clock = [np.datetime64("2000-01-01T00:00") + round(1440 * k / size) for k in range(size)]
+        midnight = np.datetime64("2000-01-01T00:00")
+        clock = [midnight + np.timedelta64(round(1440 * k / size), "m") for k in range(size)]
         labels = [str(t)[11:16] for t in clock]
         return harmonics(days, 1.0, config.harmonics, labels, smoothness)
     if config.kind == "seasonal":
