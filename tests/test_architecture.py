@@ -13,6 +13,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 COMMON = {"errors", "variables", "_version"}
 METHODS = {"estimation", "identifiability", "sensitivity", "emulators"}
 PROBLEM = {"constants", "physics", "models", "parameters", "data", "observations"}
+SEAM = PROBLEM | {"inverse_problem", "joint_problem"}
 BELOW = {
     "errors": set(),
     "variables": {"errors"},
@@ -24,10 +25,11 @@ BELOW = {
     "data": {"constants"},
     "observations": {"constants", "models"},
     "inverse_problem": PROBLEM,
-    **dict.fromkeys(METHODS, PROBLEM | {"inverse_problem"}),
-    "experiments": PROBLEM | {"inverse_problem"} | METHODS,
-    "sites": PROBLEM | {"inverse_problem", "experiments"} | METHODS,
-    "report": PROBLEM | {"inverse_problem", "experiments"} | METHODS,
+    "joint_problem": PROBLEM | {"inverse_problem"},
+    **dict.fromkeys(METHODS, SEAM),
+    "experiments": SEAM | METHODS,
+    "sites": SEAM | METHODS | {"experiments"},
+    "report": SEAM | METHODS | {"experiments"},
 }
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -33,7 +35,129 @@ class NormalEquations(NamedTuple):
     hessian: Float[Array, "parameter parameter"]
 
 
-class InverseProblem(eqx.Module):
+class Problem(eqx.Module):
+    """What every method takes: a prediction at a control vector, observations, and a space.
+
+    Attributes
+    ----------
+    space : free and fixed parameters, those of the observations included.
+    observations : what was seen, and how well.
+    """
+
+    if TYPE_CHECKING:  # a field in one, computed in another; as fields here they would come first
+
+        @property
+        def space(self) -> ParameterSpace: ...
+
+        @property
+        def observations(self) -> Observations: ...
+
+    @property
+    @abstractmethod
+    def mask(self) -> Array:
+        """Which entries (time + 1, stream) are fitted: observed, and possible to predict."""
+
+    @property
+    @abstractmethod
+    def stream_names(self) -> tuple[str, ...]:
+        """Names of the streams, in order."""
+
+    @property
+    @abstractmethod
+    def pointwise(self) -> bool:
+        """Whether the misfit is a sum over times of what the model gives at that time."""
+
+    @abstractmethod
+    def forward(self, u: Float[Array, " parameter"]) -> Float[Array, "time stream"]:
+        """Predicted observations (time + 1, stream) at a control vector."""
+
+    @abstractmethod
+    def predict_tangents(
+        self, u: Float[Array, " parameter"]
+    ) -> tuple[Float[Array, "time stream"], Float[Array, "time stream parameter"]]:
+        """`forward(u)` and its exact derivative by u."""
+
+    @abstractmethod
+    def cost(self, u: Float[Array, " parameter"], segments: int = 1) -> Float[Array, ""]:
+        """J(u) = |residual(u)|^2 / 2; `segments` bounds the memory of its reverse gradient."""
+
+    @abstractmethod
+    def normal_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
+        """Cost, gradient and Gauss-Newton Hessian at u."""
+
+    @abstractmethod
+    def derived(self, u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
+        """Quantities computed from parameters alone; means over time where those vary."""
+
+    @property
+    @abstractmethod
+    def derived_labels(self) -> Mapping[str, tuple[str, str]]:
+        """Unit and long name of each derived quantity."""
+
+    @abstractmethod
+    def for_block(self) -> Problem:
+        """The same problem as one of many that are evaluated together."""
+
+    # -- what follows from these --------------------------------------------------------------
+
+    def standardised_misfit(self, u: Float[Array, " parameter"]) -> Float[Array, "time stream"]:
+        """(forward(u) - y) / sigma (time + 1, stream), zero where nothing was observed."""
+        observed = self.observations
+        # Where before subtracting: an unobserved prediction may be NaN, and 0 * NaN is not 0.
+        prediction = jnp.where(self.mask, self.forward(u), observed.values)
+        return (prediction - observed.values) / observed.scale
+
+    def residual(self, u: Float[Array, " parameter"]) -> Float[Array, " residual"]:
+        """The residuals of the observations, flattened, then the whitened prior departures.
+
+        An observation's residual is its standardised misfit where errors are independent and
+        normal; see `Observations.residual`.
+        """
+        prior = u[self.space.informative.nonzero()[0]]
+        residual = self.observations.residual(self.standardised_misfit(u), self.mask)
+        return jnp.concatenate([residual.ravel(), prior])
+
+    def log_posterior(self, u: Float[Array, " parameter"]) -> Float[Array, ""]:
+        """-J(u): the log posterior density of u up to a constant."""
+        return -self.cost(u)
+
+    def linearise(
+        self, u: Float[Array, " parameter"]
+    ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
+        """Residual and its exact Jacobian (residual, parameter)."""
+        return self.linearise_at(u, *self.predict_tangents(u))
+
+    def linearise_at(
+        self,
+        u: Float[Array, " parameter"],
+        prediction: Float[Array, "time stream"],
+        slopes: Float[Array, "time stream parameter"],
+    ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
+        """`linearise` where the predictions and their slopes at u are known."""
+        misfit = _weighted(self.weights, prediction - self.observations.values)
+        jacobian = _weighted(self.weights[..., None], slopes)
+        if not self.observations.independent:
+            function = functools.partial(self.observations.residual, mask=self.mask)
+            misfit, linear = jax.linearize(function, misfit)
+            jacobian = jax.vmap(linear, -1, -1)(jacobian)
+        informative = self.space.informative.nonzero()[0]
+        return (
+            jnp.concatenate([misfit.ravel(), u[informative]]),
+            jnp.concatenate([jacobian.reshape(-1, len(u)), jnp.eye(len(u))[informative]]),
+        )
+
+    @property
+    def weights(self) -> Float[Array, "time stream"]:
+        """1 / sigma where a value is fitted, else 0."""
+        return jnp.where(self.mask, 1.0 / self.observations.scale, 0.0)
+
+    @property
+    def n_observations(self) -> int:
+        """Number of observed values that are fitted."""
+        return int(np.asarray(self.mask).sum())
+
+
+class InverseProblem(Problem):
     """Estimate the free parameters of a model from observations.
 
     cost(u) = 1/2 sum(((forward(u) - y) / sigma)^2 over what was observed) + 1/2 |u_prior|^2,
@@ -55,8 +179,8 @@ class InverseProblem(eqx.Module):
     model: Model
     forcing: dict[str, Float[Array, " time"]]
     operator: ObservationOperator
-    observations: Observations
-    space: ParameterSpace
+    observations: Observations  # pyright: ignore[reportIncompatibleMethodOverride]
+    space: ParameterSpace  # pyright: ignore[reportIncompatibleMethodOverride]
     period: int = eqx.field(static=True, default=0)
     in_block: bool = eqx.field(static=True, default=False)
 
@@ -73,6 +197,23 @@ class InverseProblem(eqx.Module):
         visible = self.operator.visible(self.observations.mask.shape[0])
         return self.observations.mask & jnp.asarray(visible)
 
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        return tuple(stream.name for stream in self.operator.streams)
+
+    def derived(self, u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
+        params = self.space.to_physical(u)
+        constant = {name: value for name, value in params.items() if value.ndim == 0}
+        varying = {name: value for name, value in params.items() if value.ndim}
+        if not varying:
+            return dict(self.model.derived(constant))
+        series = jax.vmap(lambda now: dict(self.model.derived({**constant, **now})))(varying)
+        return {name: jnp.mean(value) for name, value in series.items()}
+
+    @property
+    def derived_labels(self) -> Mapping[str, tuple[str, str]]:
+        return self.model.derived_labels
+
     def predict(self, params: ParamsInTime) -> Float[Array, "time stream"]:
         """Predicted observations (time + 1, stream) for physical parameters."""
         _, initial, series = simulate(
@@ -83,23 +224,6 @@ class InverseProblem(eqx.Module):
     def forward(self, u: Float[Array, " parameter"]) -> Float[Array, "time stream"]:
         """Predicted observations (time + 1, stream) at a control vector."""
         return self.predict(self.space.to_physical(u))
-
-    def standardised_misfit(self, u: Float[Array, " parameter"]) -> Float[Array, "time stream"]:
-        """(forward(u) - y) / sigma (time + 1, stream), zero where nothing was observed."""
-        observed = self.observations
-        # Where before subtracting: an unobserved prediction may be NaN, and 0 * NaN is not 0.
-        prediction = jnp.where(self.mask, self.forward(u), observed.values)
-        return (prediction - observed.values) / observed.scale
-
-    def residual(self, u: Float[Array, " parameter"]) -> Float[Array, " residual"]:
-        """The residuals of the observations, flattened, then the whitened prior departures.
-
-        An observation's residual is its standardised misfit where errors are independent and
-        normal; see `Observations.residual`.
-        """
-        prior = u[self.space.informative.nonzero()[0]]
-        residual = self.observations.residual(self.standardised_misfit(u), self.mask)
-        return jnp.concatenate([residual.ravel(), prior])
 
     @property
     def pointwise(self) -> bool:
@@ -130,10 +254,6 @@ class InverseProblem(eqx.Module):
         )  # fmt: skip
         return misfit + 0.5 * jnp.sum(jnp.asarray(self.space.informative, u.dtype) * u**2)
 
-    def log_posterior(self, u: Float[Array, " parameter"]) -> Float[Array, ""]:
-        """-J(u): the log posterior density of u up to a constant."""
-        return -self.cost(u)
-
     def normal_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
         """Cost, gradient and Gauss-Newton Hessian by forward tangents, one per parameter.
 
@@ -160,31 +280,6 @@ class InverseProblem(eqx.Module):
             cost + 0.5 * jnp.sum(informative * u**2),
             gradient + informative * u,
             hessian + jnp.diag(informative),
-        )
-
-    def linearise(
-        self, u: Float[Array, " parameter"]
-    ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
-        """Residual and its exact Jacobian (residual, parameter)."""
-        return self.linearise_at(u, *self.predict_tangents(u))
-
-    def linearise_at(
-        self,
-        u: Float[Array, " parameter"],
-        prediction: Float[Array, "time stream"],
-        slopes: Float[Array, "time stream parameter"],
-    ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
-        """`linearise` where the predictions and their slopes at u are known."""
-        misfit = _weighted(self.weights, prediction - self.observations.values)
-        jacobian = _weighted(self.weights[..., None], slopes)
-        if not self.observations.independent:
-            function = functools.partial(self.observations.residual, mask=self.mask)
-            misfit, linear = jax.linearize(function, misfit)
-            jacobian = jax.vmap(linear, -1, -1)(jacobian)
-        informative = self.space.informative.nonzero()[0]
-        return (
-            jnp.concatenate([misfit.ravel(), u[informative]]),
-            jnp.concatenate([jacobian.reshape(-1, len(u)), jnp.eye(len(u))[informative]]),
         )
 
     def predict_tangents(
@@ -218,21 +313,11 @@ class InverseProblem(eqx.Module):
         )
         return prediction, slopes
 
-    @property
-    def weights(self) -> Float[Array, "time stream"]:
-        """1 / sigma where a value is fitted, else 0."""
-        return jnp.where(self.mask, 1.0 / self.observations.scale, 0.0)
-
     def for_block(self) -> InverseProblem:
         """The same problem as one of many that are evaluated together, see `in_block`."""
         for_block = getattr(self.model, "for_block", None)
         model = self.model if for_block is None else for_block()
         return dataclasses.replace(self, model=model, in_block=True)
-
-    @property
-    def n_observations(self) -> int:
-        """Number of observed values that are fitted."""
-        return int(np.asarray(self.mask).sum())
 
 
 def _nothing(n: int, separate: bool) -> tuple:

@@ -182,7 +182,13 @@ def variable(stream: str) -> Variable:
 
 
 def label(stream: str) -> str:
-    """A stream in words: soil_temperature_0.05m is "soil temperature at 0.05 m"."""
+    """A stream in words: soil_temperature_0.05m is "soil temperature at 0.05 m".
+
+    `<stream>@<site>` is that of a site among several.
+    """
+    if "@" in stream:
+        stream, _, site = stream.partition("@")
+        return f"{label(stream)}, {site}"
     entry = variable(stream)
     # The sign convention after the comma belongs to a table, not to a sentence.
     words = entry.long_name.partition(",")[0]

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from caliche.errors import InputError
 from caliche.estimation.method import BOUND_REACHED, RANK_TOLERANCE, at_bound
 from caliche.estimation.posterior import Posterior, linearised, posterior
-from caliche.inverse_problem import InverseProblem, NormalEquations
+from caliche.inverse_problem import NormalEquations, Problem
 from caliche.parameters.space import ParameterSpace
 
 # Where a parameter that sits on its bound is looked at instead: well inside it.
@@ -78,7 +78,7 @@ def log_slope(space: ParameterSpace, u: Float[Array, " parameter"]) -> Float[Arr
 
 
 def log_density(
-    problem: InverseProblem, u: Float[Array, " parameter"], segments: int = 1
+    problem: Problem, u: Float[Array, " parameter"], segments: int = 1
 ) -> Float[Array, ""]:
     """Log posterior density of u, up to a constant; flat priors are uniform in physical space."""
     return log_slope(problem.space, u) - problem.cost(u, segments)
@@ -91,7 +91,7 @@ class Whitening(NamedTuple):
     root: Float[Array, "parameter parameter"]
 
 
-def whitening(problem: InverseProblem, u: np.ndarray) -> Whitening:
+def whitening(problem: Problem, u: np.ndarray) -> Whitening:
     """Coordinates in which the Gaussian approximation of `log_density` is spherical.
 
     Raises
@@ -127,14 +127,14 @@ def whitening(problem: InverseProblem, u: np.ndarray) -> Whitening:
 
 @jax.jit
 def _curvature(
-    problem: InverseProblem, u: Float[Array, " p"], floor: Float[Array, " p"]
+    problem: Problem, u: Float[Array, " p"], floor: Float[Array, " p"]
 ) -> Float[Array, "p p"]:
     """Gauss-Newton curvature of -log_density; flat priors add at least `floor` to it."""
     prior = -jnp.diagonal(jax.hessian(lambda v: log_slope(problem.space, v))(u))
     return problem.normal_equations(u).hessian + jnp.diag(jnp.maximum(prior, floor))
 
 
-def inflate(u: np.ndarray, problem: InverseProblem, curvature: Posterior) -> np.ndarray:
+def inflate(u: np.ndarray, problem: Problem, curvature: Posterior) -> np.ndarray:
     """Draws u (..., P) spread out as the residuals inflate the covariance of the estimate.
 
     The declared errors enter the density that is sampled; where residuals are larger or repeat
@@ -152,7 +152,7 @@ def inflate(u: np.ndarray, problem: InverseProblem, curvature: Posterior) -> np.
     return mean + (u - mean) @ (root @ factor @ inverse).T
 
 
-def degrees_of_freedom(problem: InverseProblem, u: np.ndarray) -> float:
+def degrees_of_freedom(problem: Problem, u: np.ndarray) -> float:
     """Number of parameters that the observations, rather than priors, determine at an optimum.
 
     tr(H^-1 J^T J) with J the Jacobian of the observations alone (Rodgers 2000, section 2.4).
@@ -163,7 +163,7 @@ def degrees_of_freedom(problem: InverseProblem, u: np.ndarray) -> float:
     return float(np.trace(posterior(problem, u).covariance_naive @ gained))
 
 
-def log_evidence(problem: InverseProblem, u: np.ndarray) -> float:
+def log_evidence(problem: Problem, u: np.ndarray) -> float:
     """Log marginal likelihood of the observations, by Laplace's method at an optimum u (P,).
 
     -J - 1/2 log det H - log N, N what normalises the density of the fitted values, for informative
@@ -197,5 +197,5 @@ def log_evidence(problem: InverseProblem, u: np.ndarray) -> float:
 
 
 @jax.jit
-def _equations(problem: InverseProblem, u: Float[Array, " p"]) -> NormalEquations:
+def _equations(problem: Problem, u: Float[Array, " p"]) -> NormalEquations:
     return problem.normal_equations(u)

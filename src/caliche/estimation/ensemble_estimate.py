@@ -36,7 +36,7 @@ from caliche.estimation.method import (
 from caliche.estimation.posterior import posterior
 from caliche.estimation.result import Result
 from caliche.estimation.timing import Stopwatch
-from caliche.inverse_problem import InverseProblem
+from caliche.inverse_problem import Problem
 
 # A search has arrived when the Gauss-Newton step still to go is shorter, in posterior sds.
 ARRIVED = 0.1
@@ -45,7 +45,7 @@ ARRIVED = 0.1
 class Batch:
     """Residuals of many members of a problem, in one compiled call of a fixed width."""
 
-    def __init__(self, problem: InverseProblem) -> None:
+    def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._seen = np.flatnonzero(np.asarray(problem.mask).ravel())
         self._width = 0
@@ -69,9 +69,7 @@ class Batch:
 
 
 @jax.jit
-def _residuals(
-    problem: InverseProblem, u: Float[Array, "member p"]
-) -> Float[Array, "member time stream"]:
+def _residuals(problem: Problem, u: Float[Array, "member p"]) -> Float[Array, "member time stream"]:
     def one(u: Float[Array, " p"]) -> Float[Array, "time stream"]:
         return problem.observations.residual(problem.standardised_misfit(u), problem.mask)
 
@@ -79,7 +77,7 @@ def _residuals(
 
 
 def estimate_by_members(
-    problem: InverseProblem,
+    problem: Problem,
     method: MemberMethod,
     starts: int | Float[Array, "start parameter"],
     seed: int,
@@ -137,7 +135,7 @@ def _run(
                 callback(iteration, best, left)
 
 
-def _mark(problem: InverseProblem, method: MemberMethod, starts: np.ndarray, seed: int) -> str:
+def _mark(problem: Problem, method: MemberMethod, starts: np.ndarray, seed: int) -> str:
     structure = re.sub(r" at 0x[0-9a-f]+", "", repr(jax.tree.structure(problem)))
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(problem)]
     return fingerprint(method, structure, seed, starts, *leaves)
@@ -147,7 +145,7 @@ def _mark(problem: InverseProblem, method: MemberMethod, starts: np.ndarray, see
 
 
 def _search_result(
-    problem: InverseProblem,
+    problem: Problem,
     method: MemberMethod,
     engines: list[Engine],
     seed: int,
@@ -186,14 +184,14 @@ def _search_result(
 
 
 @jax.jit
-def _remaining_of(problem: InverseProblem, u: Float[Array, "start p"]) -> Float[Array, " start"]:
+def _remaining_of(problem: Problem, u: Float[Array, "start p"]) -> Float[Array, " start"]:
     def one(u: Float[Array, " p"]) -> Float[Array, ""]:
         return remaining_step(problem, u, problem.normal_equations(u))
 
     return jax.lax.map(one, u)
 
 
-def _remaining(problem: InverseProblem, u: Float[Array, "start p"]) -> np.ndarray:
+def _remaining(problem: Problem, u: Float[Array, "start p"]) -> np.ndarray:
     return np.asarray(_remaining_of(problem, u))
 
 

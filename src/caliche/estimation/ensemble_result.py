@@ -20,15 +20,15 @@ from caliche.estimation.ensemble_prior import NORMAL_QUANTILE, normal_prior
 from caliche.estimation.ensemble_variational import FourDEnVar
 from caliche.estimation.estimate import correlation_of, find_warnings, prior_cost
 from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, STATUS
-from caliche.estimation.posterior import Posterior, derived_values, residual_statistics
+from caliche.estimation.posterior import Posterior, residual_statistics
 from caliche.estimation.result import Ensemble, ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
-from caliche.inverse_problem import InverseProblem
+from caliche.inverse_problem import Problem
 from caliche.parameters.space import ParameterSpace
 
 
 def ensemble_result(
-    problem: InverseProblem,
+    problem: Problem,
     method: MemberMethod,
     engine: Engine,
     run: Callable[[np.ndarray], np.ndarray],
@@ -100,7 +100,7 @@ def ensemble_result(
 
 
 def _parameters(
-    problem: InverseProblem, method: str, members: np.ndarray, values: np.ndarray, value: np.ndarray
+    problem: Problem, method: str, members: np.ndarray, values: np.ndarray, value: np.ndarray
 ) -> dict[str, ParameterEstimate]:
     """Estimates with the spread of the members; intervals are those of a normal v."""
     space = problem.space
@@ -148,18 +148,18 @@ def _values(space: ParameterSpace, w: Float[Array, " p"]) -> Float[Array, " p"]:
 
 
 @jax.jit
-def _derived_of(problem: InverseProblem, u: Float[Array, "member p"]) -> dict[str, Array]:
-    return jax.vmap(lambda one: derived_values(problem, one))(u)
+def _derived_of(problem: Problem, u: Float[Array, "member p"]) -> dict[str, Array]:
+    return jax.vmap(problem.derived)(u)
 
 
 def _derived(
-    problem: InverseProblem, u: np.ndarray, members: np.ndarray
+    problem: Problem, u: np.ndarray, members: np.ndarray
 ) -> dict[str, tuple[float, float, str, str]]:
     """Quantities that the model computes from parameters, with the members' spread."""
     found = _derived_of(problem, jnp.asarray(np.concatenate([u[None], members])))
     return {
         name: (float(found[name][0]), float(np.std(found[name][1:], ddof=1)), unit, text)
-        for name, (unit, text) in problem.model.derived_labels.items()
+        for name, (unit, text) in problem.derived_labels.items()
     }
 
 

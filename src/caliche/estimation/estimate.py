@@ -34,7 +34,7 @@ from caliche.estimation.method import (
 from caliche.estimation.posterior import Posterior, derived_quantities, posterior
 from caliche.estimation.result import ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
-from caliche.inverse_problem import InverseProblem
+from caliche.inverse_problem import InverseProblem, Problem
 from caliche.parameters.space import Entry, ParameterSpace
 from caliche.variables import label
 
@@ -49,7 +49,7 @@ SAME_OPTIMUM = 1e-3
 
 
 def estimate(
-    problem: InverseProblem,
+    problem: Problem,
     method: str | Method | MemberMethod = "lm",
     starts: int | Float[Array, "start parameter"] = 1,
     seed: int = 0,
@@ -99,6 +99,7 @@ def estimate(
     best = best_start(outcome.final)
     hyper, runs = None, 0
     if unknown and np.isfinite(outcome.final.cost[best]):
+        problem = _of_one_site(problem)
         runs = int(np.sum(outcome.final.model_runs))
         fitting = chosen if isinstance(chosen, LevenbergMarquardt) else LevenbergMarquardt()
         problem, u, hyper = estimate_hyperparameters(
@@ -109,10 +110,19 @@ def estimate(
         outcome = run_method(chosen, problem, starts, callback)
         best = best_start(outcome.final)
     curvature = posterior(problem, np.asarray(outcome.final.u[best]))
-    reason = _reason(chosen, outcome.final, best)
+    reason = reason_of(chosen, outcome.final, best)
     return curvature_result(
         problem, chosen.name, reason, seed, outcome, best, curvature, hyper, runs, watch
     )
+
+
+def _of_one_site(problem: Problem) -> InverseProblem:
+    if not isinstance(problem, InverseProblem):
+        raise InputError(
+            "errors and smoothness that are known where several sites are estimated together",
+            "some that are to be estimated", "estimate them site by site first",
+        )  # fmt: skip
+    return problem
 
 
 def first_guesses(
@@ -160,7 +170,7 @@ def best_start(final: Iterate) -> int:
 
 
 def curvature_result(
-    problem: InverseProblem,
+    problem: Problem,
     method: str,
     reason: str,
     seed: int,
@@ -309,7 +319,8 @@ def correlation_of(covariance: np.ndarray) -> np.ndarray:
     return np.clip(correlation, -1.0, 1.0)
 
 
-def _reason(method: Method, final: Iterate, best: int) -> str:
+def reason_of(method: Method, final: Iterate, best: int) -> str:
+    """Why a method stopped, in words."""
     status = int(final.status[best])
     remaining = float(final.remaining[best])
     if status == CONVERGED:

@@ -25,7 +25,7 @@ from caliche.estimation.method import (
     remaining_step,
     unjudged,
 )
-from caliche.inverse_problem import InverseProblem
+from caliche.inverse_problem import Problem
 
 
 class GradientState(NamedTuple):
@@ -36,7 +36,7 @@ class GradientState(NamedTuple):
 
 
 # (problem, u, optimiser state) -> (u, optimiser state, model runs; an adjoint counts as one)
-Update = Callable[[InverseProblem, Array, Any], tuple[Array, Any, Array]]
+Update = Callable[[Problem, Array, Any], tuple[Array, Any, Array]]
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class GradientMethod:
     max_iterations: int
     tolerance: float
 
-    def init(self, problem: InverseProblem, u: Float[Array, " parameter"]) -> GradientState:
+    def init(self, problem: Problem, u: Float[Array, " parameter"]) -> GradientState:
         return GradientState(unjudged(u), self.optimiser.init(u))
 
-    def advance(self, problem: InverseProblem, state: GradientState) -> GradientState:
+    def advance(self, problem: Problem, state: GradientState) -> GradientState:
         def update(_: Array, carry: tuple) -> tuple:
             u, optimiser, runs = carry
             # Optax mixes widths of numbers, which strict promotion would refuse.
@@ -67,9 +67,7 @@ class GradientMethod:
         u, optimiser, runs = jax.lax.fori_loop(0, inner, update, carry)
         return GradientState(self._judge(problem, u, runs), optimiser)
 
-    def _judge(
-        self, problem: InverseProblem, u: Float[Array, " parameter"], runs: Array | int
-    ) -> Iterate:
+    def _judge(self, problem: Problem, u: Float[Array, " parameter"], runs: Array | int) -> Iterate:
         equations = problem.normal_equations(u)
         remaining = remaining_step(problem, u, equations)
         status = jnp.where(remaining < self.tolerance, CONVERGED, RUNNING)
@@ -90,7 +88,7 @@ def adam(
     schedule = optax.exponential_decay(learning_rate, inner * max_iterations, 1e-3)
     optimiser: Any = optax.adam(schedule)
 
-    def update(problem: InverseProblem, u: Array, state: Any) -> tuple[Array, Any, Array]:
+    def update(problem: Problem, u: Array, state: Any) -> tuple[Array, Any, Array]:
         updates, state = optimiser.update(jax.grad(problem.cost)(u), state, u)
         return u + updates, state, jnp.asarray(2)
 
@@ -105,7 +103,7 @@ def lbfgs(max_iterations: int = 200, tolerance: float = 1e-3) -> GradientMethod:
     """
     optimiser: Any = optax.lbfgs(memory_size=10)
 
-    def update(problem: InverseProblem, u: Array, state: Any) -> tuple[Array, Any, Array]:
+    def update(problem: Problem, u: Array, state: Any) -> tuple[Array, Any, Array]:
         cost, gradient = optax.value_and_grad_from_state(problem.cost)(u, state=state)
         updates, state = optimiser.update(
             gradient, state, u, value=cost, grad=gradient, value_fn=problem.cost

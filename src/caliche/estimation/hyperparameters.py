@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import jax
@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 from caliche.errors import InputError
 from caliche.estimation.density import log_evidence
 from caliche.estimation.least_squares import LevenbergMarquardt
-from caliche.estimation.method import CONVERGED, Method, run_method
+from caliche.estimation.method import CONVERGED, Method, Outcome, run_method
 from caliche.estimation.posterior import (
     LARGEST_AUTOCORRELATION,
     lag1_autocorrelation,
@@ -107,6 +107,7 @@ def estimate_hyperparameters(
     u: Float[Array | np.ndarray, " parameter"],
     unknown: Unknown,
     method: Method | None = None,
+    run: Callable[..., Outcome] = run_method,
 ) -> tuple[InverseProblem, np.ndarray, Hyperparameters]:
     """The problem with its unknown hyperparameters estimated, and its optimum near `u`.
 
@@ -114,6 +115,7 @@ def estimate_hyperparameters(
     ----------
     u : where the first fit starts.
     method : of the fits; Levenberg-Marquardt by default.
+    run : what runs it, as `run_method` does.
     """
     chosen = LevenbergMarquardt() if method is None else method
     names = [stream.name for stream in problem.operator.streams]
@@ -126,7 +128,7 @@ def estimate_hyperparameters(
     spent: dict[str, float] = {}
     while iteration < MOST_ITERATIONS:
         iteration += 1
-        outcome = run_method(chosen, problem, jnp.asarray(u)[None])
+        outcome = run(chosen, problem, jnp.asarray(u)[None])
         runs += int(outcome.final.model_runs[0])
         if not np.isfinite(outcome.final.cost[0]):
             break

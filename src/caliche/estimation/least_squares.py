@@ -25,7 +25,7 @@ from caliche.estimation.method import (
     unjudged,
     without_held,
 )
-from caliche.inverse_problem import InverseProblem, NormalEquations
+from caliche.inverse_problem import NormalEquations, Problem
 
 # Longest move of one whitened coordinate in one step: further out, a logistic bound is so flat
 # that a start would stick to it.
@@ -62,9 +62,7 @@ class LevenbergMarquardt:
     tolerance: float = 1e-6
     name: str = "lm"
 
-    def init(
-        self, problem: InverseProblem, u: Float[Array, " parameter"]
-    ) -> LevenbergMarquardtState:
+    def init(self, problem: Problem, u: Float[Array, " parameter"]) -> LevenbergMarquardtState:
         # An infinite cost accepts the first evaluation, which is that of the start itself.
         equations = NormalEquations(
             jnp.asarray(jnp.inf), jnp.zeros_like(u), jnp.zeros((len(u), len(u)))
@@ -73,10 +71,13 @@ class LevenbergMarquardt:
             unjudged(u), equations, u, jnp.asarray(1e-3), jnp.asarray(2.0)
         )
 
-    def advance(
-        self, problem: InverseProblem, state: LevenbergMarquardtState
+    def advance(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
+        return self.absorb(problem, state, problem.normal_equations(state.trial))
+
+    def absorb(
+        self, problem: Problem, state: LevenbergMarquardtState, evaluated: NormalEquations
     ) -> LevenbergMarquardtState:
-        evaluated = problem.normal_equations(state.trial)
+        """The next state, from the normal equations at `state.trial`."""
         first = jnp.isinf(state.iterate.cost)
         gain = jnp.where(first, 0.5, self._gain(problem, state, evaluated))
         accepted = first | (jnp.isfinite(evaluated.cost) & (gain > 1e-4))
@@ -100,7 +101,7 @@ class LevenbergMarquardt:
         return jnp.clip(step, -LONGEST_MOVE, LONGEST_MOVE)
 
     def _gain(
-        self, problem: InverseProblem, state: LevenbergMarquardtState, trial: NormalEquations
+        self, problem: Problem, state: LevenbergMarquardtState, trial: NormalEquations
     ) -> Float[Array, ""]:
         """Actual over predicted fall of the cost; negative where the trial is worse."""
         u, equations = state.iterate.u, state.equations

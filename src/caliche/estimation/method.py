@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from caliche.inverse_problem import InverseProblem, NormalEquations
+from caliche.inverse_problem import NormalEquations, Problem
 from caliche.parameters.space import ParameterSpace
 
 RUNNING, CONVERGED, STALLED, NOT_FINITE = 0, 1, 2, 3
@@ -71,9 +71,9 @@ class Method(Protocol):
     @property
     def tolerance(self) -> float: ...
 
-    def init(self, problem: InverseProblem, u: Float[Array, " parameter"]) -> Any: ...
+    def init(self, problem: Problem, u: Float[Array, " parameter"]) -> Any: ...
 
-    def advance(self, problem: InverseProblem, state: Any) -> Any: ...
+    def advance(self, problem: Problem, state: Any) -> Any: ...
 
 
 def at_bound(space: ParameterSpace, u: Any, gradient: Any) -> Any:
@@ -91,7 +91,7 @@ def at_bound(space: ParameterSpace, u: Any, gradient: Any) -> Any:
 
 
 def remaining_step(
-    problem: InverseProblem, u: Float[Array, " parameter"], equations: NormalEquations
+    problem: Problem, u: Float[Array, " parameter"], equations: NormalEquations
 ) -> Float[Array, ""]:
     """Length of the remaining Gauss-Newton step in posterior standard deviations.
 
@@ -127,7 +127,7 @@ class Spectrum(NamedTuple):
 
 
 def spectrum(
-    problem: InverseProblem, u: Float[Array, " parameter"], equations: NormalEquations
+    problem: Problem, u: Float[Array, " parameter"], equations: NormalEquations
 ) -> Spectrum:
     """The spectrum at u, with parameters that a bound holds taken out."""
     gradient, hessian = without_held(problem, u, equations)
@@ -139,7 +139,7 @@ def spectrum(
 
 
 def without_held(
-    problem: InverseProblem, u: Float[Array, " parameter"], equations: NormalEquations
+    problem: Problem, u: Float[Array, " parameter"], equations: NormalEquations
 ) -> tuple[Float[Array, " parameter"], Float[Array, "parameter parameter"]]:
     """Gradient and Hessian with the parameters that a bound holds taken out (identity rows)."""
     held = at_bound(problem.space, u, equations.gradient)
@@ -182,12 +182,12 @@ def settled(state: Any) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _init(method: Method, problem: InverseProblem, starts: Float[Array, "start p"]) -> Any:
+def _init(method: Method, problem: Problem, starts: Float[Array, "start p"]) -> Any:
     return settled(jax.vmap(method.init, in_axes=(None, 0))(problem, starts))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _advance(method: Method, problem: InverseProblem, state: Any) -> Any:
+def _advance(method: Method, problem: Problem, state: Any) -> Any:
     """One iteration of every start that still runs; the others stay as they are."""
     if state.iterate.status.shape[0] == 1:  # a model of scalars is faster than one of vectors of 1
         alone = method.advance(problem, jax.tree.map(lambda x: x[0], state))
@@ -204,7 +204,7 @@ def _advance(method: Method, problem: InverseProblem, state: Any) -> Any:
 
 def run_method(
     method: Method,
-    problem: InverseProblem,
+    problem: Problem,
     starts: Float[Array, "start parameter"],
     callback: Callback | None = None,
 ) -> Outcome:

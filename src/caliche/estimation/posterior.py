@@ -10,7 +10,9 @@ sensitivity and generous otherwise (Bayley and Hammersley 1946, doi:10.2307/2983
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.estimation.method import RANK_TOLERANCE, at_bound
-from caliche.inverse_problem import InverseProblem
+from caliche.inverse_problem import Problem
+from caliche.parameters.space import ParameterSpace
 
 # Residuals cannot tell a longer memory than this from a trend.
 LARGEST_AUTOCORRELATION = 0.98
@@ -98,22 +101,30 @@ def lag1_autocorrelation(values: np.ndarray) -> float:
 
 
 def residual_statistics(
-    problem: InverseProblem, misfit: np.ndarray, fitted: float
+    problem: Problem, misfit: np.ndarray, fitted: float
 ) -> dict[str, ResidualStatistics]:
     """Statistics of the standardised misfits (time + 1, stream) of each stream.
 
     `fitted` is the number of degrees of freedom that the observations spent on parameters.
     """
-    mask = np.asarray(problem.mask)
-    kept = max(0.0, 1.0 - fitted / mask.sum())  # the streams share them
+    return _statistics(_series(problem, misfit), fitted)
+
+
+def _series(problem: Problem, misfit: np.ndarray) -> dict[str, np.ndarray]:
+    """Misfits (time + 1,) of each stream, NaN where it is not fitted."""
+    seen = np.where(np.asarray(problem.mask), misfit, np.nan)
+    return {name: seen[:, k] for k, name in enumerate(problem.stream_names)}
+
+
+def _statistics(series: Mapping[str, np.ndarray], fitted: float) -> dict[str, ResidualStatistics]:
+    counts = {name: int(np.isfinite(values).sum()) for name, values in series.items()}
+    kept = max(0.0, 1.0 - fitted / max(sum(counts.values()), 1))  # the streams share them
     result = {}
-    for k, stream in enumerate(problem.operator.streams):
-        values = np.where(mask[:, k], misfit[:, k], np.nan)
-        n = int(mask[:, k].sum())
+    for name, values in series.items():
         square = float(np.nansum(values**2))
-        ratio = square / max(n * kept, 1.0)
-        result[stream.name] = ResidualStatistics(
-            n, ratio, lag1_autocorrelation(values), 0.5 * square
+        ratio = square / max(counts[name] * kept, 1.0)
+        result[name] = ResidualStatistics(
+            counts[name], ratio, lag1_autocorrelation(values), 0.5 * square
         )
     return result
 
@@ -121,74 +132,83 @@ def residual_statistics(
 # Compiled apart: the run with tangents is by far the longer to compile, and whoever needs more than
 # residuals shares it.
 @jax.jit
-def run_with_tangents(
-    problem: InverseProblem, u: Float[Array, " parameter"]
-) -> tuple[Array, Array]:
-    """`InverseProblem.predict_tangents`, compiled."""
+def run_with_tangents(problem: Problem, u: Float[Array, " parameter"]) -> tuple[Array, Array]:
+    """`Problem.predict_tangents`, compiled."""
     return problem.predict_tangents(u)
 
 
 @jax.jit
 def _linearise_at(
-    problem: InverseProblem, u: Float[Array, " parameter"], prediction: Array, slopes: Array
+    problem: Problem, u: Float[Array, " parameter"], prediction: Array, slopes: Array
 ) -> tuple[Array, Array]:
     return problem.linearise_at(u, prediction, slopes)
 
 
-def linearised(problem: InverseProblem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Residual and Jacobian of a problem at u, as `InverseProblem.linearise` gives them."""
+def linearised(problem: Problem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Residual and Jacobian of a problem at u, as `Problem.linearise` gives them."""
     at = jnp.asarray(u)
     residual, jacobian = _linearise_at(problem, at, *run_with_tangents(problem, at))
     return np.asarray(residual), np.asarray(jacobian)
 
 
-def posterior(problem: InverseProblem, u: np.ndarray) -> Posterior:
+class StreamCurvature(NamedTuple):
+    """What one stream says at u: J^T r (P,), J^T J (P, P), and its residuals (time + 1,), NaN where
+    it is not fitted."""
+
+    gradient: np.ndarray
+    hessian: np.ndarray
+    residuals: np.ndarray
+
+
+def posterior(problem: Problem, u: np.ndarray) -> Posterior:
     """Gauss-Newton posterior of an inverse problem about its optimum."""
+    return posterior_of_streams(problem.space, u, stream_curvatures(problem, u))
+
+
+def stream_curvatures(problem: Problem, u: np.ndarray) -> dict[str, StreamCurvature]:
+    """Gradient, curvature and residuals of each stream, in one run with tangents."""
     residual, jacobian = linearised(problem, u)
-    held = at_bound(problem.space, u, jacobian.T @ residual)
     n_time, n_stream = problem.observations.mask.shape
-    n = n_time * n_stream
+    residual = residual[: n_time * n_stream].reshape(n_time, n_stream)
+    jacobian = jacobian[: n_time * n_stream].reshape(n_time, n_stream, -1)
+    found = {}
+    for k, (name, values) in enumerate(_series(problem, residual).items()):
+        rows = jacobian[:, k]
+        found[name] = StreamCurvature(rows.T @ residual[:, k], rows.T @ rows, values)
+    return found
+
+
+def posterior_of_streams(
+    space: ParameterSpace, u: np.ndarray, streams: Mapping[str, StreamCurvature]
+) -> Posterior:
+    """The posterior about u (P,), from what each stream says there."""
+    informative = space.informative.astype(float)
+    gradient = informative * u + sum(s.gradient for s in streams.values())
+    data = sum(s.hessian for s in streams.values())
+    held = np.asarray(at_bound(space, u, gradient))
     free = ~np.logical_or.outer(held, held)
-    hessian = np.where(free, jacobian.T @ jacobian, np.diag(held.astype(float)))
+    hessian = np.where(free, data + np.diag(informative), np.diag(held.astype(float)))
     scale = np.sqrt(np.clip(np.diag(hessian), 1e-300, None))
     values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
     seen = values > RANK_TOLERANCE * values[-1]
     inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
     naive = np.where(free, inverse / np.outer(scale, scale), 0.0)
     # The trace of the influence matrix: a parameter that its prior determines takes none.
-    fitted = float(np.sum((jacobian[:n] @ naive) * jacobian[:n]))
-    statistics = residual_statistics(problem, residual[:n].reshape(n_time, n_stream), fitted)
-    by_stream = jacobian[:n].reshape(n_time, n_stream, -1)
-    middle = jacobian[n:].T @ jacobian[n:]
-    for k, stream in enumerate(problem.operator.streams):
-        rows = by_stream[:, k]
-        middle = middle + statistics[stream.name].inflation * rows.T @ rows
+    fitted = float(np.sum(naive * data))
+    statistics = _statistics({name: s.residuals for name, s in streams.items()}, fitted)
+    middle = np.diag(informative)
+    for name, stream in streams.items():
+        middle = middle + statistics[name].inflation * stream.hessian
     return Posterior(u, naive @ middle @ naive, naive, vectors[:, ~seen], scale, held, statistics)
 
 
 @jax.jit
-def _derived(problem: InverseProblem, u: Float[Array, " parameter"]) -> tuple[dict, dict]:
-    def values(u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
-        return derived_values(problem, u)
-
-    return values(u), jax.jacfwd(values)(u)
-
-
-def derived_values(
-    problem: InverseProblem, u: Float[Array, " parameter"]
-) -> dict[str, Float[Array, ""]]:
-    """Quantities that the model computes from parameters; means over time where those vary."""
-    params = problem.space.to_physical(u)
-    constant = {name: value for name, value in params.items() if value.ndim == 0}
-    varying = {name: value for name, value in params.items() if value.ndim}
-    if not varying:
-        return dict(problem.model.derived(constant))
-    series = jax.vmap(lambda now: dict(problem.model.derived({**constant, **now})))(varying)
-    return {name: jnp.mean(value) for name, value in series.items()}
+def _derived(problem: Problem, u: Float[Array, " parameter"]) -> tuple[dict, dict]:
+    return problem.derived(u), jax.jacfwd(problem.derived)(u)
 
 
 def derived_quantities(
-    problem: InverseProblem, estimate: Posterior
+    problem: Problem, estimate: Posterior
 ) -> dict[str, tuple[float, float, str, str]]:
     """Quantities the model computes from parameters: name -> (value, sd, unit, long name).
 
@@ -197,5 +217,5 @@ def derived_quantities(
     values, slopes = _derived(problem, jnp.asarray(estimate.u))
     return {
         name: (float(values[name]), estimate.sd(np.asarray(slopes[name])), unit, text)
-        for name, (unit, text) in problem.model.derived_labels.items()
+        for name, (unit, text) in problem.derived_labels.items()
     }

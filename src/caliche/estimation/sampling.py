@@ -33,7 +33,7 @@ from caliche.errors import InputError
 from caliche.estimation import chains as diagnostics
 from caliche.estimation.density import Whitening, log_density, physical, whitening
 from caliche.estimation.method import settled
-from caliche.inverse_problem import InverseProblem
+from caliche.inverse_problem import Problem
 from caliche.parameters.space import ParameterSpace
 
 SPREAD = 1.0  # of the chains' starts, in standard deviations
@@ -107,7 +107,7 @@ class Samples:
 
 
 def sample(
-    problem: InverseProblem,
+    problem: Problem,
     u: np.ndarray,
     settings: Settings | None = None,
     checkpoint: Path | None = None,
@@ -124,7 +124,7 @@ def sample(
     checkpoint : a file, written after every `piece` steps, from which an identical call goes on;
         one of another problem or with other settings is written over. The caller removes it.
     callback : see `Progress`.
-    segments : bounds the memory of the gradient, see `InverseProblem.cost`.
+    segments : bounds the memory of the gradient, see `Problem.cost`.
 
     Raises
     ------
@@ -179,11 +179,11 @@ def _schedule(settings: Settings, piece: int) -> tuple[Array, Array]:
     return jnp.asarray(steps[:, 0]), jnp.asarray(steps[:, 1].astype(bool))
 
 
-def _density(problem: InverseProblem, white: Whitening, segments: int) -> Callable[[Array], Array]:
+def _density(problem: Problem, white: Whitening, segments: int) -> Callable[[Array], Array]:
     return lambda z: log_density(problem, white.centre + white.root @ z, segments)
 
 
-def _begin(problem: InverseProblem, white: Whitening, settings: Settings, segments: int) -> Any:
+def _begin(problem: Problem, white: Whitening, settings: Settings, segments: int) -> Any:
     """States of the chains at scattered starts; a start where the model fails is drawn nearer."""
     key = jax.random.key(settings.seed)
     z = SPREAD * jax.random.normal(key, (settings.chains, len(white.centre)))
@@ -202,7 +202,7 @@ def _begin(problem: InverseProblem, white: Whitening, settings: Settings, segmen
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _start(how: _Kernel, segments: int, problem: InverseProblem, white: Whitening, z: Array) -> Any:
+def _start(how: _Kernel, segments: int, problem: Problem, white: Whitening, z: Array) -> Any:
     from blackjax.mcmc import nuts
 
     def one(z: Array) -> tuple:
@@ -229,7 +229,7 @@ def _adaptation(how: _Kernel) -> tuple[Any, Any]:
 def _advance(
     how: _Kernel,
     segments: int,
-    problem: InverseProblem,
+    problem: Problem,
     white: Whitening,
     base: Array,
     carry: Any,
@@ -298,7 +298,7 @@ def _loose() -> Iterator[None]:
 
 
 def _fingerprint(
-    problem: InverseProblem, white: Whitening, settings: Settings, piece: int, segments: int
+    problem: Problem, white: Whitening, settings: Settings, piece: int, segments: int
 ) -> str:
     """What a checkpoint belongs to: the data, where it began, and how it samples."""
     digest = hashlib.sha256(repr((asdict(settings), piece, segments)).encode())

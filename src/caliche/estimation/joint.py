@@ -1,0 +1,184 @@
+"""Sites calibrated together: Levenberg-Marquardt on one cost, site by site in compiled programs.
+
+What is compiled is one run with tangents for each kind of site, which serves its own calibration,
+the joint one, every calibration with a site left out, and the error bars. Runs of different sites
+go side by side on the cores of the machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from caliche.estimation.estimate import best_start, curvature_result, reason_of
+from caliche.estimation.hyperparameters import (
+    Hyperparameters,
+    Unknown,
+    estimate_hyperparameters,
+)
+from caliche.estimation.least_squares import LevenbergMarquardt, LevenbergMarquardtState
+from caliche.estimation.method import RUNNING, Callback, History, Outcome, settled
+from caliche.estimation.posterior import (
+    Posterior,
+    StreamCurvature,
+    linearised,
+    posterior,
+    posterior_of_streams,
+    stream_curvatures,
+)
+from caliche.estimation.result import Result
+from caliche.estimation.timing import Stopwatch
+from caliche.inverse_problem import InverseProblem, NormalEquations, Problem
+from caliche.joint_problem import JointProblem, controls_of
+
+Evaluate = Callable[[Any, Array], NormalEquations]
+
+
+def estimate_joint(
+    problem: JointProblem,
+    method: LevenbergMarquardt | None = None,
+    start: Float[Array, " parameter"] | None = None,
+    callback: Callback | None = None,
+) -> Result:
+    """Calibrate several sites together, with error bars.
+
+    The result is that of `caliche.estimate(problem, "lm")`, which compiles all sites into one
+    program; this one compiles each kind of site once, whatever is shared and left out.
+
+    Parameters
+    ----------
+    start : control vector (P,) to begin at; default the first guess.
+    callback : see `caliche.estimate`.
+    """
+    watch = Stopwatch()
+    chosen = LevenbergMarquardt() if method is None else method
+    begin = problem.space.initial() if start is None else jnp.asarray(start)
+    outcome = _run(chosen, problem, begin, joint_equations, callback)
+    curvature = joint_posterior(problem, np.asarray(outcome.final.u[0]))
+    reason = reason_of(chosen, outcome.final, 0)
+    return curvature_result(problem, chosen.name, reason, 0, outcome, 0, curvature, None, 0, watch)
+
+
+def estimate_site(
+    problem: InverseProblem,
+    unknown: Unknown | None = None,
+    method: LevenbergMarquardt | None = None,
+) -> tuple[InverseProblem, Result]:
+    """One site by itself, as `caliche.estimate` does, with the program that `estimate_joint` uses.
+
+    Returns the problem with its hyperparameters as they were found, and the result.
+    """
+    watch = Stopwatch()
+    chosen = LevenbergMarquardt() if method is None else method
+    outcome = run_site(chosen, problem, problem.space.initial()[None])
+    found: Hyperparameters | None = None
+    runs = 0
+    if unknown and np.isfinite(outcome.final.cost[0]):
+        runs = int(outcome.final.model_runs[0])
+        problem, u, found = estimate_hyperparameters(
+            problem, outcome.final.u[0], unknown, chosen, run_site
+        )
+        runs += found.n_model_runs
+        outcome = run_site(chosen, problem, jnp.asarray(u)[None])
+    best = best_start(outcome.final)
+    at = np.asarray(outcome.final.u[best])
+    curvature = posterior(problem, at)
+    reason = reason_of(chosen, outcome.final, best)
+    return problem, curvature_result(
+        problem, chosen.name, reason, 0, outcome, best, curvature, found, runs, watch
+    )
+
+
+def run_site(
+    method: LevenbergMarquardt, problem: InverseProblem, starts: Float[Array, "start p"]
+) -> Outcome:
+    """`run_method` from one start, with the program that `estimate_joint` uses."""
+    return _run(method, problem, starts[0], site_equations, None)
+
+
+def site_equations(problem: InverseProblem, u: Array) -> NormalEquations:
+    """Normal equations of one site at u."""
+    residual, jacobian = linearised(problem, np.asarray(u))
+    return NormalEquations(
+        jnp.asarray(0.5 * residual @ residual), jnp.asarray(jacobian.T @ residual),
+        jnp.asarray(jacobian.T @ jacobian),
+    )  # fmt: skip
+
+
+def joint_equations(problem: JointProblem, u: Array) -> NormalEquations:
+    """Normal equations of several sites at u, their runs side by side."""
+    found = side_by_side(site_equations, problem.problems, controls_of(problem, jnp.asarray(u)))
+    return _join(problem, jnp.asarray(u), found)
+
+
+def joint_posterior(problem: JointProblem, u: np.ndarray) -> Posterior:
+    """The posterior of several sites about u, from what each stream of each site says there."""
+    controls = [np.asarray(own) for own in controls_of(problem, jnp.asarray(u))]
+    parts = side_by_side(stream_curvatures, problem.problems, controls)
+    mix, streams = np.asarray(problem.mix), {}
+    for site, rows, found in zip(problem.sites, problem.rows, parts, strict=True):
+        by_u = mix[list(rows)]
+        for name, stream in found.items():
+            streams[f"{name}@{site}"] = StreamCurvature(
+                by_u.T @ stream.gradient, by_u.T @ stream.hessian @ by_u, stream.residuals
+            )
+    return posterior_of_streams(problem.space, u, streams)
+
+
+def side_by_side(function: Callable, *arguments: Any) -> list[Any]:
+    """`map` over sites, on a thread for each core."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, *arguments))
+
+
+_join = jax.jit(JointProblem.join)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _begin(method: LevenbergMarquardt, problem: Problem, u: Array) -> LevenbergMarquardtState:
+    return settled(method.init(problem, u))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _absorb(
+    method: LevenbergMarquardt,
+    problem: Problem,
+    state: LevenbergMarquardtState,
+    evaluated: NormalEquations,
+) -> LevenbergMarquardtState:
+    return settled(method.absorb(problem, state, evaluated))
+
+
+def _run(
+    method: LevenbergMarquardt,
+    problem: Problem,
+    start: Array,
+    evaluate: Evaluate,
+    callback: Callback | None,
+) -> Outcome:
+    """Levenberg-Marquardt from one start, the normal equations computed outside its program."""
+    state = _begin(method, problem, start)
+    costs, controls, iteration = [], [], 0
+    while iteration < method.max_iterations and int(state.iterate.status) == RUNNING:
+        iteration += 1
+        state = _absorb(method, problem, state, evaluate(problem, state.trial))
+        costs.append(float(state.iterate.cost))
+        controls.append(np.asarray(state.iterate.u))
+        if callback is not None:
+            callback(iteration, costs[-1], int(int(state.iterate.status) == RUNNING))
+    final = jax.tree.map(lambda x: np.asarray(x)[None], state.iterate)
+    return Outcome(final, History(np.array([costs]), np.stack(controls)[None]), iteration)
+
+
+def controls_by_site(problem: JointProblem, u: np.ndarray) -> Mapping[str, np.ndarray]:
+    """The control vector of each site at a joint one."""
+    found = controls_of(problem, jnp.asarray(u))
+    return {site: np.asarray(own) for site, own in zip(problem.sites, found, strict=True)}
