@@ -9,14 +9,15 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "caliche"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-# What each part may import from the package; errors, variables and _version serve everybody.
-COMMON = {"errors", "variables", "_version"}
+# What each part may import from the package; COMMON serves everybody.
+COMMON = {"errors", "variables", "wording", "_version"}
 METHODS = {"estimation", "identifiability", "sensitivity", "emulators"}
 PROBLEM = {"constants", "physics", "models", "parameters", "data", "observations"}
 SEAM = PROBLEM | {"inverse_problem", "joint_problem"}
 BELOW = {
     "errors": set(),
     "variables": {"errors"},
+    "wording": set(),
     "_version": set(),
     "constants": set(),
     "physics": {"constants"},

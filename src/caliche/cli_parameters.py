@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from caliche.models.base import ParameterDeclaration
     from caliche.parameters import FreeParameter
 
-NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %
-
 
 def parameters(
     what: Annotated[
@@ -116,6 +114,8 @@ def _print_experiment(experiment: Experiment) -> None:
 def _middle(p: FreeParameter) -> str:
     """Between which values 95 % of an informative prior lie."""
     import jax.numpy as jnp
+
+    from caliche.constants import NORMAL_QUANTILE
 
     if not p.prior.informative:
         return ""

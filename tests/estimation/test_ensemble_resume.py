@@ -7,8 +7,8 @@ import pytest
 
 from caliche.errors import InputError
 from caliche.estimation import estimate
+from caliche.estimation.checkpoint import Checkpoint
 from caliche.estimation.ensemble_asktell import AskTell
-from caliche.estimation.ensemble_engine import Checkpoint
 from caliche.models.base import ParameterDeclaration
 from caliche.parameters import Flat, FreeParameter, LogNormal, Normal
 from problems import LinearGaussian

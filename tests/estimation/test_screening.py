@@ -11,7 +11,7 @@ import pytest
 
 from caliche.errors import InputError
 from caliche.estimation import screening_run
-from caliche.estimation.ensemble_engine import Checkpoint
+from caliche.estimation.checkpoint import Checkpoint
 from caliche.estimation.screening import Indices, indices
 from caliche.estimation.screening_design import (
     STEP,

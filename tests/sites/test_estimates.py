@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -152,6 +153,7 @@ def test_a_layered_column_of_many_nodes_gets_one_device(nodes, layers, spread):
     observed = Observations.from_series({seen: np.full(2, 290.0)}, {seen: 1.0})
     problem = InverseProblem(model, {}, make_operator(model, [Stream(seen)]), observed, space)
     assert len(devices_for(problem.for_block(), ["one", "other"])) == spread
+    assert len(devices_for(dataclasses.replace(problem, period=1), ["one", "other"])) == 1
 
 
 def test_iterations_have_a_limit(write, twins):

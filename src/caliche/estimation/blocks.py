@@ -34,6 +34,7 @@ from caliche.estimation.residuals import (
     usual_spacing,
 )
 from caliche.inverse_problem import InverseProblem
+from caliche.models.time_loop import preparation
 
 # Members for each device: their states stay in the second-level cache of a core.
 LANES = 64
@@ -103,7 +104,8 @@ class BlockEstimator:
     method : settings of Levenberg-Marquardt; a site that has converged takes one step more, whose
         evaluation is that of the error bars.
     lanes : members for each device in a block; multiples of 8 fill the vectors of any processor.
-    devices : those to use; default all of this process.
+    devices : those to use, not more than `devices_for` gives; default all of this process that it
+        gives.
 
     Raises
     ------
@@ -126,9 +128,9 @@ class BlockEstimator:
             )  # fmt: skip
         self.problem = _without_data(problem.for_block())
         self.method = LevenbergMarquardt(tolerance=TOLERANCE) if method is None else method
-        self.devices = devices_for(
-            self.problem, jax.local_devices() if devices is None else devices
-        )
+        if devices is None:
+            devices = devices_for(self.problem, jax.local_devices())
+        self.devices = list(devices)
         self.size = lanes * len(self.devices)
         mesh = Mesh(np.array(self.devices), ("site",))
         self._data, self._first, self._last = jax.tree.map(
@@ -237,18 +239,21 @@ class BlockEstimator:
 
 
 def devices_for(problem: InverseProblem, devices: Sequence[Any]) -> list[Any]:
-    """Those of the devices that sites of a problem may be spread over, as it is in a block.
+    """Those of the devices that many runs of a problem, as it is given, may be spread over.
 
-    The modes of a layered column need LAPACK, which shares a batch of matrices out among the
-    threads that run the devices; they then wait for each other without end (jaxlib 0.10.2). Such a
-    problem gets one device of each process.
+    The modes of a layered column and a periodic start need LAPACK, which shares a batch of matrices
+    out among the threads that run the devices; they then wait for each other without end (jaxlib
+    0.10.2). Such a problem gets one device of each process.
     """
 
     def prepared(u: Array) -> Any:
-        return problem.model.prepare(problem.space.to_physical(u))
+        prepare, first, _ = preparation(problem.model, problem.space.to_physical(u))
+        return prepare(first)
 
-    modes = "eigh" in str(jax.make_jaxpr(prepared)(problem.space.initial()))
-    return list(devices[:1] if modes else devices)
+    if len(devices) > 1:
+        modes = "eigh" in str(jax.make_jaxpr(prepared)(problem.space.initial()))
+        devices = devices[:1] if modes or problem.period else devices
+    return list(devices)
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,14 +1,74 @@
-"""Arrays of a tree in a file that is whole at any time."""
+"""States of a run in a file that is whole at any time: named arrays, or the leaves of a tree."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 
 from caliche.errors import InputError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that holds the state of a run on its way; `resume` to go on from what is there."""
+
+    path: Path
+    resume: bool = False
+
+
+def fingerprint(*parts: object) -> str:
+    """What a kept state belongs to. Arrays count by their bytes, all else by its text."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+    return digest.hexdigest()
+
+
+def write_arrays(path: Path, mark: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays aside and move them into place, so that a whole file is there.
+
+    mark : the `fingerprint` of what they belong to.
+    """
+    aside = path.with_name(f"{path.name}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(aside, "wb") as file:
+        np.savez(file, fingerprint=np.asarray(mark), **arrays)  # type: ignore[arg-type]
+    os.replace(aside, path)
+
+
+def read_arrays(path: Path, mark: str, what: str) -> dict[str, np.ndarray]:
+    """What `write_arrays` wrote.
+
+    Parameters
+    ----------
+    what : the things a state has to share with the run, in words.
+
+    Raises
+    ------
+    InputError : no such file, one that cannot be read, or one with another mark.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"the state of a run that was stopped, {path}", f"{type(error).__name__}",
+            "start again, without --resume",
+        ) from None  # fmt: skip
+    if str(arrays.pop("fingerprint", "")) != mark:
+        raise InputError(
+            f"a state of the same {what} in {path}", "that of another one",
+            "undo what was changed, or start again without --resume",
+        )  # fmt: skip
+    return arrays
 
 
 def write_leaves(path: Path, tree: Any) -> None:

@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from caliche.constants import NORMAL_QUANTILE
 from caliche.errors import InputError
+from caliche.estimation.checkpoint import fingerprint
 from caliche.estimation.density import physical
-from caliche.estimation.ensemble_engine import Engine, fingerprint, keep, member_method, resume
-from caliche.estimation.ensemble_prior import NORMAL_QUANTILE, normal_prior
+from caliche.estimation.ensemble_engine import Engine, keep, member_method, resume
+from caliche.estimation.ensemble_prior import normal_prior
 from caliche.parameters import FreeParameter, ParameterSpace
 
 

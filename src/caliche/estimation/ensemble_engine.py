@@ -7,17 +7,14 @@ where that is asked for, records the way, and can be kept in a file and go on fr
 
 from __future__ import annotations
 
-import hashlib
-import os
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from caliche.errors import InputError, nearest
+from caliche.estimation.checkpoint import read_arrays, write_arrays
 from caliche.estimation.ensemble_core import (
     REDRAW,
     STOP,
@@ -239,34 +236,14 @@ class Engine:
 # -- states in a file ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A file that holds the state after each iteration; `resume` to go on from what is there."""
-
-    path: Path
-    resume: bool = False
-
-
-def fingerprint(*parts: object) -> str:
-    """What a kept state belongs to. Arrays count by their bytes, all else by its text."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
-    return digest.hexdigest()
-
-
 def keep(path: Path, mark: str, engines: Sequence[Engine]) -> None:
-    """Write the engines' states aside and move them into place, so that a whole file is there."""
+    """Write the engines' states, so that a whole file is there at any time."""
     arrays = {
         f"{k}_{name}": values
         for k, engine in enumerate(engines)
         for name, values in engine.arrays().items()
     }
-    aside = path.with_name(f"{path.name}.new")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(aside, "wb") as file:
-        np.savez(file, fingerprint=np.asarray(mark), **arrays)  # type: ignore[arg-type]
-    os.replace(aside, path)
+    write_arrays(path, mark, arrays)
 
 
 def resume(path: Path, mark: str, engines: Sequence[Engine]) -> None:
@@ -276,19 +253,7 @@ def resume(path: Path, mark: str, engines: Sequence[Engine]) -> None:
     ------
     InputError : no such file, one that cannot be read, or one of another problem.
     """
-    try:
-        with open(path, "rb") as file, np.load(file) as kept:
-            arrays = {name: kept[name] for name in kept.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"the state of a run that was stopped, {path}", f"{type(error).__name__}",
-            "start again, without --resume",
-        ) from None  # fmt: skip
-    if str(arrays.pop("fingerprint", "")) != mark:
-        raise InputError(
-            f"a state of the same problem, method, options and seed in {path}",
-            "that of another one", "undo what was changed, or start again without --resume",
-        )  # fmt: skip
+    arrays = read_arrays(path, mark, "problem, method, options and seed")
     for k, engine in enumerate(engines):
         prefix = f"{k}_"
         mine = {n.removeprefix(prefix): x for n, x in arrays.items() if n.startswith(prefix)}

@@ -11,11 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.errors import InputError
+from caliche.estimation.checkpoint import Checkpoint, fingerprint
 from caliche.estimation.ensemble_core import MemberMethod, Verdict
 from caliche.estimation.ensemble_engine import (
-    Checkpoint,
     Engine,
-    fingerprint,
     keep,
     resume,
 )

@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
+from caliche.constants import NORMAL_QUANTILE
 from caliche.errors import InputError
 from caliche.parameters.space import Entry, ParameterSpace
-
-NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %
 
 
 @dataclass(frozen=True)

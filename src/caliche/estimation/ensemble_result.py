@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.constants import NORMAL_QUANTILE
 from caliche.estimation.density import physical
 from caliche.estimation.ensemble_core import MemberMethod, Verdict
 from caliche.estimation.ensemble_engine import Engine
-from caliche.estimation.ensemble_prior import NORMAL_QUANTILE, normal_prior
+from caliche.estimation.ensemble_prior import normal_prior
 from caliche.estimation.ensemble_variational import FourDEnVar
 from caliche.estimation.estimate import correlation_of, find_warnings, prior_cost
 from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, STATUS
@@ -47,7 +48,8 @@ def ensemble_result(
     assert members is not None
     values, value = physical(space, members), physical(space, u)
     residual = run(u[None])[0]
-    misfit = float(0.5 * np.sum(residual**2)) + prior_cost(space, u)
+    prior = prior_cost(space, u)
+    misfit = float(0.5 * np.sum(residual**2)) + prior
     ok = np.isfinite(misfit)
     if isinstance(method, FourDEnVar) and ok:
         verdict = method.promise_kept(engine.state, 0.5 * float(np.sum(residual**2))) or verdict
@@ -91,7 +93,7 @@ def ensemble_result(
             *_notes(method.name, values, failed, runs),
             *find_warnings(parameters, curvature, (start,), 0),
         ),
-        prior_cost=prior_cost(space, u),
+        prior_cost=prior,
         error_bars="ensemble",
         ensemble=Ensemble(
             members, values, np.asarray(getattr(engine.state, "times", ())), tuple(engine.failed)

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.constants import NORMAL_QUANTILE
 from caliche.errors import InputError, nearest
+from caliche.estimation.checkpoint import Checkpoint
 from caliche.estimation.ensemble_core import MemberMethod
-from caliche.estimation.ensemble_engine import MEMBER_METHODS, Checkpoint, member_method
+from caliche.estimation.ensemble_engine import MEMBER_METHODS, member_method
 from caliche.estimation.gradient import adam, lbfgs
 from caliche.estimation.hyperparameters import (
     Hyperparameters,
@@ -43,7 +45,6 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "lbfgs": lbfgs,
     "adam": adam,
 }
-NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %
 # Starts whose misfits agree this closely (in units of J, where 1/2 is one sd) share an optimum.
 SAME_OPTIMUM = 1e-3
 

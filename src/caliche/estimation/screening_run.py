@@ -7,13 +7,10 @@ an inverse problem, with many members in one compiled call on every device.
 from __future__ import annotations
 
 import functools
-import os
 import re
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -24,9 +21,9 @@ from jax.sharding import PartitionSpec as P
 from scipy.special import ndtri
 
 from caliche.errors import InputError
-from caliche.estimation.blocks import LANES
+from caliche.estimation.blocks import LANES, devices_for
+from caliche.estimation.checkpoint import Checkpoint, fingerprint, read_arrays, write_arrays
 from caliche.estimation.ensemble_core import NO_PREDICTION
-from caliche.estimation.ensemble_engine import Checkpoint, fingerprint
 from caliche.estimation.ensemble_prior import NormalPrior, normal_prior
 from caliche.estimation.screening import add
 from caliche.estimation.screening_design import SOBOL, Design, Sums
@@ -37,6 +34,7 @@ BLOCK = 2048  # runs between two looks at the clock; it decides in which order s
 KEEP_EVERY = 5.0  # seconds between two states that are kept
 FEWEST_ROWS = 4  # that must be left
 HOPELESS = 256  # rows after which it stops if every one of them has failed
+_SAME = "problem, method, samples, groups and seed"  # that a state has to be of
 # Predictions that one call holds: 256 MB.
 _MOST_VALUES = 2**25
 # Morris' grid has points on the edge of the cube; there it covers this share of each prior.
@@ -107,7 +105,8 @@ def screen(
     state = Screened(Sums.empty(len(design.groups), n_outputs), np.zeros(design.groups.dimensions))
     mark = fingerprint(design.points(0, min(design.rows, 256)), design.rows, n_outputs, mark)
     if checkpoint is not None and checkpoint.resume:
-        state = _read(checkpoint.path, mark)
+        arrays = read_arrays(checkpoint.path, mark, _SAME)
+        state = Screened.from_arrays(arrays)
     size = max(1, BLOCK // design.per_row)
     total, began, kept = design.rows * design.per_row, time.perf_counter(), time.perf_counter()
     before = state.next_row
@@ -127,7 +126,7 @@ def screen(
         now = time.perf_counter()
         last = end == design.rows
         if checkpoint is not None and (now - kept > KEEP_EVERY or last or begin == 0):
-            _keep(checkpoint.path, mark, state)
+            write_arrays(checkpoint.path, mark, state.arrays())
             kept = now
         if callback is not None:
             each = (now - began) / (end - before)
@@ -163,34 +162,6 @@ def where_failed(state: Screened, names: Sequence[str]) -> str:
     return f", most where {names[k]} is {'high' if away[k] > 0 else 'low'}"
 
 
-# -- the state in a file ---------------------------------------------------------------------------
-
-
-def _keep(path: Path, mark: str, state: Screened) -> None:
-    aside = path.with_name(f"{path.name}.new")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(aside, "wb") as file:
-        np.savez(file, fingerprint=np.asarray(mark), **state.arrays())  # type: ignore[arg-type]
-    os.replace(aside, path)
-
-
-def _read(path: Path, mark: str) -> Screened:
-    try:
-        with open(path, "rb") as file, np.load(file) as kept:
-            arrays = {name: kept[name] for name in kept.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"the state of a run that was stopped, {path}", f"{type(error).__name__}",
-            "start again, without --resume",
-        ) from None  # fmt: skip
-    if str(arrays.pop("fingerprint", "")) != mark:
-        raise InputError(
-            f"a state of the same problem, method, samples, groups and seed in {path}",
-            "that of another one", "undo what was changed, or start again without --resume",
-        )  # fmt: skip
-    return Screened.from_arrays(arrays)
-
-
 # -- an inverse problem over the cube --------------------------------------------------------------
 
 
@@ -219,13 +190,8 @@ class CubeRunner:
 
     def __post_init__(self) -> None:
         self._cube = Cube(self.problem.space, self.design.method, self.starts)
-        devices = list(jax.local_devices() if self.devices is None else self.devices)
-        lowered = self._lower(devices)
-        if len(devices) > 1 and "@lapack" in lowered.as_text():
-            # LAPACK shares a batch out among the threads that run the devices, which then wait for
-            # each other without end (jaxlib 0.10.2; the modes of a layered column).
-            lowered = self._lower(devices[:1])
-        self._lowered = lowered
+        devices = jax.local_devices() if self.devices is None else self.devices
+        self._lowered = self._lower(devices_for(self.problem, devices))
 
     def _lower(self, devices: list[Any]) -> Any:
         """The program for these devices, traced but not compiled; it decides the lanes."""

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from caliche.constants import NORMAL_QUANTILE
 from caliche.errors import InputError, nearest
 from caliche.estimation import estimate
 from caliche.estimation.density import inflate, moved, physical, reach
@@ -41,7 +42,6 @@ from caliche.experiments.run import finite, read_hyperparameters, versions
 from caliche.inverse_problem import InverseProblem
 
 METHODS = ("laplace", "profile", "nuts")
-NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %
 CHECKPOINT = "nuts-checkpoint.npz"
 # Ends of intervals further apart than this share of their width are said to disagree.
 DISAGREEMENT = 0.2

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.estimation.estimate import NORMAL_QUANTILE
+from caliche.constants import NORMAL_QUANTILE
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.scores import Score, score
 from caliche.inverse_problem import InverseProblem

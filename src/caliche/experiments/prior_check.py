@@ -8,9 +8,9 @@ import numpy as np
 
 from caliche.estimation.prior_predictive import MEMBERS, PriorPredictive, prior_predictive
 from caliche.experiments.experiment import Experiment
-from caliche.experiments.regimes import Regimes, regimes
+from caliche.experiments.regimes import Regimes, record, regimes
 from caliche.inverse_problem import InverseProblem
-from caliche.variables import FORCING, label, variable
+from caliche.variables import label, variable
 
 # A regime is named where the share outside is so many times that of the record.
 PRONOUNCED = 1.5
@@ -49,11 +49,7 @@ def check_prior(
     problem = experiment.problem() if problem is None else problem
     draws = prior_predictive(problem, members, seed)
     n_time = problem.observations.mask.shape[0]
-    offset = np.timedelta64(round(experiment.config.utc_offset * 3600), "s")
-    local = experiment.dataset.time.values[:n_time].astype("datetime64[s]") + offset
-    step = np.timedelta64(round(experiment.config.window.time_step), "s")
-    source = experiment.dataset
-    weather = {n: source[n].values[:n_time] for n in FORCING if n in source}
+    local, step, weather = record(experiment, n_time)
     ways = regimes(local, step, weather)
     names = tuple(stream.name for stream in problem.operator.streams)
     mask = np.asarray(problem.mask)

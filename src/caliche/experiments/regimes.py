@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caliche.experiments.experiment import Experiment
+from caliche.variables import FORCING
+from caliche.wording import listing
+
 DAY = np.timedelta64(86400, "s")
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
@@ -58,7 +62,7 @@ class Regimes:
         said = [self.phrases[k] for k in chosen]
         if self.name == "month" and len(said) == 2:
             return f"{said[0]} and {self.labels[chosen[1]]}"
-        return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+        return listing(said)
 
     def _range(self, first: int, last: int) -> str:
         """Classes next to each other as one range."""
@@ -91,6 +95,20 @@ class Regimes:
                 found.append(k)
                 k += way
         return sorted(found)
+
+
+def record(
+    experiment: Experiment, n_time: int | None = None
+) -> tuple[np.ndarray, np.timedelta64, dict[str, np.ndarray]]:
+    """What `regimes` sorts an experiment's record by: local time, step, weather.
+
+    n_time : how many times from the first on; default all.
+    """
+    source, config = experiment.dataset.isel(time=slice(n_time)), experiment.config
+    offset = np.timedelta64(round(config.utc_offset * 3600), "s")
+    local = source.time.values.astype("datetime64[s]") + offset
+    step = np.timedelta64(round(config.window.time_step), "s")
+    return local, step, {name: source[name].values for name in FORCING if name in source}
 
 
 def regimes(

@@ -21,7 +21,7 @@ import tomli_w
 from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS, Result, estimate
-from caliche.estimation.ensemble_engine import Checkpoint
+from caliche.estimation.checkpoint import Checkpoint
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.method import Callback
 from caliche.estimation.timing import Stopwatch

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from caliche.errors import InputError, nearest
-from caliche.estimation.ensemble_engine import Checkpoint
+from caliche.estimation.checkpoint import Checkpoint
 from caliche.estimation.screening import Indices, indices
 from caliche.estimation.screening_design import (
     MORRIS,

@@ -69,13 +69,13 @@ def dataset(experiment: Experiment, outputs: Outputs, found: Indices) -> xr.Data
     units = ", ".join(f"{s}: {variable(s).unit}" for s in outputs.streams)
     kinds = [k for k in OF if any(outputs.columns(s, k) for s in range(len(outputs.streams)))]
     for kind in kinds:
-        blank = outputs.counts[:, _within(outputs, kind)] == 0  # (stream, number)
+        blank = outputs.counts[:, outputs.within(kind)] == 0  # (stream, number)
 
         def cut(values: np.ndarray, kind: str = kind, blank: np.ndarray = blank) -> np.ndarray:
             """(stream, ..., number) from (..., output)."""
             each = values[..., : outputs.number]
             each = each.reshape(*each.shape[:-1], len(outputs.streams), outputs.each)
-            each = np.moveaxis(each[..., _within(outputs, kind)], -2, 0)
+            each = np.moveaxis(each[..., outputs.within(kind)], -2, 0)
             hidden = blank.reshape(len(blank), *(1,) * (each.ndim - 2), -1)
             each = np.where(hidden, np.nan, each)
             return each if axes[kind] else each[..., 0]
@@ -121,13 +121,6 @@ def dataset(experiment: Experiment, outputs: Outputs, found: Indices) -> xr.Data
     )  # fmt: skip
 
 
-def _within(outputs: Outputs, kind: str) -> list[int]:
-    """Where a kind stands among the outputs of a stream."""
-    t, h = len(outputs.times), len(outputs.hours)
-    return {MEAN: [0], COURSE: list(range(1, 1 + t)), CYCLE: list(range(1 + t, 1 + t + h)),
-            RMSE: [1 + t + h]}[kind]  # fmt: skip
-
-
 def summarise(
     experiment: Experiment,
     space: ParameterSpace,
@@ -152,7 +145,7 @@ def summarise(
         },
         "parameters": {
             p.name: {"unit": p.declaration.unit, "long_name": p.declaration.long_name,
-                     "prior": p.prior.describe(p.declaration.unit), "initial": p.initial}
+                     "prior": space.describe_prior(p.name), "initial": p.initial}
             for p in space.free
         },
         "bin": outputs.width,

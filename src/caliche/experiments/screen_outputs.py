@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.experiments.experiment import Experiment
+from caliche.experiments.regimes import record
 from caliche.inverse_problem import InverseProblem
 
 MEAN, RMSE, COURSE, CYCLE = "mean", "rmse", "course", "cycle"
@@ -75,12 +76,16 @@ class Outputs:
     def number(self) -> int:
         return self.each * len(self.streams)
 
+    def within(self, kind: str) -> list[int]:
+        """Where a kind stands among the outputs of a stream."""
+        t, h = len(self.times), len(self.hours)
+        return {MEAN: [0], COURSE: [*range(1, 1 + t)], CYCLE: [*range(1 + t, 1 + t + h)],
+                RMSE: [self.each - 1]}[kind]  # fmt: skip
+
     def columns(self, stream: int, kind: str) -> list[int]:
         """Where the outputs of a kind stand, of those that exist."""
-        t, h = len(self.times), len(self.hours)
-        within = {MEAN: [0], COURSE: range(1, 1 + t), CYCLE: range(1 + t, 1 + t + h),
-                  RMSE: [self.each - 1]}[kind]  # fmt: skip
-        return [stream * self.each + k for k in within if self.counts[stream, k] > 0]
+        first = stream * self.each
+        return [first + k for k in self.within(kind) if self.counts[stream, k] > 0]
 
     def kinds(self, stream: int) -> list[str]:
         """The kinds of output that a stream has."""
@@ -107,12 +112,12 @@ def outputs_of(experiment: Experiment, problem: InverseProblem) -> Outputs:
     """The outputs of an experiment's fitted window; `problem` sees every scored stream there."""
     config = experiment.config
     n_time = problem.observations.mask.shape[0]
-    stamps = np.asarray(experiment.dataset.time.values[:n_time], "datetime64[ns]")
-    step = np.timedelta64(round(config.window.time_step * 1e9), "ns")
-    inside = stamps > config.window.start  # the first instant belongs to no step
-    offset = np.timedelta64(round(config.utc_offset * 3600), "s")
-    middle = stamps + offset - step // 2
-    times, which, width = _bins(stamps + offset, middle, inside, step)
+    # The first instant belongs to no step.
+    inside = experiment.dataset.time.values[:n_time] > config.window.start
+    local, step, _ = record(experiment, n_time)
+    local = local.astype("datetime64[ns]")
+    middle = local - step // 2
+    times, which, width = _bins(local, middle, inside, step)
     rows = [inside, *((which == k) & inside for k in range(len(times)))]
     hours = np.zeros(0, int)
     if step <= 3 * HOUR and inside.sum() * step >= 2 * DAY:

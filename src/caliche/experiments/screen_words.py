@@ -7,6 +7,7 @@ from typing import Any
 
 from caliche.estimation.screening_design import SOBOL
 from caliche.experiments.screen_outputs import COURSE, CYCLE, MEAN, RMSE
+from caliche.wording import listing
 
 # An interval of a total effect wider than this says too little.
 WIDE = 0.2
@@ -28,10 +29,10 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
         first = f"All {len(kept)} {what} are needed to hold {share} of the total effects."
     else:
         first = (
-            f"{_and(kept)} {'matters' if len(kept) == 1 else 'matter'}: on every output that is "
+            f"{listing(kept)} {'matters' if len(kept) == 1 else 'matter'}: on every output that is "
             f"fitted, {'it holds' if len(kept) == 1 else 'they hold'} at least {share} of the "
-            f"total effects. {_and(fixed)} {'does' if len(fixed) == 1 else 'do'} not, and may be "
-            f"fixed: at most {100 * _most(summary, fixed):.2g} % of them on any one."
+            f"total effects. {listing(fixed)} {'does' if len(fixed) == 1 else 'do'} not, and may "
+            f"be fixed: at most {100 * _most(summary, fixed):.2g} % of them on any one."
         )
     found = [first]
     for stream, entry in summary["streams"].items():
@@ -49,15 +50,15 @@ def _of_stream(summary: Mapping[str, Any], stream: str, entry: Mapping[str, Any]
     if summary["method"] == SOBOL:
         listed = [f"{p} {course['parameters'][p]['ST'][0]:.2f}" for p in needed]
         additive = course["additive"][0]
-        text = f"{name} over time: total effects {_and(listed)}; "
+        text = f"{name} over time: total effects {listing(listed)}; "
         if additive > 0.995:
             return f"{text}interactions are below 1 % of the variance."
         return f"{text}interactions are {100 * (1 - additive):.0f} % of the variance."
     listed = [f"{p} {100 * course['parameters'][p]['share']:.0f} %" for p in needed]
-    text = f"{name} over time, of the squared effects: {_and(listed)}"
+    text = f"{name} over time, of the squared effects: {listing(listed)}"
     curved = [p for p in needed if _ratio(entry["outputs"][MEAN], p) > CURVED]
     if curved:
-        text += f". Effects of {_and(curved)} on the mean are curved or interact with others"
+        text += f". Effects of {listing(curved)} on the mean are curved or interact with others"
     return f"{text}."
 
 
@@ -127,7 +128,7 @@ def warnings_of(summary: Mapping[str, Any]) -> list[str]:
         if entry["fitted"] and not any(output["varies"] for output in entry["outputs"].values())
     ]  # fmt: skip
     if still:
-        found.append(f"{_and(still)} did not change in any run.")
+        found.append(f"{listing(still)} did not change in any run.")
     return found
 
 
@@ -147,10 +148,6 @@ def _not_small(summary: Mapping[str, Any]) -> list[str]:
     if not told:
         return []
     return [
-        f"Small beside the others, but not beside the errors of the observations: {_and(told)}. "
+        f"Small beside the others, but not beside the errors of the observations: {listing(told)}. "
         "Data may still tell them, and a wrong fixed value would show; see caliche identify."
     ]
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -22,6 +22,7 @@ from scipy.special import stdtrit
 
 from caliche.experiments.regimes import DAY, Regimes, regimes
 from caliche.variables import label, variable
+from caliche.wording import listing
 
 # A mean over fewer days than this has no standard error worth the name.
 FEWEST_DAYS = 3
@@ -169,7 +170,8 @@ def sentence(stream: str, entry: Mapping[str, Any]) -> str:
     what, pattern = label(stream), entry["pattern"]
     if pattern is None:
         tried = [r["title"].partition(",")[0] for r in list(entry["regimes"].values())[1:]]
-        return f"The mean error of {what} is not seen to depend on {_listing(tried)}."
+        of = listing(tried, "or") or "anything, as the record is too short"
+        return f"The mean error of {what} is not seen to depend on {of}."
     words = ("too warm", "too cold") if entry["unit"] == "K" else ("too high", "too low")
     unit = "" if entry["unit"] == "1" else f" {entry['unit']}"
     size = _plus_minus(abs(pattern["mean"]), pattern["se"])
@@ -201,12 +203,6 @@ def _remedy(removable: float | None, it: str) -> str:
             return f"; no value {within} takes more than {word} of {it} away"
     much = "nearly all" if removable > 0.9 else f"{100.0 * removable:.0f} %"
     return f"; other values {within} take {much} of {it} away, but fit the rest of the data worse"
-
-
-def _listing(names: Sequence[str]) -> str:
-    if len(names) < 2:
-        return "".join(names) or "anything, as the record is too short"
-    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def of_series(

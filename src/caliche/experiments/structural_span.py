@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import lsq_linear
 
+from caliche.constants import NORMAL_QUANTILE
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.prediction import Prediction, observed_series, predict_slopes
+from caliche.experiments.regimes import record
 from caliche.experiments.structural_error import (
     Conditional,
     of_series,
@@ -24,9 +26,7 @@ from caliche.experiments.structural_error import (
 )
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters.space import ParameterSpace
-from caliche.variables import FORCING
 
-NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %
 # The logistic coordinate of a flat prior goes so far: to within 0.25 % of the range.
 LOGISTIC_REACH = 6.0
 # Longest step in u, and how many runs of the model a search may take from each of its starts.
@@ -52,13 +52,9 @@ def structural_error(
     -------
     By stream, the entry of summary.json.
     """
-    source, c = experiment.dataset, experiment.config
     observed = observed_series(experiment)
     residuals = {name: prediction.streams[name] - values for name, values in observed.items()}
-    offset = np.timedelta64(round(c.utc_offset * 3600), "s")
-    local = source.time.values.astype("datetime64[s]") + offset
-    step = np.timedelta64(round(c.window.time_step), "s")
-    weather = {n: source[n].values for n in FORCING if n in source}
+    local, step, weather = record(experiment)
     names = [stream.name for stream in problem.operator.streams]
     entries = {}
     for name, (found, entry) in of_series(local, step, residuals, weather).items():

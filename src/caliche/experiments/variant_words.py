@@ -8,6 +8,7 @@ from typing import Any
 
 from caliche.experiments.variant_compare import free_parameters
 from caliche.experiments.variant_families import FAMILIES
+from caliche.wording import listing
 
 Record = dict[str, Any]
 NOTABLE = 1.0  # sd of the base
@@ -187,13 +188,6 @@ def _by_kind(variants: Sequence[Record], is_twin: bool) -> str:
     if most["largest_shift"] > NOTABLE:
         return f"{text} A finer discretisation alone moves an estimate by {told}: refine it first."
     return f"{text} A finer discretisation moves none by more than {told}."
-
-
-def listing(items: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def of_status(variants: Sequence[Mapping[str, Any]], status: str) -> list[str]:

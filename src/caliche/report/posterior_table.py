@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from caliche.constants import NORMAL_QUANTILE
 from caliche.report.numbers import MISSING, interval, number, plain
 
 # Names of the methods in posterior.json -> what a column says.
 METHODS = {"laplace": "Laplace", "profile": "profile", "nuts": "NUTS"}
-NORMAL_WIDTH = 2.0 * 1.959963984540054  # of a 95 % interval, in standard deviations
+NORMAL_WIDTH = 2.0 * NORMAL_QUANTILE  # of a 95 % interval, in standard deviations
 
 
 def interval_text(entry: Mapping[str, Any], method: str) -> str:

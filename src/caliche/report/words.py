@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from caliche.report.numbers import number, percent, plain, rounded, value_and_sd, with_unit
 from caliche.variables import label
+from caliche.wording import listing as listing
 
 METHODS = {
     "lm": "Levenberg–Marquardt least squares",
@@ -27,14 +28,6 @@ STRONG_CORRELATION = 0.95
 NOTABLE_AUTOCORRELATION = 0.3
 # Outside this range of residual variance over declared variance, sigma is off by half or more.
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-def listing(items: Iterable[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    items = list(items)
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -13,8 +13,8 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from caliche._version import __version__
+from caliche.constants import NORMAL_QUANTILE
 from caliche.estimation.blocks import SiteEstimates
-from caliche.estimation.estimate import NORMAL_QUANTILE
 from caliche.estimation.method import STATUS
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters.space import ParameterSpace
