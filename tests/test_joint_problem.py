@@ -16,12 +16,14 @@ from caliche.estimation import estimate
 from caliche.estimation.joint import (
     controls_by_site,
     estimate_joint,
-    estimate_site,
+    fit_site,
     joint_equations,
     joint_posterior,
+    site_result,
 )
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.posterior import posterior
+from caliche.estimation.spread import best_spreads, log_evidence_at
 from caliche.joint_problem import JointProblem, joint_problem
 from caliche.parameters import Flat, LogNormal, Normal
 from caliche.parameters.shared import Sharing, share
@@ -60,6 +62,10 @@ def closed_form(spread: float, unseen: str = "") -> tuple[np.ndarray, np.ndarray
         right += design[seen].T @ y[seen] / NOISE**2
     covariance = np.linalg.inv(precision)
     return covariance @ right, covariance
+
+
+def by_itself(problem):
+    return site_result(*fit_site(problem, None, LevenbergMarquardt())[:2], LevenbergMarquardt())
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +155,7 @@ def test_ends_of_pooling_are_one_value_and_a_value_each():
         )
     apart = estimate_joint(joint_problem(sites()))
     for site, problem in sites().items():
-        _, alone = estimate_site(problem)
+        alone = by_itself(problem)
         for name in ("intercept", "slope"):
             together, mine = apart.parameters[f"{name}@{site}"], alone.parameters[name]
             assert together.estimate == pytest.approx(mine.estimate, abs=1e-8)
@@ -160,7 +166,7 @@ def test_groups_share_within_and_not_between():
     groups = Sharing(("arid", "humid", "arid"))
     found = estimate_joint(joint_problem(sites(), {"slope": groups}))
     assert found.names == tuple([f"intercept@{s}" for s in SITES] + ["slope@arid", "slope@humid"])
-    _, alone = estimate_site(sites()["wet"])
+    alone = by_itself(sites()["wet"])
     assert found.parameters["slope@humid"].estimate == pytest.approx(
         alone.parameters["slope"].estimate, abs=1e-8
     )
@@ -222,8 +228,55 @@ def test_flat_priors_are_shared_as_well():
     root = root_problem()
     found = estimate_joint(joint_problem({"a": root, "b": root}, {"a": Sharing(("", ""))}))
     assert isinstance(root.space.free[0].prior, Flat)
-    _, alone = estimate_site(root)
+    alone = by_itself(root)
     assert found.parameters["a"].estimate == pytest.approx(4.0, abs=1e-6)
     assert found.parameters["a"].sd_naive == pytest.approx(
         alone.parameters["a"].sd_naive / np.sqrt(2.0), rel=1e-6
     )
+
+
+# -- how far apart sites are -------------------------------------------------------------------
+
+
+def test_evidence_is_that_of_the_marginal_normal_distribution():
+    generator = np.random.default_rng(0)
+    design = generator.standard_normal((6, 3))
+    y = generator.standard_normal(6)
+    mix = np.linalg.cholesky(0.7 + 0.3 * np.eye(3))
+    w = generator.standard_normal(3)
+    residual = design @ w - y
+    found = [
+        log_evidence_at(m, np.ones(3, bool), w, design.T @ residual, design.T @ design)
+        for m in (mix, np.eye(3))
+    ]
+    exact = []
+    for m in (mix, np.eye(3)):
+        covariance = np.eye(6) + design @ m @ m.T @ design.T
+        exact.append(-0.5 * (y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(covariance)[1]))
+    assert found[0] - found[1] == pytest.approx(exact[0] - exact[1], rel=1e-10)
+
+
+@pytest.mark.parametrize("true", [0.1, 0.6])
+def test_the_spread_of_many_sites_is_found(true):
+    generator = np.random.default_rng(1)
+    names = [f"s{k}" for k in range(40)]
+    centre = 0.8 * SD
+    slopes = centre + true * SD * generator.standard_normal(40)
+    x = np.linspace(0.0, 2.0, 6)
+    problems = {
+        name: line_problem(x, slope * x + 0.1 * generator.standard_normal(6), 0.1,
+                           intercept=Normal(0.0, SD), slope=Normal(0.0, SD))
+        for name, slope in zip(names, slopes, strict=True)
+    }  # fmt: skip
+
+    def space(spreads):
+        pooled = {n: Sharing(tuple(names), s) for n, s in spreads.items()}
+        return share(names, [p.space for p in problems.values()], pooled)
+
+    joined = JointProblem.build(problems, space({"slope": 0.3}))
+    u = np.asarray(joined.space.initial())
+    found = joint_equations(joined, jnp.asarray(u))  # linear: any point will do
+    gradient = np.asarray(found.gradient) - u
+    hessian = np.asarray(found.hessian) - np.eye(len(u))
+    spread = best_spreads(joined, u, gradient, hessian, {"slope": 0.3}, space)["slope"]
+    assert spread == pytest.approx(np.std(slopes) / SD, rel=0.15)

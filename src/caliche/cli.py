@@ -13,6 +13,7 @@ import typer
 from caliche.cli_analysis import design, identify
 from caliche.cli_compare import compare
 from caliche.cli_drive import drive
+from caliche.cli_joint import joint
 from caliche.cli_parameters import parameters
 from caliche.cli_posterior import posterior
 from caliche.cli_score import score
@@ -248,7 +249,7 @@ def report(
 
 
 for _command_of in (
-    identify, design, screen, posterior, variants, compare, drive, score, train, parameters,
+    identify, design, screen, posterior, variants, compare, drive, joint, score, train, parameters,
 ):  # fmt: skip
     app.command()(_command_of)
 

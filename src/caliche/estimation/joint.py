@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.estimation.estimate import best_start, curvature_result, reason_of
+from caliche.estimation.estimate import curvature_result, reason_of
 from caliche.estimation.hyperparameters import (
     Hyperparameters,
     Unknown,
@@ -60,40 +60,58 @@ def estimate_joint(
     """
     watch = Stopwatch()
     chosen = LevenbergMarquardt() if method is None else method
+    outcome = fit_joint(problem, chosen, start, callback)
+    return joint_result(problem, outcome, chosen, watch)
+
+
+def fit_joint(
+    problem: JointProblem,
+    method: LevenbergMarquardt,
+    start: Float[Array, " parameter"] | None = None,
+    callback: Callback | None = None,
+) -> Outcome:
+    """The fit of `estimate_joint`, without error bars."""
     begin = problem.space.initial() if start is None else jnp.asarray(start)
-    outcome = _run(chosen, problem, begin, joint_equations, callback)
+    return _run(method, problem, begin, joint_equations, callback)
+
+
+def joint_result(
+    problem: JointProblem, outcome: Outcome, method: LevenbergMarquardt, watch: Stopwatch
+) -> Result:
+    """What a fit of several sites says."""
     curvature = joint_posterior(problem, np.asarray(outcome.final.u[0]))
-    reason = reason_of(chosen, outcome.final, 0)
-    return curvature_result(problem, chosen.name, reason, 0, outcome, 0, curvature, None, 0, watch)
+    reason = reason_of(method, outcome.final, 0)
+    return curvature_result(problem, method.name, reason, 0, outcome, 0, curvature, None, 0, watch)
 
 
-def estimate_site(
-    problem: InverseProblem,
-    unknown: Unknown | None = None,
-    method: LevenbergMarquardt | None = None,
-) -> tuple[InverseProblem, Result]:
-    """One site by itself, as `caliche.estimate` does, with the program that `estimate_joint` uses.
+def fit_site(
+    problem: InverseProblem, unknown: Unknown | None, method: LevenbergMarquardt
+) -> tuple[InverseProblem, Outcome, Hyperparameters | None]:
+    """One site by itself, as `caliche.estimate` does, with the program that `fit_joint` uses.
 
-    Returns the problem with its hyperparameters as they were found, and the result.
+    Returns the problem with its hyperparameters as they were found, the fit, and what they are.
     """
-    watch = Stopwatch()
-    chosen = LevenbergMarquardt() if method is None else method
-    outcome = run_site(chosen, problem, problem.space.initial()[None])
-    found: Hyperparameters | None = None
-    runs = 0
-    if unknown and np.isfinite(outcome.final.cost[0]):
-        runs = int(outcome.final.model_runs[0])
-        problem, u, found = estimate_hyperparameters(
-            problem, outcome.final.u[0], unknown, chosen, run_site
-        )
-        runs += found.n_model_runs
-        outcome = run_site(chosen, problem, jnp.asarray(u)[None])
-    best = best_start(outcome.final)
-    at = np.asarray(outcome.final.u[best])
-    curvature = posterior(problem, at)
-    reason = reason_of(chosen, outcome.final, best)
-    return problem, curvature_result(
-        problem, chosen.name, reason, 0, outcome, best, curvature, found, runs, watch
+    outcome = run_site(method, problem, problem.space.initial()[None])
+    if not unknown or not np.isfinite(outcome.final.cost[0]):
+        return problem, outcome, None
+    problem, u, found = estimate_hyperparameters(
+        problem, outcome.final.u[0], unknown, method, run_site
+    )
+    return problem, run_site(method, problem, jnp.asarray(u)[None]), found
+
+
+def site_result(
+    problem: InverseProblem,
+    outcome: Outcome,
+    method: LevenbergMarquardt,
+    found: Hyperparameters | None = None,
+) -> Result:
+    """What the fit of one site says."""
+    curvature = posterior(problem, np.asarray(outcome.final.u[0]))
+    reason = reason_of(method, outcome.final, 0)
+    runs = 0 if found is None else found.n_model_runs
+    return curvature_result(
+        problem, method.name, reason, 0, outcome, 0, curvature, found, runs, Stopwatch()
     )
 
 

@@ -203,7 +203,7 @@ def bundled() -> dict[str, str]:
     names = sorted(
         p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")
     )
-    return {name: _load(name)[0]["title"] for name in names}
+    return {name: load_raw(name)[0]["title"] for name in names}
 
 
 def read_config(experiment: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -214,7 +214,7 @@ def read_config(experiment: str | Path, overrides: Sequence[str] = ()) -> Experi
     InputError : no such experiment; TOML that does not parse; a key that is missing, unknown or
         of the wrong kind.
     """
-    raw, folder, name = _load(str(experiment))
+    raw, folder, name = load_raw(str(experiment))
     for text in overrides:
         raw = merge(raw, parse_override(text))
     if "seed" in raw:  # a common slip
@@ -254,8 +254,13 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _load(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path, str]:
-    """Merged TOML, its folder and name; follows `extends`."""
+def load_raw(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path, str]:
+    """Merged TOML, its folder and name; follows `extends`.
+
+    Raises
+    ------
+    InputError : no such experiment, TOML that does not parse, experiments that extend each other.
+    """
     if experiment in seen:
         raise InputError(
             "experiments that do not extend each other in a ring",
@@ -289,7 +294,7 @@ def _load(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], 
         )  # fmt: skip
     if parent is not None:
         inside = folder / parent if parent.endswith(".toml") else parent
-        base = _load(str(inside), (*seen, experiment))[0]
+        base = load_raw(str(inside), (*seen, experiment))[0]
         base.pop("name", None)  # a child is not its parent
         raw = merge(base, raw)
     return raw, folder, name
