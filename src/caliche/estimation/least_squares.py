@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from caliche.estimation.method import (
     CONVERGED,
@@ -34,18 +34,24 @@ LARGEST_DAMPING = 1e14
 # A search that can go no further has arrived if no more than this (posterior standard deviations)
 # is left: the error of a model's own iterations hides what a smaller step would bring.
 NEGLIGIBLE = 1e-3
+# One that has moved J by less than this (or its share of J, if that is smaller) in so many
+# iterations goes no further either: the misfit is rough, as where a surface decouples from the air
+# at night. Within this distance of the optimum it counts as arrived.
+NO_PROGRESS, IDLE_ITERATIONS, ROUGH = 1e-3, 20, 0.5
 # Relative round-off of a cost summed over some ten thousand observations.
 ROUND_OFF = 1e-13
 
 
 class LevenbergMarquardtState(NamedTuple):
-    """One start: where it is, the normal equations there, and where to look next."""
+    """One start: where it is, the normal equations there, where to look next, and for how many
+    iterations it has not got on."""
 
     iterate: Iterate
     equations: NormalEquations
     trial: Float[Array, " parameter"]
     damping: Float[Array, ""]
     growth: Float[Array, ""]
+    idle: Int[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class LevenbergMarquardt:
     parameters.
 
     Converged when the Gauss-Newton step still to go is below `tolerance` posterior standard
-    deviations, or below `NEGLIGIBLE` where no step lowers the cost any more. One iteration is one
+    deviations, below `NEGLIGIBLE` where no step lowers the cost any more, or below `ROUGH` where
+    none has lowered it by more than `NO_PROGRESS` for `IDLE_ITERATIONS` iterations. One iteration is one
     evaluation of the normal equations: a model run and a tangent for each parameter.
     """
 
@@ -68,7 +75,7 @@ class LevenbergMarquardt:
             jnp.asarray(jnp.inf), jnp.zeros_like(u), jnp.zeros((len(u), len(u)))
         )
         return LevenbergMarquardtState(
-            unjudged(u), equations, u, jnp.asarray(1e-3), jnp.asarray(2.0)
+            unjudged(u), equations, u, jnp.asarray(1e-3), jnp.asarray(2.0), jnp.asarray(0)
         )
 
     def advance(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
@@ -88,9 +95,12 @@ class LevenbergMarquardt:
         equations = jax.tree.map(lambda a, b: jnp.where(accepted, a, b), evaluated, state.equations)
         runs = state.iterate.model_runs + 1 + len(u)
         curvature = spectrum(problem, u, equations)
-        iterate = self._judge(u, equations.cost, curvature, damping, runs)
+        least = NO_PROGRESS * jnp.minimum(1.0, equations.cost)
+        moved = first | (state.iterate.cost - equations.cost > least)
+        idle = jnp.where(moved, 0, state.idle + 1)
+        iterate = self._judge(u, equations.cost, curvature, damping, runs, idle)
         trial = u + self._step(curvature, damping)
-        return LevenbergMarquardtState(iterate, equations, trial, damping, growth)
+        return LevenbergMarquardtState(iterate, equations, trial, damping, growth, idle)
 
     def _step(self, curvature: Spectrum, damping: Float[Array, ""]) -> Float[Array, " parameter"]:
         # (H + damping diag(H)) step = -gradient, in the eigenvectors of the scaled H: directions
@@ -123,9 +133,12 @@ class LevenbergMarquardt:
         curvature: Spectrum,
         damping: Float[Array, ""],
         runs: Array,
+        idle: Int[Array, ""],
     ) -> Iterate:
+        near = jnp.where(curvature.remaining < ROUGH, CONVERGED, STALLED)
         arrived = jnp.where(curvature.remaining < NEGLIGIBLE, CONVERGED, STALLED)
-        status = jnp.where(damping > LARGEST_DAMPING, arrived, RUNNING)
+        status = jnp.where(idle >= IDLE_ITERATIONS, near, RUNNING)
+        status = jnp.where(damping > LARGEST_DAMPING, arrived, status)
         status = jnp.where(curvature.remaining < self.tolerance, CONVERGED, status)
         status = jnp.where(jnp.isfinite(cost), status, NOT_FINITE)
         return Iterate(u, cost, curvature.remaining, status, runs)
