@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from caliche.cli_analysis import design, identify
+from caliche.cli_assimilate import assimilate
 from caliche.cli_compare import compare
 from caliche.cli_drive import drive
 from caliche.cli_joint import joint
@@ -249,7 +250,8 @@ def report(
 
 
 for _command_of in (
-    identify, design, screen, posterior, variants, compare, drive, joint, score, train, parameters,
+    assimilate, identify, design, screen, posterior, variants, compare, drive, joint, score, train,
+    parameters,
 ):  # fmt: skip
     app.command()(_command_of)
 

@@ -98,6 +98,11 @@ class AskTell:
         if not (self._sigma > 0.0).all():
             raise InputError("a positive sigma", f"{self._sigma.min():g}", "check its unit")
         chosen = member_method(method, options)
+        if getattr(chosen, "batches", 1) > 1:
+            raise InputError(
+                "all observations at once from a model that is not caliche's",
+                f"batches = {chosen.batches}", "leave out batches",  # type: ignore[attr-defined]
+            )  # fmt: skip
         start = np.asarray(self.space.initial())
         self._engine = Engine(chosen, self.space, start, seed)
         self._mark = fingerprint(chosen, seed, start, repr(space.free), self._observed, self._sigma)

@@ -101,6 +101,14 @@ class Engine:
         """Why it is done; None while it is not."""
         return self.method.verdict(self.state)
 
+    @property
+    def batch(self) -> tuple[int, np.ndarray] | None:
+        """Which batch of the record to run next, and the u (P,) at which its epoch began; None for
+        all of the record."""
+        if getattr(self.method, "batches", 1) == 1:
+            return None
+        return self.method.batch(self.state), self._to_u(self.state.centre)  # type: ignore[attr-defined]
+
     def ask(self) -> np.ndarray:
         """Members to be run next, u (k, P): all of an iteration, or those drawn anew."""
         return self._to_u(self._members[self._waiting])

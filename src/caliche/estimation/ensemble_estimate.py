@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -97,14 +98,19 @@ def estimate_by_members(
             f"one start with method {method.name}, whose ensemble is drawn from the prior",
             f"{len(begin)} starts", "leave starts out; members = 100 makes the ensemble larger",
         )  # fmt: skip
-    batch = Batch(problem)
+    batch, windows = Batch(problem), None
+    if getattr(method, "batches", 1) > 1:
+        # It builds on this module.
+        from caliche.estimation.ensemble_batches import RecordBatches
+
+        windows = RecordBatches(problem, method.batches)  # type: ignore[attr-defined]
     engines = [Engine(method, problem.space, u, seed + 1000003 * k) for k, u in enumerate(begin)]
     mark = ""
     if checkpoint is not None:
         mark = _mark(problem, method, begin, seed)
         if checkpoint.resume:
             resume(checkpoint.path, mark, engines)
-    _run(engines, batch, callback, checkpoint, mark)
+    _run(engines, batch, windows, callback, checkpoint, mark)
     if method.gaussian:
         return ensemble_result(problem, method, engines[0], batch.grid, seed, watch)
     return _search_result(problem, method, engines, seed, watch)
@@ -113,6 +119,7 @@ def estimate_by_members(
 def _run(
     engines: list[Engine],
     batch: Batch,
+    windows: Any,
     callback: Callback | None,
     checkpoint: Checkpoint | None,
     mark: str,
@@ -122,7 +129,8 @@ def _run(
     for number, engine in enumerate(engines):
         while engine.verdict is None:
             before = engine.state.iteration
-            engine.tell(batch.residuals(engine.ask()))
+            part, u = engine.batch, engine.ask()
+            engine.tell(batch.residuals(u) if part is None else windows.residuals(u, *part))
             if engine.state.iteration == before:
                 continue  # some members are drawn anew first
             iteration += 1

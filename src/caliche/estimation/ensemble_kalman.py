@@ -5,6 +5,10 @@ A step from T to T + dt weighs the observations by dt; with a linear model any s
 as the spread of the misfit allows (Iglesias and Yang 2021, doi:10.1088/1361-6420/abd29b), or
 `steps` of equal length.
 
+With batches (eki, etki) the record is cut into windows; every update sees one of them, an epoch all
+of them, in an order drawn anew. Each is weighted by the dt of the epoch, so that together they use
+what one update with all of the record would.
+
 - eki : perturbed observations (Iglesias, Law and Stuart 2013, doi:10.1088/0266-5611/29/4/045001).
 - etki : a symmetric transform instead of random perturbations (Bishop, Etherton and Majumdar 2001,
   doi:10.1175/1520-0493(2001)129<0420:ASWTET>2.0.CO;2).
@@ -34,10 +38,11 @@ from caliche.estimation.ensemble_core import (
     scaled_anomalies,
     standard_ensemble,
     survived,
+    uniforms,
 )
 from caliche.parameters.space import ParameterSpace
 
-_BEGIN, _NOISE, _DRAWS = 0, 1, 2  # purposes of random numbers
+_BEGIN, _NOISE, _DRAWS, _ORDER = 0, 1, 2, 3  # purposes of random numbers
 # Members drawn from the Gaussian of uki, which has none of its own.
 UNSCENTED_DRAWS = 200
 
@@ -84,11 +89,16 @@ class _Tempered:
     def _policies(self) -> tuple[str, ...]:
         return DROP, REDRAW, STOP
 
+    @property
+    def updates(self) -> int:
+        """Updates that see all of the record once."""
+        return 1
+
     def verdict(self, state: KalmanState | UnscentedState) -> Verdict | None:
         if state.time == 1.0:
             steps = f"{state.iteration} step{'' if state.iteration == 1 else 's'}"
             return Verdict(True, f"converged: reached the posterior, T = 1, in {steps}")
-        if state.iteration >= self.max_iterations:
+        if state.iteration >= self.max_iterations * self.updates:
             return Verdict(
                 False,
                 f"stopped at T = {state.time:.2g} after {state.iteration} iterations: the data "
@@ -101,31 +111,51 @@ class _Tempered:
 
 
 class KalmanState(NamedTuple):
-    """Members (N, P) in v at pseudo-time `time`; `times` are those reached so far."""
+    """Members (N, P) in v at pseudo-time `time`; `times` are those reached so far.
+
+    `goal` is the pseudo-time at the end of this epoch, and `centre` (P,) where it began.
+    """
 
     members: np.ndarray
     time: float
     times: np.ndarray
     iteration: int
     seed: int
+    goal: float
+    centre: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Members(_Tempered):
-    """A method that moves an ensemble. `members` of 0 is ten a parameter, 20 to 100."""
+    """A method that moves an ensemble.
+
+    members : 0 is ten a parameter, 20 to 100.
+    batches : windows into which the record is cut, of which each update sees one.
+    """
 
     members: int = 0
+    batches: int = 1
 
     centre_first = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_members(self.members)
+        need(self.batches >= 1, "batches", "of at least one", self.batches)
+
+    @property
+    def updates(self) -> int:
+        return self.batches
+
+    def batch(self, state: KalmanState) -> int:
+        """Which batch the next update sees."""
+        epoch, position = divmod(state.iteration, self.batches)
+        return int(np.argsort(uniforms(state.seed, epoch, _ORDER, (self.batches,)))[position])
 
     def begin(self, space: ParameterSpace, start: np.ndarray, seed: int) -> KalmanState:
         shape = (number_of_members(self.members, space.size), space.size)
         first = standard_ensemble(normals(seed, 0, _BEGIN, shape))
-        return KalmanState(first, 0.0, np.zeros(1), 0, seed)
+        return KalmanState(first, 0.0, np.zeros(1), 0, seed, 0.0, first.mean(axis=0))
 
     def proposal(self, state: KalmanState) -> np.ndarray:
         return state.members
@@ -135,13 +165,18 @@ class _Members(_Tempered):
     ) -> KalmanState:
         ok = survived(residuals, compare=True)
         members, residuals = members[ok], residuals[ok]
-        time = tempering(half_square(residuals), residuals.shape[1], state.time, self.steps,
-                         state.iteration)  # fmt: skip
-        after = self._analysis(state, members, residuals, time - state.time)
+        epoch, position = divmod(state.iteration, self.batches)
+        goal = state.goal
+        if position == 0:
+            goal = tempering(half_square(residuals), residuals.shape[1], state.time, self.steps,
+                             epoch)  # fmt: skip
+        after = self._analysis(state, members, residuals, goal - state.time)
+        if position + 1 < self.batches:
+            return state._replace(members=after, iteration=state.iteration + 1, goal=goal)
         mean = after.mean(axis=0)
         after = mean + self.inflation * (after - mean)
-        times = np.append(state.times, time)
-        return KalmanState(after, time, times, state.iteration + 1, state.seed)
+        times = np.append(state.times, goal)
+        return KalmanState(after, goal, times, state.iteration + 1, state.seed, goal, mean)
 
     def _analysis(
         self, state: KalmanState, members: np.ndarray, residuals: np.ndarray, dt: float

@@ -61,8 +61,9 @@ class LevenbergMarquardt:
 
     Converged when the Gauss-Newton step still to go is below `tolerance` posterior standard
     deviations, below `NEGLIGIBLE` where no step lowers the cost any more, or below `ROUGH` where
-    none has lowered it by more than `NO_PROGRESS` for `IDLE_ITERATIONS` iterations. One iteration is one
-    evaluation of the normal equations: a model run and a tangent for each parameter.
+    none has lowered it by more than `NO_PROGRESS` for `IDLE_ITERATIONS` iterations. One
+    iteration is one evaluation of the normal equations: a model run and a tangent for each
+    parameter.
     """
 
     max_iterations: int = 200

@@ -74,7 +74,10 @@ def summary(fit: JointFit, command: str | None) -> dict[str, Any]:
         },
         "clusters": _clusters(fit),
         "parameters": {
-            name: {**_estimate(r.parameters[name]), "sites": _who(fit, k)}
+            name: {
+                **_estimate(r.parameters[name]), "sites": _who(fit, k),
+                "prior": _prior(fit, k),
+            }
             for k, name in enumerate(r.names)
         },
         "cost": {
@@ -119,6 +122,14 @@ def _estimate(p: ParameterEstimate) -> dict[str, Any]:
         "sd_naive": p.sd_naive, "interval95": [low, high], "prior": p.prior,
         "at_bound": p.at_bound,
     }  # fmt: skip
+
+
+def _prior(fit: JointFit, row: int) -> str:
+    """The prior of a joint parameter in words, without a correlation for each other site."""
+    entry = fit.problem.space.entries[row]
+    d = entry.parameter.declaration
+    words = entry.parameter.prior.describe(d.unit)
+    return f"{words}, pooled" if d.name.partition("@")[0] in fit.spreads else words
 
 
 def _who(fit: JointFit, row: int) -> list[str]:

@@ -1,0 +1,128 @@
+"""What an assimilation found, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+# A ratio of chi-square to its degrees of freedom beyond which innovations are said to be too large.
+TOO_LARGE = 2.0
+TOO_SMALL = 0.5
+# Standard deviations of the difference between first and last window that count as a change.
+MOVED = 3.0
+# A window that moves parameters further than so many standard deviations (root mean square).
+FAR = 2.0
+
+
+def sentences(summary: Mapping[str, Any]) -> list[str]:
+    """What was done, how well windows were forecast, and which parameters moved."""
+    windows = summary["windows"]
+    seen = [w for w in windows if w["observations"]]
+    said = [
+        f"{len(windows)} windows of {summary['window_days']:g} days from "
+        f"{windows[0]['start'].replace('T', ' ')} to {windows[-1]['end'].replace('T', ' ')} UTC, "
+        f"{sum(w['observations'] for w in windows):,} observations; {_forgetting(summary)}."
+    ]
+    for name, s in summary["streams"].items():
+        if s["forecast_rmse"] is None:
+            continue
+        ratio = s["chi_square_ratio"]
+        unit = "" if s["unit"] == "1" else f" {s['unit']}"
+        text = (
+            f"{_words(name)}: a window ahead, with the parameters known before it, the error is "
+            f"{s['forecast_rmse']:.3g}{unit}; after the window is assimilated "
+            f"{s['analysis_rmse']:.3g}{unit}."
+        )
+        if ratio is not None:
+            text += f" Innovations are {np.sqrt(ratio):.2g} times as large as declared errors and "
+            text += "error bars of the parameters say."
+        said.append(text)
+    moved = []
+    for name, p in summary["parameters"].items():
+        first, last = (w["parameters"][name] for w in (seen[0], seen[-1])) if seen else ({}, {})
+        if len(seen) > 1 and _apart(first, last):
+            unit = "" if p["unit"] == "1" else f" {p['unit']}"
+            moved.append(
+                f"{_words(name)} from {first['estimate']:.3g} to {last['estimate']:.3g}{unit}"
+            )
+    if moved:
+        said.append(
+            f"Between the first and the last window by more than {MOVED:g} standard deviations: "
+            f"{'; '.join(moved)}."
+        )
+    return said
+
+
+def _forgetting(summary: Mapping[str, Any]) -> str:
+    drift, forget = summary["drift"], summary["forget"]
+    if isinstance(drift, Mapping):
+        each = ", ".join(f"{name.replace('_', ' ')} by {value:g}" for name, value in drift.items())
+        return f"prior standard deviations of drift from window to window: {each}"
+    if drift:
+        return f"parameters drift by {drift:g} prior standard deviations from window to window"
+    if forget > 1.0:
+        return f"with each window, earlier observations count 1/{forget:g} of what they did"
+    return "parameters are constant: to first order, the last window tells what the record tells"
+
+
+def _apart(first: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+    width = np.hypot(first["sd"], last["sd"])
+    return bool(np.isfinite(width) and abs(last["estimate"] - first["estimate"]) > MOVED * width)
+
+
+def _words(name: str) -> str:
+    text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def warnings_of(summary: Mapping[str, Any]) -> list[str]:
+    """What a careful reader should know."""
+    found, windows = [], summary["windows"]
+    lost = [w for w in windows if not w["converged"]]
+    if lost:
+        found.append(
+            f"{_numbered(lost)} did not converge: {lost[0]['reason']}. What follows builds on it."
+        )
+    far = [w for w in windows if (w["shift"] or 0.0) > FAR]
+    if far:
+        most = max(far, key=lambda w: w["shift"])
+        found.append(
+            f"{_numbered(far)} moved the parameters further than what was known before allows, "
+            f"window {most['number']} by {most['shift']:.2g} standard deviations (root mean square "
+            "over the parameters). Windows contradict each other: parameters change (--drift), the "
+            "model errs, or it is too curved for Gaussian posteriors (longer windows)."
+        )
+    blank = [w for w in windows if not w["observations"]]
+    if blank:
+        found.append(f"{_numbered(blank)} had no observations and was carried through.")
+    for name in summary["parameters"]:
+        held = [w for w in windows if w["parameters"][name]["at_bound"]]
+        if held:
+            found.append(
+                f"{_words(name)} ended at a bound in {_numbered(held).lower()}, and has no error "
+                "bar there; what was known of it before is lost to the next window."
+            )
+    for name, s in summary["streams"].items():
+        ratio = s["chi_square_ratio"]
+        if ratio is not None and ratio > TOO_LARGE:
+            found.append(
+                f"{_words(name)}: innovations have {ratio:.3g} times the variance that errors and "
+                "parameters allow for. The error of the model is not in sigma: forecasts are worse "
+                "than the error bars say, and the weight of a window is too large."
+            )
+        elif ratio is not None and ratio < TOO_SMALL:
+            found.append(
+                f"{_words(name)}: innovations have {ratio:.2g} times the variance that errors and "
+                "parameters allow for: sigma is too large."
+            )
+    return found
+
+
+def _numbered(windows: list[Mapping[str, Any]]) -> str:
+    numbers = [str(w["number"]) for w in windows]
+    if len(numbers) == 1:
+        return f"Window {numbers[0]}"
+    shown = numbers if len(numbers) <= 8 else [*numbers[:7], f"{len(numbers) - 7} others"]
+    return f"Windows {', '.join(shown[:-1])} and {shown[-1]}"
