@@ -9,6 +9,7 @@ import pytest
 
 from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS, estimate
+from caliche.estimation.ensemble_asktell import AskTell
 from caliche.estimation.ensemble_core import survived
 from caliche.estimation.ensemble_engine import Engine, member_method
 from problems import LinearGaussian, root_problem
@@ -83,14 +84,22 @@ def test_a_third_fails_and_the_rest_goes_on(name, policy, value):
             assert len(members) == (40 if policy == "redraw" else 40 - len(first))
 
 
+@pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("name", MEMBER_METHODS)
-def test_one_member_fails(name):
-    engine = run(name, broken(lambda n: [n - 1], np.nan))
-    assert engine.failed[0] == 1
+def test_one_member_fails(name, value):
+    engine = run(name, broken(lambda n: [n - 1], value))
+    # A search ranks what is finite, however bad.
+    assert engine.failed[0] == (0 if name in SEARCHES and value == BROKEN["huge"] else 1)
     assert np.all(np.abs(engine.estimate - MEAN) < SD)
-    none = run(name, broken(lambda n: [], np.nan))
-    assert sum(none.failed) == 0
-    assert none.posterior is not None or name in SEARCHES
+
+
+@pytest.mark.parametrize("name", MEMBER_METHODS)
+def test_none_fails(name):
+    engine = run(name, broken(lambda n: [], np.nan))
+    assert engine.verdict.converged
+    assert sum(engine.failed) == 0
+    assert engine.posterior is not None or name in SEARCHES
+    assert np.all(np.abs(engine.estimate - MEAN) < 0.5 * SD)
 
 
 @pytest.mark.parametrize("name", ["4denvar", "uki"])
@@ -101,9 +110,11 @@ def test_the_run_at_the_estimate_itself_may_fail(name):
     assert np.all(np.abs(engine.estimate - MEAN) < 0.1 * SD)
 
 
+@pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("name", MEMBER_METHODS)
-def test_all_but_one_fail(name):
-    model = broken(lambda n: np.arange(n - 1), np.nan)
+def test_all_but_one_fail(name, value):
+    # Beside one that is sound, huge is what no sigma could mean.
+    model = broken(lambda n: np.arange(n - 1), 1e16 if value == BROKEN["huge"] else value)
     if name in SEARCHES:  # one that ranks first is enough for a search
         assert np.all(np.abs(run(name, model).estimate - MEAN) < SD)
         return
@@ -150,6 +161,30 @@ def test_members_that_fail_again_and_again_are_drawn_three_times_only():
         engine.tell(np.full((1, 3), np.nan))
     assert len(engine.ask()) == 9  # given up
     assert engine.failed == [4]
+
+
+@pytest.mark.parametrize("cut", ["one", "third", "all but one", "all"])
+@pytest.mark.parametrize("name", MEMBER_METHODS)
+def test_runs_that_were_cut_off(name, cut):
+    """Rows too short, too long or missing, told through ask and tell."""
+    job = AskTell(name, SPACE, TARGET, 1.0, seed=3, **options_of(name))
+    rows: list = (job.ask() @ DESIGN.T).tolist()
+    n = len(rows)
+    lost = {"one": [n - 1], "third": share(0.3)(n), "all but one": range(n - 1), "all": range(n)}
+    for k in lost[cut]:
+        rows[k] = [rows[k][:2], [*rows[k], 0.0], None, []][k % 4]
+    if cut == "all" or (cut == "all but one" and name not in SEARCHES):
+        told = r"outputs of shape \(.*give a row of NaN" if cut == "all" else "1 in iteration 1"
+        with pytest.raises(InputError, match=told):
+            job.tell(rows)
+        return
+    job.tell(rows)
+    while not job.done:
+        job.tell(job.ask() @ DESIGN.T)
+    found = job.result()
+    assert found.converged
+    assert found.n_failed == len(lost[cut])
+    assert np.all(np.abs(np.array([found.estimate["w1"], found.estimate["w2"]]) - MEAN) < SD)
 
 
 def test_huge_is_judged_beside_the_others():

@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from caliche.errors import InputError
 from caliche.estimation import estimate
-from caliche.inverse_problem import InverseProblem
-from caliche.parameters import Flat
-from problems import LinearGaussian, Rosenbrock, make_problem
-
-MODES = np.array([[-np.pi, 12.275], [np.pi, 2.275], [3.0 * np.pi, 2.475]])
-
-
-def _branin(params, forcing):
-    parabola = (
-        params["y"] - 5.1 / (4.0 * jnp.pi**2) * params["x"] ** 2 + 5.0 / jnp.pi * params["x"] - 6.0
-    )
-    # 10 (1 - 1 / 8 pi) (1 + cos x), as a square; what is left of Branin's function is 0.397887.
-    wave = jnp.sqrt(20.0 * (1.0 - 0.125 / jnp.pi)) * jnp.cos(0.5 * params["x"])
-    return jnp.where(forcing["which"] > 0.5, jnp.sqrt(2.0) * wave, jnp.sqrt(2.0) * parabola)
-
-
-def branin_problem() -> InverseProblem:
-    priors = {"x": Flat(-5.0, 10.0), "y": Flat(0.0, 15.0)}
-    start = {"x": 2.0, "y": 7.0}
-    return make_problem(_branin, priors, start, {"which": np.arange(2.0)}, np.zeros(2))
+from oracle_models import Branin
+from problems import LinearGaussian, Rosenbrock
 
 
 def test_many_starts_find_the_three_minima_of_branin():
-    result = estimate(branin_problem(), "cma", starts=8, seed=2)
+    result = estimate(Branin.problem(), "cma", starts=8, seed=2)
     assert result.converged
     ends = np.array([[s.estimate["x"], s.estimate["y"]] for s in result.starts if s.misfit < 1e-6])
     assert len(ends) >= 6
-    nearest = np.argmin(np.linalg.norm(ends[:, None] - MODES, axis=2), axis=1)
+    nearest = np.argmin(np.linalg.norm(ends[:, None] - Branin.optima, axis=2), axis=1)
     assert set(nearest) == {0, 1, 2}
-    np.testing.assert_allclose(ends, MODES[nearest], atol=5e-3)
+    np.testing.assert_allclose(ends, Branin.optima[nearest], atol=5e-3)
+    assert any(text.startswith("The starts found three optima") for text in result.warnings)
 
 
 def test_cma_follows_rosenbrocks_valley():

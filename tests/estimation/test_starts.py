@@ -77,6 +77,8 @@ def test_starts_as_an_array_begin_where_they_are_put():
     assert [start.initial["slope"] for start in result.starts] == [-1.0, 4.0, 30.0]
     ends = [start.misfit for start in result.starts]
     np.testing.assert_allclose(ends, ends[0], rtol=1e-9)
+    assert [optimum.starts for optimum in result.optima] == [3]  # one, found three times
+    assert result.optima[0].misfit == min(ends)
 
 
 def spread_problem():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from caliche.errors import InputError
+from caliche.estimation import MEMBER_METHODS
 from caliche.experiments.drive import drive, make_job
 from caliche.experiments.drive_config import DriveConfig, read_drive
 
@@ -30,6 +31,12 @@ if mode == "bad" and i == 0:
     if k == 4: time.sleep(60)
     if k == 5: sys.exit(0)
     if k == 6: open("outputs.json", "w").write("[1, 2"); sys.exit(0)
+if mode == "cut" and i == 0:
+    if k == 1: y = y[:2]
+    if k == 2: y[0] = float("inf")
+    if k == 3: y = [1e300] * 3
+    if k == 4: open("outputs.csv", "w").write("1.0\\n2."); sys.exit(0)
+if mode == "short": y = y[:1]
 if mode == "csv":
     open("outputs.csv", "w").write("output\\n" + "\\n".join(map(repr, y)))
 else:
@@ -120,6 +127,39 @@ def test_runs_that_crash_hang_or_lie_are_left_out(study, tmp_path):
     ]
     status = tmp_path / "out" / "iteration_000" / "member_004" / "status.json"
     assert 2.0 <= json.loads(status.read_text())["seconds"] < 30.0
+
+
+OPTIONS = {
+    "4denvar": "members = 6", "eki": "members = 6, steps = 2", "etki": "members = 6, steps = 2",
+    "uki": "steps = 2", "ga": "members = 6, max_iterations = 2",
+    "cma": "members = 6, max_iterations = 2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", MEMBER_METHODS)
+def test_every_method_goes_on_without_runs_that_were_cut_off(study, tmp_path, method):
+    """Too few numbers, infinite ones, huge ones, half a file."""
+    config = study("cut", method, f"options = {{ {OPTIONS[method]} }}")
+    if method == "uki":  # four of its five points
+        with pytest.raises(InputError, match=r"at least 2 of the 5 .* Got 1 in iteration 1; 2 of"):
+            drive(config, tmp_path / "out")
+        return
+    found = drive(config, tmp_path / "out")
+    assert found.found.n_failed == 4
+    assert dict(found.reasons) == {
+        "left 2 outputs where 3 are observed": 2, "left outputs that are not finite": 1
+    }  # fmt: skip
+    assert np.isfinite(list(found.found.estimate.values())).all()
+    assert found.found.members is None or np.isfinite(found.found.members).all()
+
+
+@pytest.mark.parametrize("method", MEMBER_METHODS)
+def test_every_method_says_why_all_of_its_runs_failed(study, tmp_path, method):
+    config = study("short", method, f"options = {{ {OPTIONS[method]} }}")
+    why = r"0 in iteration 1; . of them: left 1 outputs where 3 are observed\. Try: look at stderr"
+    with pytest.raises(InputError, match=why):
+        drive(config, tmp_path / "out")
+    assert not (tmp_path / "out" / "result.json").exists()
 
 
 @pytest.mark.parametrize("stop_at", [3, 15])

@@ -121,6 +121,15 @@ def test_starts_along_a_valley():
     )
 
 
+def test_starts_at_several_optima():
+    starts = [start(181.3, a=1.0), start(181.31, a=9.0), start(181.3, a=1.0), start(200.0, a=4.0)]
+    optima = [{"misfit": 181.3}, {"misfit": 181.31}, {"misfit": 200.0}]
+    assert words.starts_sentence(starts, 4000.0, {"a": 0.1}, optima) == (
+        "3 of 4 starts reached the same lowest misfit, but at two places: the data do not choose "
+        "between these optima."
+    )
+
+
 def test_lonely_and_single_starts():
     starts = [start(181.3, a=1.0), start(320.0, a=2.0), start(None, False, a=None)]
     assert words.starts_sentence(starts, 0.0, {"a": 0.1}) == (

@@ -144,11 +144,13 @@ class AskTell:
     def tell(self, outputs: Sequence[Any] | np.ndarray) -> None:
         """Outputs (k, n) of the members asked for; a row with a NaN is one that failed.
 
+        So is a row that is shorter or longer than the others, or None: a run that was cut off.
+
         Raises
         ------
         InputError : another shape; too few members that did not fail.
         """
-        found, k = np.asarray(outputs, float), len(self._engine.ask())
+        found, k = _table(outputs, self._size), len(self._engine.ask())
         if found.shape != (k, self._size):
             raise InputError(
                 f"outputs of shape ({k}, {self._size}), members by observations",
@@ -204,3 +206,16 @@ class AskTell:
         InputError : no such file, or one of another problem.
         """
         resume(Path(path), self._mark, [self._engine])
+
+
+def _table(outputs: Sequence[Any] | np.ndarray, size: int) -> np.ndarray:
+    """Outputs as an array; rows of NaN for those of another length, if any has the right one."""
+    if isinstance(outputs, np.ndarray) and outputs.dtype != object:
+        return np.asarray(outputs, float)
+    rows = [np.atleast_1d(np.asarray(np.nan if row is None else row, float)) for row in outputs]
+    fits = [row.shape == (size,) for row in rows]
+    if all(fits) or not any(fits):
+        longest = max((row.size for row in rows), default=0)
+        return np.array(rows) if all(fits) else np.full((len(rows), longest), np.nan)
+    blank = np.full(size, np.nan)
+    return np.stack([row if fit else blank for row, fit in zip(rows, fits, strict=True)])

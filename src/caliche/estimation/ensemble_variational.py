@@ -36,6 +36,9 @@ from caliche.parameters.space import ParameterSpace
 
 _BEGIN = 0
 MOST_HALVINGS = 10
+# A step is halved if J rose by more. Slopes over the width of the members vanish a little beside
+# the minimum of J, so that the last steps may climb; half a unit of J is one standard deviation.
+NEGLIGIBLE_RISE = 0.01
 # Singular values of the anomalies below this share of the largest carry no slope.
 RANK = 1e-10
 
@@ -138,7 +141,8 @@ class FourDEnVar:
             return self._analysis(state, anomalies, of_residuals, at)
         cost = 0.5 * at @ at + 0.5 * self.gamma * state.weights @ state.weights
         first = state.iteration == 0
-        if not first and (not ok[0] or cost > state.cost) and state.halvings < MOST_HALVINGS:
+        worse = not ok[0] or cost > state.cost + NEGLIGIBLE_RISE
+        if not first and worse and state.halvings < MOST_HALVINGS:
             return self._nearer(state)
         # Slopes by the weights of the background, by regression on the members as they are.
         inverse = np.linalg.pinv(anomalies, rcond=RANK)

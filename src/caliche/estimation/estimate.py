@@ -33,6 +33,7 @@ from caliche.estimation.method import (
     Outcome,
     run_method,
 )
+from caliche.estimation.optima import Optimum, find_optima, optima_note
 from caliche.estimation.posterior import Posterior, derived_quantities, posterior
 from caliche.estimation.result import ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
@@ -213,6 +214,7 @@ def curvature_result(
         )
         for k in range(len(ends))
     )
+    optima = find_optima(problem, final, ends, best, curvature)
     return Result(
         method=method,
         converged=starts[best].converged,
@@ -232,9 +234,10 @@ def curvature_result(
         trajectory=trajectory,
         residuals=curvature.residuals,
         derived=derived_quantities(problem, curvature),
-        warnings=find_warnings(parameters, curvature, starts, best),
+        warnings=find_warnings(parameters, curvature, starts, best, optima),
         prior_cost=prior_cost(space, curvature.u),
         hyperparameters=hyper,
+        optima=optima,
     )
 
 
@@ -345,6 +348,7 @@ def find_warnings(
     curvature: Posterior,
     starts: tuple[Start, ...],
     best: int,
+    optima: tuple[Optimum, ...] = (),
 ) -> tuple[str, ...]:
     """What a careful reader should know, in words."""
     found, knots = [], set()
@@ -377,6 +381,7 @@ def find_warnings(
             f"{len(apart)} of {len(starts)} starts ended at a higher misfit "
             f"({ended} of them at another optimum)."
         )
+    found.extend(optima_note(optima, {name: p.sd for name, p in parameters.items()}))
     for name, r in curvature.residuals.items():
         if r.variance_ratio > 4.0:
             found.append(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from caliche.estimation.hyperparameters import Hyperparameters
+from caliche.estimation.optima import Optimum
 from caliche.estimation.posterior import ResidualStatistics
 from caliche.parameters.space import ParameterSpace
 
@@ -117,6 +118,8 @@ class Result:
     error_bars : `curvature`, or `ensemble` where they are the spread of the ensemble, which takes
         the declared errors at their word.
     ensemble : the members of such a posterior.
+    optima : distinct optima that the starts ended at, the estimate's first; none where the optimum
+        is a valley, the search did not converge, or the method has no starts.
     """
 
     method: str
@@ -142,3 +145,4 @@ class Result:
     hyperparameters: Hyperparameters | None = None
     error_bars: str = "curvature"
     ensemble: Ensemble | None = None
+    optima: tuple[Optimum, ...] = ()

@@ -266,6 +266,7 @@ def summarise(
         "parameters": parameters,
         "correlation": {"names": list(result.names), "matrix": result.correlation.tolist()},
         "starts": [asdict(start) for start in result.starts],
+        "optima": [asdict(optimum) for optimum in result.optima],
         "fit": scores(fit),
         "holdout": None if holdout is None else scores(holdout),
         "residuals": {

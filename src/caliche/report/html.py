@@ -83,7 +83,7 @@ def _texts(run: RunFolder) -> dict[str, Any]:
         *words.error_sentences(summary["hyperparameters"], labels, units),
         words.truth_sentence(parameters) if summary["converged"] else "",
         words.misses(summary["fit"], holdout, labels, units),
-        words.starts_sentence(summary["starts"], largest, sds),
+        words.starts_sentence(summary["starts"], largest, sds, summary["optima"]),
     ]
     return {
         "site": site,

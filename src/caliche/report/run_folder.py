@@ -22,7 +22,7 @@ _ABSENT: dict[str, Any] = {
     "experiment": "", "description": "", "seed": None, "n_iterations": None, "n_model_runs": None,
     "seconds": {}, "correlation": {}, "starts": [], "holdout": None, "residuals": {},
     "derived": {}, "plausibility": {}, "warnings": [], "versions": {}, "created": "",
-    "command": None, "hyperparameters": None, "cost": None,
+    "command": None, "hyperparameters": None, "cost": None, "optima": [],
 }  # fmt: skip
 _ABSENT_PARAMETER: dict[str, Any] = {
     "sd": None, "sd_naive": None, "interval95": None, "initial": None, "unit": "", "lower": None,

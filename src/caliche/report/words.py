@@ -188,8 +188,12 @@ def starts_sentence(
     starts: Sequence[Mapping[str, Any]],
     initial_misfit: float,
     sds: Mapping[str, float],
+    optima: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """How many starts reached the same optimum, and whether that optimum is one point."""
+    """How many starts reached the same optimum, and whether that optimum is one point or several.
+
+    `optima` are the distinct ones, where they are known.
+    """
     if not starts:
         return ""
     if len(starts) == 1:
@@ -201,6 +205,13 @@ def starts_sentence(
     text = f"{count} {len(starts)} starts reached the same lowest misfit"
     if same.sum() == 1:
         return f"Only 1 of {len(starts)} starts reached the lowest misfit: it may be a local one."
+    highest = max(number(s["misfit"]) for s, k in zip(starts, same, strict=True) if k)
+    places = sum(number(optimum["misfit"]) <= highest for optimum in optima)
+    if places > 1:
+        return (
+            f"{text}, but at {counted(places, 'place')}: the data do not choose between these "
+            "optima."
+        )
     spread = {
         name: np.ptp([number(s["estimate"].get(name)) for s, k in zip(starts, same, strict=True)
                       if k]) / sd

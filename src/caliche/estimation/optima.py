@@ -1,0 +1,101 @@
+"""Which optima the starts of a search ended at: one found many times, or several.
+
+Two ends share an optimum if going from one to the other would change the predictions by less than
+an error bar, to first order: |J d| < 1 for a step d in u and the Jacobian J of the residuals, which
+is the step's length in posterior standard deviations. Where the data do not see a direction, ends
+lie anywhere along a valley, and are not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from caliche.estimation.method import CONVERGED, Iterate, at_bound
+from caliche.estimation.posterior import Posterior, linearised
+from caliche.inverse_problem import InverseProblem
+
+# Optima whose J is less than this above the lowest lie within its 95 % region of one parameter:
+# half of the 95 % point of chi-squared with one degree of freedom.
+EQUALLY_GOOD = 1.92
+MOST_OPTIMA = 12  # that are told apart
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """A place where starts ended: physical values, J there, and how many starts."""
+
+    estimate: Mapping[str, float]
+    misfit: float
+    starts: int
+
+
+def find_optima(
+    problem: InverseProblem, final: Iterate, ends: np.ndarray, best: int, curvature: Posterior
+) -> tuple[Optimum, ...]:
+    """Distinct optima among the starts that converged, the estimate's first, then by misfit.
+
+    None if the best start did not converge, or if its optimum is a valley.
+
+    Parameters
+    ----------
+    final : with a leading start axis.  ends : physical values (start, P).
+    best : the start of the estimate.  curvature : there.
+    """
+    status, u = np.asarray(final.status), np.asarray(final.u)
+    if status[best] != CONVERGED or curvature.unseen.shape[1]:
+        return ()
+    order = np.argsort(np.asarray(final.cost), kind="stable")
+    left = np.array([best, *(k for k in order if k != best and status[k] == CONVERGED)])
+    beyond = np.array([at_bound(problem.space, row, np.zeros_like(row)) for row in u])
+    found = []
+    while len(left) and len(found) < MOST_OPTIMA:
+        here = left[0]
+        same = (beyond[left] == beyond[here]).all(axis=1)
+        if len(left) > 1:
+            _, jacobian = linearised(problem, u[here])
+            steps = np.where(beyond[here], 0.0, u[left] - u[here])
+            same &= np.linalg.norm(steps @ jacobian.T, axis=1) < 1.0
+        same[0] = True
+        values = dict(zip(problem.space.names, ends[here].tolist(), strict=True))
+        found.append(Optimum(values, float(final.cost[here]), int(same.sum())))
+        left = left[~same]
+    return tuple(found)
+
+
+def equally_good(optima: Sequence[Optimum]) -> tuple[Optimum, ...]:
+    """Those that the data do not tell from the first."""
+    return tuple(o for o in optima if o.misfit <= optima[0].misfit + EQUALLY_GOOD)
+
+
+def optima_note(optima: Sequence[Optimum], sds: Mapping[str, float | None]) -> tuple[str, ...]:
+    """A sentence on optima between which the data do not choose, if there are any.
+
+    `sds` of the first say which parameters are worth naming: those that differ by more than one.
+    """
+    rivals = equally_good(optima)
+    if len(rivals) < 2:
+        return ()
+    count = _NUMBERS[len(rivals)] if len(rivals) < len(_NUMBERS) else str(len(rivals))
+    apart = [
+        name for name, sd in sds.items() if name in rivals[0].estimate and _differ(rivals, name, sd)
+    ]
+    names = apart[:5] or list(rivals[0].estimate)[:5]
+    places = "; ".join(
+        ", ".join(f"{name} = {o.estimate[name]:.4g}" for name in names)
+        + f" ({o.starts} start{'' if o.starts == 1 else 's'})"
+        for o in rivals
+    )
+    return (
+        f"The starts found {count} optima that fit the data about equally well: {places}. The "
+        "estimate is the first of them, and its error bars do not know of the others: more "
+        "observations, or a prior, must choose.",
+    )
+
+
+def _differ(optima: Sequence[Optimum], name: str, sd: float | None) -> bool:
+    spread = np.ptp([o.estimate[name] for o in optima])
+    return bool(sd is None or not np.isfinite(sd) or spread > sd)
