@@ -15,7 +15,7 @@ import numpy as np
 
 from caliche.estimation.method import CONVERGED, Iterate, at_bound
 from caliche.estimation.posterior import Posterior, linearised
-from caliche.inverse_problem import InverseProblem
+from caliche.inverse_problem import Problem
 
 # Optima whose J is less than this above the lowest lie within its 95 % region of one parameter:
 # half of the 95 % point of chi-squared with one degree of freedom.
@@ -34,7 +34,7 @@ class Optimum:
 
 
 def find_optima(
-    problem: InverseProblem, final: Iterate, ends: np.ndarray, best: int, curvature: Posterior
+    problem: Problem, final: Iterate, ends: np.ndarray, best: int, curvature: Posterior
 ) -> tuple[Optimum, ...]:
     """Distinct optima among the starts that converged, the estimate's first, then by misfit.
 
