@@ -21,8 +21,9 @@ _WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
 # What the environment may have said already about the number of devices that the CPU makes.
 _HOST_DEVICES = "xla_force_host_platform_device_count"
 
-# Programs that compile faster than this (s) are not worth a file.
-_WORTH_KEEPING = 0.1
+# Programs that compile faster than this (s) are not worth a file. One operation alone takes some
+# 0.02 s to compile and 0.002 s to read, and a run begins with twenty of them.
+_WORTH_KEEPING = 0.003
 
 
 def configure(cache: bool = True, devices: int | Literal["all"] | None = None) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.estimation.method import RANK_TOLERANCE, at_bound
+from caliche.estimation.tangent_run import run_with_tangents
 from caliche.inverse_problem import InverseProblem
 
 # Residuals cannot tell a longer memory than this from a trend.
@@ -118,16 +119,6 @@ def residual_statistics(
     return result
 
 
-# Compiled apart: the run with tangents is by far the longer to compile, and whoever needs more than
-# residuals shares it.
-@jax.jit
-def run_with_tangents(
-    problem: InverseProblem, u: Float[Array, " parameter"]
-) -> tuple[Array, Array]:
-    """`InverseProblem.predict_tangents`, compiled."""
-    return problem.predict_tangents(u)
-
-
 @jax.jit
 def _linearise_at(
     problem: InverseProblem, u: Float[Array, " parameter"], prediction: Array, slopes: Array
@@ -138,7 +129,8 @@ def _linearise_at(
 def linearised(problem: InverseProblem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Residual and Jacobian of a problem at u, as `InverseProblem.linearise` gives them."""
     at = jnp.asarray(u)
-    residual, jacobian = _linearise_at(problem, at, *run_with_tangents(problem, at))
+    run = run_with_tangents(problem, at)
+    residual, jacobian = _linearise_at(problem, at, run.prediction, run.slopes)
     return np.asarray(residual), np.asarray(jacobian)
 
 
