@@ -13,6 +13,7 @@ from caliche.errors import InputError
 # XLA compiles the body of a loop on the CPU as one function only if its data are smaller than
 # this; otherwise every operation of every time step is dispatched by itself, several times slower.
 # The largest number that fits: the observations of a block of long records pass 100 MB.
+# It is not documented; tests/test_runtime.py and the benchmark `option` notice when it has gone.
 _ONE_PIECE = "xla_cpu_small_while_loop_byte_threshold"
 _LOOPS_IN_ONE_PIECE = f"--xla_backend_extra_options={_ONE_PIECE}={2**31 - 1}"
 # Vectors as wide as the processor has them.
