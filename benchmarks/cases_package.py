@@ -6,13 +6,34 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 import caliche
 from benchmarks import eager_torch
 from benchmarks.rows import Row, Size, blank_row, case, time_row
 from benchmarks.timing import Timing, interleave, run_child, run_job
+from caliche.sites import synthetic
 
 SMALLEST_GAIN = 2.0  # of the XLA option, below which it no longer does what it is there for
 PAPER_ITERATIONS = 150  # of Adam, at most, in each trial of the paper
+MOST_GROWTH = 1.05  # of memory with the number of sites, which it should not depend on
+SMALL_SITES = """
+title = "Small sites"
+[sites]
+[window]
+time_step = 1800
+[model]
+node_depths = [0.0, 0.02, 0.06, 0.15, 0.35, 0.8]
+scheme = "backward-euler"
+[parameters.thermal_conductivity]
+value = 0.8
+[parameters.combined_heat_transfer_coefficient]
+value = 20.0
+[observations."soil_temperature_0.06m"]
+sigma = 0.2
+[observations.surface_temperature]
+sigma = 0.5
+"""
 IMPORTS = {
     "import caliche": "import caliche",
     "import caliche, first use of the command line": "import caliche.cli",
@@ -104,6 +125,35 @@ def memory(size: Size) -> list[Row]:
             note=f"XLA's temporary memory: {job['temporary_mebibytes']:.0f} MiB; before compiling "
             f"the peak was {job['mebibytes_before']:.0f} MiB"),
         Row("peak memory of a process that computes nothing", idle * 2**20 / 1e6, "MB"),
+    ]  # fmt: skip
+
+
+@case("streamed", "Memory of many sites")
+def streamed(size: Size) -> list[Row]:
+    """Peak resident memory of a process that calibrates the sites of a collection: ten days of
+    half-hours, two free parameters, sites read and written 64 at a time. It finds its programs
+    compiled."""
+    rows, peaks = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "small.toml"
+        config.write_text(SMALL_SITES, encoding="utf-8")
+        few = synthetic(caliche.load_experiment(config), 50, seed=1, steps=480)
+        few = few.drop_vars([name for name in few.data_vars if str(name).startswith("truth")])
+        for number in (size.streamed[0], *size.streamed):  # the first of them compiles
+            file = Path(folder) / f"{number}-{len(peaks)}.nc"
+            many = few.isel(site=np.resize(np.arange(50), number))
+            many.assign_coords(site=np.arange(number)).to_netcdf(file, engine="h5netcdf")
+            fresh = {"XDG_CACHE_HOME": folder}
+            job = run_job("streamed_sites", fresh, folder=folder, collection=str(file)).value
+            peaks.append(job["peak_mebibytes"])
+            note = f"{job['converged']} converged, {job['seconds']:.1f} s; the collection takes "
+            note += f"{file.stat().st_size / 1e6:.0f} MB"
+            rows.append(Row(f"{number:,} sites", job["peak_mebibytes"] * 2**20 / 1e6, "MB",
+                            note=note))  # fmt: skip
+    return [
+        *rows[1:],
+        Row(f"{size.streamed[1]:,} sites over {size.streamed[0]:,}", peaks[2] / peaks[1], "x",
+            target=MOST_GROWTH),
     ]  # fmt: skip
 
 

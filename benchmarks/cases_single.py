@@ -21,6 +21,10 @@ from caliche.models.closures import BULK_TRANSFER
 KERNELS = "kernel's closure"
 CLOSURES = {KERNELS: problems.TIMED_CLOSURE, "BULK_TRANSFER": BULK_TRANSFER}
 ITERATIONS_TO_CONVERGE = 6  # of the kernel, where it is compared digit by digit
+KNOTS = 12
+VARYING = {
+    "bulk_transfer_coefficient": "transfer coefficient", "thermal_conductivity": "conductivity"
+}  # fmt: skip
 KELVIN_TOLERANCE, GRADIENT_TOLERANCE = 1e-9, 1e-6
 
 
@@ -158,6 +162,43 @@ def schemes(size: Size) -> list[Row]:
         )
         for name in functions
     ]  # fmt: skip
+
+
+@case("varying", "Parameters that vary in time")
+def varying(size: Size) -> list[Row]:
+    """The kernel's closure, with one of the five parameters given at 12 knots, a straight line
+    between them: 16 entries of u instead of 5. What depends on it is then prepared anew in every
+    step: a few numbers of the surface, or the rates of all modes of the column."""
+    functions = {"forward": forward, "gradient": gradient, "Gauss-Newton": normal_equations}
+    setup = problems.make_setup(size.steps)
+    variants = {"constant": setup.problem} | {
+        f"{words} varies": problems.varying(setup, name, KNOTS) for name, words in VARYING.items()
+    }
+    programs = {
+        (what, words): compile_apart(function, problem, problem.space.to_whitened(problems.TRUTH))
+        for words, problem in variants.items()
+        for what, function in functions.items()
+    }
+    jobs = {key: program.run for key, program in programs.items()}
+    timings = interleave(jobs, 3.0 * size.seconds, size.least_rounds)
+    entries = {words: problem.space.size for words, problem in variants.items()}
+    rows = [
+        time_row(f"{what}, {words}", timings[what, words], compiled=programs[what, words],
+                 note=f"{entries[words]} entries of u")
+        for what, words in programs
+    ]  # fmt: skip
+    for words in list(variants)[1:]:
+        rows += [
+            ratio_row(f"{what}, {words} over constant", timings[what, words],
+                      timings[what, "constant"])
+            for what in functions
+        ]  # fmt: skip
+        rows += [
+            ratio_row(f"{what} over own forward, {words}", timings[what, words],
+                      timings["forward", words])
+            for what in list(functions)[1:]
+        ]  # fmt: skip
+    return rows
 
 
 @case("accuracy", "Accuracy of the schemes in time")

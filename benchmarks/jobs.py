@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import interleave, peak_memory
@@ -62,6 +63,26 @@ def long_gradient(years: float) -> dict[str, float]:
     }
 
 
+def streamed_sites(folder: str, collection: str) -> dict[str, float]:
+    """Calibrate every site of a collection, read and written batch by batch, on one device."""
+    import time
+
+    import caliche
+
+    caliche.configure(devices=1)
+    from caliche.sites import estimate_sites
+
+    experiment = caliche.load_experiment(Path(folder) / "small.toml")
+    began = time.perf_counter()
+    run = estimate_sites(experiment, collection, f"{collection}.out", batch=64)
+    assert run.summary is not None
+    return {
+        "seconds": time.perf_counter() - began,
+        "converged": run.summary["converged"],
+        "peak_mebibytes": peak_memory(),
+    }
+
+
 def time_loop(in_one_piece: bool) -> dict[str, float]:
     """A small time loop, with the XLA option that caliche sets or with XLA's default.
 
@@ -91,7 +112,7 @@ def time_loop(in_one_piece: bool) -> dict[str, float]:
     return {"seconds": timing["it"].minimum}
 
 
-JOBS = {job.__name__: job for job in (baseline, long_gradient, time_loop)}
+JOBS = {job.__name__: job for job in (baseline, long_gradient, streamed_sites, time_loop)}
 
 if __name__ == "__main__":
     print(json.dumps(JOBS[sys.argv[1]](**json.loads(sys.argv[2]))))

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from benchmarks.forcing import NAMES, STEP, site_forcing
+from benchmarks.forcing import NAMES, STEP, STEPS_PER_DAY, site_forcing
 from benchmarks.yardstick import Column
 from caliche import InverseProblem, SoilHeat
 from caliche.constants import STEFAN_BOLTZMANN
@@ -25,6 +25,7 @@ from caliche.models.closures import BULK_TRANSFER, TurbulentClosure
 from caliche.observations import Observations, Stream, make_operator
 from caliche.parameters.priors import Flat, Prior
 from caliche.parameters.space import ParameterSpace, free_parameter
+from caliche.parameters.variation import Variation, random_walk
 from caliche.physics.humidity import saturation_vapour_pressure_polynomial
 from caliche.variables import stream_name
 
@@ -167,11 +168,13 @@ def kernel_forcing(raw: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.ascontiguousarray(np.stack([raw[name][1:] for name in NAMES], axis=1))
 
 
-def make_space(model: SoilHeat) -> ParameterSpace:
+def make_space(
+    model: SoilHeat, variations: Mapping[str, Variation] | None = None
+) -> ParameterSpace:
     declared = {d.name: d for d in model.declarations}
     free = {n: free_parameter(declared[n], PRIORS[n], initial=TRUTH[n]) for n in TRUTH}
     fixed = {"emissivity": EMISSIVITY, "initial_temperature": INITIAL_TEMPERATURE}
-    return ParameterSpace.build(model.declarations, free, fixed)
+    return ParameterSpace.build(model.declarations, free, fixed, variations)
 
 
 def problem_without_data(
@@ -228,6 +231,15 @@ def make_setup(
         with_values(empty, jnp.asarray(values)), truth, start, kernel_forcing(raw),
         np.ascontiguousarray(values[1:]), Column(layers, STEP, INITIAL_TEMPERATURE, cells),
     )  # fmt: skip
+
+
+def varying(setup: Setup, name: str, knots: int) -> InverseProblem:
+    """The benchmark problem with a parameter that follows a straight line from knot to knot."""
+    days = np.arange(setup.steps + 1) / STEPS_PER_DAY
+    at = np.linspace(0.0, days[-1], knots)
+    variation = random_walk(days, at.tolist(), [str(k) for k in range(knots)], "linear", 0.01)
+    model = setup.problem.model.for_varying([name])
+    return replace(setup.problem, model=model, space=make_space(model, {name: variation}))
 
 
 def with_initial(problem: InverseProblem, u: Array) -> InverseProblem:

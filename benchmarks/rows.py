@@ -88,6 +88,7 @@ class Size:
     seconds : roughly how long each group of rivals is timed.
     least_rounds : of timing.
     blocks : members evaluated together, in the batched cases.  sites : calibrated.
+    streamed : sites whose memory is compared, few and many.
     ensemble : members of the Sobol ensemble.  starts : trials of the paper's experiment.
     years : of the long gradient.  layers, lengths (years), members : of the scaling.
     reference_step : s, and accuracy_days : of the accuracy table.
@@ -101,6 +102,7 @@ class Size:
     least_rounds: int = 5
     blocks: tuple[int, ...] = (32, 64, 128, 256)
     sites: int = 1024
+    streamed: tuple[int, int] = (1000, 10000)
     ensemble: int = 4096
     starts: int = 50
     years: float = 10.0
@@ -119,13 +121,15 @@ SIZES = {
     "full": Size("full"),
     "quick": Size(
         "quick", steps=4380, seconds=0.2, least_rounds=3, blocks=(64,), sites=64, ensemble=256,
-        years=2.0, layers=(10,), lengths=(0.25,), members=(64,), reference_step=60.0,
-        accuracy_days=10, eager_steps=12, eager_hours=1, adaptive_days=10, suews_days=2,
+        streamed=(256, 1024), years=2.0, layers=(10,), lengths=(0.25,), members=(64,),
+        reference_step=60.0, accuracy_days=10, eager_steps=12, eager_hours=1, adaptive_days=10,
+        suews_days=2,
     ),
     "tiny": Size(
         "tiny", steps=96, seconds=0.0, least_rounds=1, blocks=(32,), sites=2, ensemble=4,
-        starts=2, years=0.01, layers=(10,), lengths=(0.005,), members=(2,), reference_step=300.0,
-        accuracy_days=6, eager_steps=1, eager_hours=1, adaptive_days=1, suews_days=1,
+        streamed=(64, 128), starts=2, years=0.01, layers=(10,), lengths=(0.005,), members=(2,),
+        reference_step=300.0, accuracy_days=6, eager_steps=1, eager_hours=1, adaptive_days=1,
+        suews_days=1,
     ),
 }  # fmt: skip
 

@@ -39,6 +39,32 @@ def test_results_do_not_depend_on_the_settings(tmp_path):
     assert any((tmp_path / "caliche").iterdir()), "compiled programs should have been kept"
 
 
+LOOP = """
+import caliche
+{setting}
+import jax
+import jax.numpy as jnp
+jax.config.update("jax_enable_x64", True)
+weights = jnp.linspace(0.1, 0.2, 8)
+def step(column, air):
+    for _ in range(8):
+        surface = (weights * column).sum()
+        column = column + 0.1 * weights * (air - surface)
+    return column, surface
+loop = jax.jit(lambda start: jax.lax.scan(step, start, jnp.zeros(17520))[1].sum())
+print("small_call" in loop.lower(jnp.zeros(8)).compile().as_text())
+"""
+
+
+@pytest.mark.parametrize(("setting", "one_piece"), [("caliche.configure(cache=False)", "True"),
+                                                    ("", "False")])  # fmt: skip
+def test_xla_still_knows_the_option(setting, one_piece, tmp_path):
+    """XLA marks a loop that it compiles in one piece. Where a new jaxlib says otherwise,
+    `python -m benchmarks --only option` tells whether the option has gone, or only the mark."""
+    said = run(LOOP.format(setting=setting), tmp_path, JAX_PLATFORMS="cpu").stdout.strip()
+    assert said == one_piece
+
+
 def test_too_late_is_said(tmp_path):
     code = """
 import warnings, jax, caliche

@@ -13,6 +13,7 @@ from caliche.errors import InputError
 # XLA compiles the body of a loop on the CPU as one function only if its data are smaller than
 # this; otherwise every operation of every time step is dispatched by itself, several times slower.
 # The largest number that fits: the observations of a block of long records pass 100 MB.
+# It is not documented; tests/test_runtime.py and the benchmark `option` notice when it has gone.
 _ONE_PIECE = "xla_cpu_small_while_loop_byte_threshold"
 _LOOPS_IN_ONE_PIECE = f"--xla_backend_extra_options={_ONE_PIECE}={2**31 - 1}"
 # Vectors as wide as the processor has them.
@@ -21,8 +22,9 @@ _WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
 # What the environment may have said already about the number of devices that the CPU makes.
 _HOST_DEVICES = "xla_force_host_platform_device_count"
 
-# Programs that compile faster than this (s) are not worth a file.
-_WORTH_KEEPING = 0.1
+# Programs that compile faster than this (s) are not worth a file. One operation alone takes some
+# 0.02 s to compile and 0.002 s to read, and a run begins with twenty of them.
+_WORTH_KEEPING = 0.003
 
 
 def configure(cache: bool = True, devices: int | Literal["all"] | None = None) -> None:

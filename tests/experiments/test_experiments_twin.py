@@ -6,12 +6,14 @@ import json
 import shutil
 import tomllib
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 
 import caliche
 from caliche.errors import InputError
+from caliche.estimation.tangent_run import run_with_tangents
 from caliche.report import write_report
 
 TRUTH = {
@@ -53,6 +55,16 @@ def test_the_python_interface_and_the_run_agree(run):
     # The same seed gives the same numbers, to the last bit.
     assert values(result) == values(run.result)
     assert [s.initial for s in result.starts] == [s.initial for s in run.result.starts]
+
+
+def test_error_bars_and_prediction_share_one_program(run):
+    """Where all that is scored is fitted; tracing it again is most of a warm start."""
+    problem = caliche.load_experiment("twin-two-depths").problem()
+    known = run_with_tangents._cache_size()
+    run_with_tangents(problem, jnp.asarray(run.result.u))
+    scoring = caliche.load_experiment("twin-two-depths").scoring_problem()
+    run_with_tangents(scoring, jnp.asarray(run.result.u))
+    assert run_with_tangents._cache_size() == known > 0
 
 
 def test_the_truth_lies_within_the_intervals(run):

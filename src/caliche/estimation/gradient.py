@@ -3,6 +3,8 @@
 They serve problems with more parameters than forward tangents can carry, and comparisons with
 studies that used them. Convergence is judged as for every other method, by the Gauss-Newton step
 still to go, so that "converged" means the same thing everywhere.
+
+Optax is imported where it is used: it is not worth its import time elsewhere.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float
 
 from caliche.estimation.method import (
@@ -84,6 +85,8 @@ def adam(
     The learning rate falls a thousandfold over the run: at a constant rate Adam's steps do not
     vanish at the minimum.
     """
+    import optax
+
     inner = 25
     schedule = optax.exponential_decay(learning_rate, inner * max_iterations, 1e-3)
     optimiser: Any = optax.adam(schedule)
@@ -101,6 +104,8 @@ def lbfgs(max_iterations: int = 200, tolerance: float = 1e-3) -> GradientMethod:
 
     Five updates per recorded iteration.
     """
+    import optax
+
     optimiser: Any = optax.lbfgs(memory_size=10)
 
     def update(problem: Problem, u: Array, state: Any) -> tuple[Array, Any, Array]:

@@ -30,8 +30,8 @@ from caliche.estimation.posterior import (
     LARGEST_AUTOCORRELATION,
     lag1_autocorrelation,
     linearised,
-    run_with_tangents,
 )
+from caliche.estimation.tangent_run import run_with_tangents
 from caliche.inverse_problem import InverseProblem
 from caliche.observations import Observations
 
@@ -166,7 +166,7 @@ def _update(
     u = np.array(u)
     n = problem.observations.mask.size
     _, jacobian = linearised(problem, u)
-    prediction, _ = run_with_tangents(problem, jnp.asarray(u))
+    prediction = run_with_tangents(problem, jnp.asarray(u)).prediction
     jacobian = jacobian[:n]
     misfit, power = (np.asarray(part) for part in _scale_slope(problem, prediction))
     hessian = jacobian.T @ jacobian + np.diag(problem.space.informative.astype(float))

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.estimation.method import RANK_TOLERANCE, at_bound
+from caliche.estimation.tangent_run import run_with_tangents
 from caliche.inverse_problem import Problem
 from caliche.parameters.space import ParameterSpace
 
@@ -129,14 +130,6 @@ def _statistics(series: Mapping[str, np.ndarray], fitted: float) -> dict[str, Re
     return result
 
 
-# Compiled apart: the run with tangents is by far the longer to compile, and whoever needs more than
-# residuals shares it.
-@jax.jit
-def run_with_tangents(problem: Problem, u: Float[Array, " parameter"]) -> tuple[Array, Array]:
-    """`Problem.predict_tangents`, compiled."""
-    return problem.predict_tangents(u)
-
-
 @jax.jit
 def _linearise_at(
     problem: Problem, u: Float[Array, " parameter"], prediction: Array, slopes: Array
@@ -147,7 +140,8 @@ def _linearise_at(
 def linearised(problem: Problem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Residual and Jacobian of a problem at u, as `Problem.linearise` gives them."""
     at = jnp.asarray(u)
-    residual, jacobian = _linearise_at(problem, at, *run_with_tangents(problem, at))
+    run = run_with_tangents(problem, at)
+    residual, jacobian = _linearise_at(problem, at, run.prediction, run.slopes)
     return np.asarray(residual), np.asarray(jacobian)
 
 
@@ -162,15 +156,25 @@ class StreamCurvature(NamedTuple):
 
 def posterior(problem: Problem, u: np.ndarray) -> Posterior:
     """Gauss-Newton posterior of an inverse problem about its optimum."""
-    return posterior_of_streams(problem.space, u, stream_curvatures(problem, u))
+    residual, jacobian = linearised(problem, u)
+    n = problem.observations.mask.size
+    own, rows = residual[n:], jacobian[n:]
+    streams = _by_stream(problem, residual[:n], jacobian[:n])
+    return posterior_of_streams(problem.space, u, streams, (rows.T @ own, rows.T @ rows))
 
 
 def stream_curvatures(problem: Problem, u: np.ndarray) -> dict[str, StreamCurvature]:
     """Gradient, curvature and residuals of each stream, in one run with tangents."""
     residual, jacobian = linearised(problem, u)
-    n_time, n_stream = problem.observations.mask.shape
-    residual = residual[: n_time * n_stream].reshape(n_time, n_stream)
-    jacobian = jacobian[: n_time * n_stream].reshape(n_time, n_stream, -1)
+    n = problem.observations.mask.size
+    return _by_stream(problem, residual[:n], jacobian[:n])
+
+
+def _by_stream(
+    problem: Problem, residual: np.ndarray, jacobian: np.ndarray
+) -> dict[str, StreamCurvature]:
+    shape = problem.observations.mask.shape
+    residual, jacobian = residual.reshape(shape), jacobian.reshape(*shape, -1)
     found = {}
     for k, (name, values) in enumerate(_series(problem, residual).items()):
         rows = jacobian[:, k]
@@ -179,15 +183,22 @@ def stream_curvatures(problem: Problem, u: np.ndarray) -> dict[str, StreamCurvat
 
 
 def posterior_of_streams(
-    space: ParameterSpace, u: np.ndarray, streams: Mapping[str, StreamCurvature]
+    space: ParameterSpace,
+    u: np.ndarray,
+    streams: Mapping[str, StreamCurvature],
+    prior: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Posterior:
-    """The posterior about u (P,), from what each stream says there."""
+    """The posterior about u (P,), from what each stream says there.
+
+    prior : gradient and curvature of the prior's part of the cost; None for that of the space.
+    """
     informative = space.informative.astype(float)
-    gradient = informative * u + sum(s.gradient for s in streams.values())
+    pull, stiffness = (informative * u, np.diag(informative)) if prior is None else prior
+    gradient = pull + sum(s.gradient for s in streams.values())
     data = sum(s.hessian for s in streams.values())
     held = np.asarray(at_bound(space, u, gradient))
     free = ~np.logical_or.outer(held, held)
-    hessian = np.where(free, data + np.diag(informative), np.diag(held.astype(float)))
+    hessian = np.where(free, data + stiffness, np.diag(held.astype(float)))
     scale = np.sqrt(np.clip(np.diag(hessian), 1e-300, None))
     values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
     seen = values > RANK_TOLERANCE * values[-1]
@@ -196,7 +207,7 @@ def posterior_of_streams(
     # The trace of the influence matrix: a parameter that its prior determines takes none.
     fitted = float(np.sum(naive * data))
     statistics = _statistics({name: s.residuals for name, s in streams.items()}, fitted)
-    middle = np.diag(informative)
+    middle = stiffness
     for name, stream in streams.items():
         middle = middle + statistics[name].inflation * stream.hessian
     return Posterior(u, naive @ middle @ naive, naive, vectors[:, ~seen], scale, held, statistics)

@@ -48,8 +48,8 @@ from caliche.estimation.posterior import (
     Posterior,
     linearised,
     residual_statistics,
-    run_with_tangents,
 )
+from caliche.estimation.tangent_run import run_with_tangents
 from caliche.estimation.timing import Stopwatch
 from caliche.estimation.windows_forecast import forecast, pseudo_inverse
 from caliche.estimation.windows_problem import (
@@ -206,7 +206,7 @@ def _analyse(
     result = curvature_result(
         window, method.name, reason, 0, outcome, best, curvature, None, 0, watch
     )
-    prediction = np.asarray(run_with_tangents(window, jnp.asarray(u))[0])
+    prediction = np.asarray(run_with_tangents(window, jnp.asarray(u)).prediction)
     prior_cost = 0.5 * float(np.sum(np.asarray(window.background(jnp.asarray(u))) ** 2))
     known = pseudo_inverse(handed.information)[1]
     record = {

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from caliche.estimation.method import RANK_TOLERANCE
-from caliche.estimation.posterior import linearised, run_with_tangents
+from caliche.estimation.posterior import linearised
+from caliche.estimation.tangent_run import run_with_tangents
 from caliche.estimation.windows_problem import Handed, WindowProblem
 
 
@@ -35,7 +36,7 @@ class Innovation:
 
 def forecast(window: WindowProblem, handed: Handed) -> tuple[np.ndarray, dict[str, Innovation]]:
     """Predictions (time + 1, stream) with what is known before the window, and how they fare."""
-    prediction = np.asarray(run_with_tangents(window, jnp.asarray(handed.mean))[0])
+    prediction = np.asarray(run_with_tangents(window, jnp.asarray(handed.mean)).prediction)
     residual, jacobian = linearised(window, handed.mean)
     shape = window.observations.mask.shape
     n, mask = shape[0] * shape[1], np.asarray(window.mask)

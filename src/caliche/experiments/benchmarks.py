@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from scipy.spatial import KDTree
 
 from caliche.data.humidity import relative_humidity
 from caliche.errors import InputError
@@ -192,8 +191,8 @@ def clustered_regression(
     sd = np.where(sd > 0.0, sd, 1.0)
     x, at = (x - mean) / sd, (at - mean) / sd
     centres = cluster_centres(x, count, seed)
-    centres = centres[np.unique(KDTree(centres).query(x)[1])]  # those that have points
-    member, nearest = (KDTree(centres).query(points)[1] for points in (x, at))
+    centres = centres[np.unique(_nearest(centres, x)[1])]  # those that have points
+    member, nearest = (_nearest(centres, points)[1] for points in (x, at))
     result = np.empty(len(at))
     for k in range(len(centres)):
         mine = member == k
@@ -203,6 +202,14 @@ def clustered_regression(
             slopes = np.linalg.lstsq(x[mine] - middle, y[mine] - level)[0]
         result[nearest == k] = level + (at[nearest == k] - middle) @ slopes
     return result
+
+
+def _nearest(centres: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of each point to the nearest centre, and which that is."""
+    from scipy.spatial import KDTree  # every report imports this module, and few need it
+
+    distance, member = KDTree(centres).query(points)
+    return np.asarray(distance), np.asarray(member)
 
 
 def cluster_centres(points: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
@@ -215,13 +222,13 @@ def cluster_centres(points: np.ndarray, count: int, seed: int = 0) -> np.ndarray
     generator = np.random.default_rng(seed)
     centres = points[[generator.integers(len(points))]]
     while len(centres) < count:
-        weight = KDTree(centres).query(points)[0] ** 2
+        weight = _nearest(centres, points)[0] ** 2
         if weight.sum() == 0.0:  # fewer different points than clusters
             weight = np.ones(len(points))
         chosen = generator.choice(len(points), p=weight / weight.sum())
         centres = np.vstack([centres, points[chosen]])
     for _ in range(300):
-        distance, member = KDTree(centres).query(points)
+        distance, member = _nearest(centres, points)
         size = np.bincount(member, minlength=count)
         sums = np.stack([np.bincount(member, column, count) for column in points.T], axis=1)
         moved = sums / np.maximum(size, 1)[:, None]

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from caliche.constants import NORMAL_QUANTILE
+from caliche.estimation.tangent_run import run_with_tangents
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.scores import Score, score
 from caliche.inverse_problem import InverseProblem
-from caliche.models.base import Diagnostics, Profile
-from caliche.models.tangents import Tangents, simulate_tangents
 from caliche.parameters.space import ParameterSpace
 from caliche.variables import variable
-
-ENERGY_TERMS = (
-    "net_radiation",
-    "sensible_heat_flux",
-    "latent_heat_flux",
-    "turbulent_heat_flux",
-    "ground_heat_flux",
-    "energy_imbalance",
-)
 
 
 @dataclass(frozen=True)
@@ -45,60 +33,27 @@ class Prediction:
     parameters: dict[str, np.ndarray]
 
 
-def surface_value(diagnostic: Any) -> Float[Array, ""]:
-    """A diagnostic at the surface: the first entry of one with a vertical axis."""
-    return diagnostic[0] if isinstance(diagnostic, Profile) else diagnostic
-
-
-@jax.jit
-def _run_with_tangents(
-    problem: InverseProblem, u: Float[Array, " parameter"]
-) -> tuple[Array, dict[str, Array], Array]:
-    """Streams (time + 1, stream), energy terms (time + 1,), slopes (time + 1, stream, P)."""
-    names = [name for name in ENERGY_TERMS if name in problem.model.diagnostics]
-    n = problem.operator.width
-
-    def output(diagnostics: Diagnostics) -> tuple[Array, ...]:
-        energy = (surface_value(diagnostics[name]) for name in names)
-        return (*problem.operator.select(diagnostics), *energy)
-
-    def keep(total: None, _inputs: None, tangents: Tangents) -> tuple[None, Tangents]:
-        return total, Tangents(tangents.values, tangents.slopes[:n])
-
-    _, initial, series = simulate_tangents(
-        problem.model, problem.space.to_physical, u, problem.forcing, output, keep,
-        period=problem.period,
-    )  # fmt: skip
-    energy = {
-        name: jnp.append(initial.values[n + k], series.values[n + k])
-        for k, name in enumerate(names)
-    }
-    seen = [Tangents(part.values[:n], part.slopes) for part in (initial, series)]
-    prediction, slopes = problem.finish_tangents(u, *seen)
-    return prediction, energy, slopes
-
-
 def predict_slopes(problem: InverseProblem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Streams (time + 1, stream) and their slopes (time + 1, stream, P) by u."""
-    streams, _, slopes = _run_with_tangents(problem, jnp.asarray(u))
-    return np.asarray(streams), np.asarray(slopes)
+    run = run_with_tangents(problem, jnp.asarray(u))
+    return np.asarray(run.prediction), np.asarray(run.slopes)
 
 
 def predict(
     problem: InverseProblem, u: np.ndarray, covariance_u: np.ndarray | None = None
 ) -> Prediction:
     """Prediction at a control vector; with a covariance (P, P), its bands as well."""
-    streams, energy, slopes = _run_with_tangents(problem, jnp.asarray(u))
+    run = jax.device_get(run_with_tangents(problem, jnp.asarray(u)))
     names = [stream.name for stream in problem.operator.streams]
     band = {}
     if covariance_u is not None:
-        variance = np.einsum("tsp,pq,tsq->ts", slopes, covariance_u, slopes)
+        variance = np.einsum("tsp,pq,tsq->ts", run.slopes, covariance_u, run.slopes)
         sd = np.sqrt(np.maximum(variance, 0.0))
         band = {name: sd[:, k] for k, name in enumerate(names)}
     return Prediction(
-        {name: np.asarray(streams[:, k]) for k, name in enumerate(names)},
+        {name: run.prediction[:, k] for k, name in enumerate(names)},
         band,
-        {name: np.asarray(values) for name, values in energy.items()},
+        run.energy,
         varying_parameters(problem.space, u, covariance_u),
     )
 

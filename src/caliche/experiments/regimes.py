@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caliche.experiments.experiment import Experiment
 from caliche.variables import FORCING
 from caliche.wording import listing
+
+if TYPE_CHECKING:  # the report sorts times too, and needs no JAX
+    from caliche.experiments.experiment import Experiment
 
 DAY = np.timedelta64(86400, "s")
 MONTHS = (

@@ -20,7 +20,8 @@ import numpy as np
 
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import run_method
-from caliche.estimation.posterior import linearised, residual_statistics, run_with_tangents
+from caliche.estimation.posterior import linearised, residual_statistics
+from caliche.estimation.tangent_run import run_with_tangents
 from caliche.inverse_problem import InverseProblem
 from caliche.observations.nuisances import Kind, Nuisance
 from caliche.observations.operator import Stream, make_operator
@@ -89,7 +90,7 @@ def screen_sensors(problem: InverseProblem, u: np.ndarray) -> list[Suspicion]:
     u : (P,) an optimum of the problem.
     """
     residual, jacobian = linearised(problem, u)
-    prediction, _ = run_with_tangents(problem, jnp.asarray(u))
+    prediction = run_with_tangents(problem, jnp.asarray(u)).prediction
     shape = problem.observations.mask.shape
     n = int(np.prod(shape))
     curvature = jacobian.T @ jacobian

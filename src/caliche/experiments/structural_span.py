@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.optimize import lsq_linear
 
 from caliche.constants import NORMAL_QUANTILE
 from caliche.experiments.experiment import Experiment
@@ -140,6 +139,8 @@ def _bounded_step(
     longest: float,
 ) -> np.ndarray:  # fmt: skip
     """The step that leaves least of the departures, as far as the slopes hold."""
+    from scipy.optimize import lsq_linear  # not worth its import time where there is no pattern
+
     below = np.maximum(low - at, -longest)
     above = np.minimum(high - at, longest)
     above = np.maximum(above, below + 1e-9)

@@ -22,11 +22,12 @@ import numpy as np
 from caliche.errors import InputError
 from caliche.estimation.checkpoint import read_leaves, write_leaves
 from caliche.estimation.result import ParameterEstimate, with_the_rest
+from caliche.estimation.tangent_run import ENERGY_TERMS, surface_value
 from caliche.estimation.training import Trained, TrainingSettings, cut, train
 from caliche.experiments.dataset import series_dataset
 from caliche.experiments.experiment import Experiment, load_experiment
 from caliche.experiments.lad_config import LaDConfig
-from caliche.experiments.prediction import ENERGY_TERMS, Prediction, score_windows, surface_value
+from caliche.experiments.prediction import Prediction, score_windows
 from caliche.experiments.run import as_run, finite, new_folder, versions
 from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Diagnostics
