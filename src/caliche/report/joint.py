@@ -12,6 +12,7 @@ from caliche.errors import InputError
 from caliche.report import style
 from caliche.report.joint_figures import scores_plate, values_plate
 from caliche.report.joint_tables import score_rows, value_rows
+from caliche.report.words import capital
 
 PAGE = "report.html"
 
@@ -39,7 +40,8 @@ def write_joint_page(folder: Path) -> Path:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     text = environment.get_template("joint.html.j2").render(
-        run=summary, config=config, plates=plates, values=value_rows(summary),
+        run=summary, reason=capital(summary["reason"]), config=config, plates=plates,
+        values=value_rows(summary),
         scores=[score_rows(summary, key) for key in ("rmse", "nse")],
     )  # fmt: skip
     scratch = folder / f".{PAGE}.{os.getpid()}"

@@ -82,13 +82,26 @@ def _worst(summary: Mapping[str, Any]) -> str:
     )
 
 
+def _transfer(summary: Mapping[str, Any]) -> str:
+    """Whether the first guess would have served a site that was left out as well."""
+    window = "hold-out" if ratios(summary, "left out", "hold-out") else "fit"
+    left, guess = (ratios(summary, kind, window) for kind in ("left out", "first guess"))
+    if not left or np.mean(np.log(list(left.values()))) < np.mean(np.log(list(guess.values()))):
+        return ""
+    return (
+        "On average the first guess would have served a site that was left out better than what "
+        "the others say: these sites do not speak for each other."
+    )
+
+
 def _spreads(summary: Mapping[str, Any]) -> Iterator[str]:
     for name, how in summary["share"].items():
         spread = how["spread"]
         if spread is None:
             continue
         found = "is found to be" if how["estimated"] else "is set to"
-        text = f"The spread of {name} between sites {found} {spread:.2f} of its prior's"
+        words = name.replace("_", " ")
+        text = f"The spread of {words} between sites {found} {spread:.2f} of its prior's"
         if not how["estimated"]:
             yield f"{text}."
         elif spread < CLOSE:
