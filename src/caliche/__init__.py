@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from caliche.experiments import Experiment as Experiment
     from caliche.experiments import load_experiment as load_experiment
     from caliche.experiments.check import check_experiment as check_experiment
+    from caliche.experiments.read_results import read_results as read_results
     from caliche.experiments.run import run_experiment as run_experiment
     from caliche.inverse_problem import InverseProblem as InverseProblem
     from caliche.models import LaD as LaD
@@ -33,6 +34,7 @@ _HOME = {
     "Experiment": "caliche.experiments",
     "load_experiment": "caliche.experiments",
     "check_experiment": "caliche.experiments.check",
+    "read_results": "caliche.experiments.read_results",
     "run_experiment": "caliche.experiments.run",
     "InverseProblem": "caliche.inverse_problem",
     "LaD": "caliche.models",

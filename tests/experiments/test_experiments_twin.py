@@ -197,3 +197,46 @@ def test_an_existing_folder_is_left_alone(run):
         caliche.run_experiment(caliche.load_experiment("twin-two-depths"), out=run.folder)
     assert {p.name: p.read_bytes() for p in run.folder.iterdir()} == before
     assert [p.name for p in run.folder.parent.iterdir()] == ["run"]
+
+
+# -- one reader for every folder -----------------------------------------------------------------
+
+
+def test_a_run_is_read_and_its_model_run_again(run):
+    found = caliche.read_results(run.folder)
+    assert found.kind == "estimate"
+    assert found.parameters == values(run.result)
+    np.testing.assert_allclose(found.u, run.result.u, rtol=1e-9)
+    best = min(start.misfit for start in run.result.starts)
+    assert float(found.problem().cost(found.u)) == pytest.approx(best, rel=1e-9)
+    assert found.data is not None
+    assert "soil_temperature_0.05m_modelled" in found.data
+    assert found.draws is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("compare", ("compare.json",)), ("variants", ("variants.json", "run.json")),
+        ("design", ("design.json",)),
+    ],
+)  # fmt: skip
+def test_other_folders_are_read_as_what_they_are(kind, files, tmp_path):
+    for name in files:
+        (tmp_path / name).write_text('{"rows": []}')
+    with pytest.raises(InputError, match=r"config\.toml"):
+        caliche.read_results(tmp_path)
+    (tmp_path / "config.toml").write_text('title = "x"')
+    found = caliche.read_results(tmp_path)
+    assert (found.kind, found.summary, found.data) == (kind, {"rows": []}, None)
+    with pytest.raises(InputError, match="one set of parameters"):
+        _ = found.parameters
+    with pytest.raises(InputError, match="one estimate of one experiment"):
+        _ = found.u
+
+
+def test_what_is_no_folder_of_results_is_told(tmp_path):
+    with pytest.raises(InputError, match="no results of caliche"):
+        caliche.read_results(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        caliche.read_results(tmp_path / "none")

@@ -15,6 +15,7 @@ import pytest
 import xarray as xr
 
 from caliche.errors import InputError
+from caliche.experiments.read_results import read_results
 from caliche.report.joint import write_joint_page
 from caliche.sites.joint import calibrate_jointly, values_at
 from caliche.sites.joint_config import bundled_joint, read_joint
@@ -147,6 +148,14 @@ def test_folder_opens_without_caliche(done, file):
     page = (file.parent / "run" / "report.html").read_text()
     assert "<svg" in page
     assert "http-equiv" not in page
+
+
+def test_the_reader_knows_it(done, file):
+    found = read_results(file.parent / "run")
+    assert found.kind == "joint"
+    assert found.parameters["albedo@two"] == done[0].result.parameters["albedo@two"].estimate
+    with pytest.raises(InputError, match="an experiment of its own"):
+        _ = found.experiment
 
 
 def test_a_new_site_gets_the_conditional_prior(done):
