@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from caliche.errors import InputError
+from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.experiments import compare, load_experiment
-from caliche.experiments.compare import compare_methods, read_methods
+from caliche.experiments.compare import (
+    compare_methods,
+    hold_hyperparameters,
+    prepare,
+    read_methods,
+)
 from caliche.experiments.compare_folder import find_folder, what_is_compared
 
+SEEN = "soil_temperature_0.05m"
 SMALL = ["synthetic.hours=12", "model.nodes=11", "method.starts=1"]
 
 
@@ -36,27 +44,30 @@ def test_without_a_folder_the_unfinished_one_is_found(tmp_path, monkeypatch):
         find_folder(Path("runs"), "x", run)
 
 
-def test_what_is_unknown_is_held_at_what_lm_finds(tmp_path):
-    """So that methods minimise the same misfit; once a folder, and not again."""
-    unknown = [*SMALL, "observations.'soil_temperature_0.05m'.estimate_sigma=true",
-               "observations.'soil_temperature_0.05m'.sigma=0.4"]  # fmt: skip
-    experiment = load_experiment("twin-one-depth", unknown)
-    found = compare_methods(experiment, read_methods("lm"), 2, tmp_path / "out")
-    held = found.summary["hyperparameters"]
-    assert 0.03 < held["sigma"]["soil_temperature_0.05m"] < 0.3  # 0.1 K of noise
-    first, second = found.rows
-    assert first.misfit == pytest.approx(0.5 * 13, abs=2.5)
-    assert first.from_best == first.farthest == 0.0
-    assert 0.0 <= second.from_best <= second.farthest
-    assert second.farthest <= 1.01 * second.from_best * np.sqrt(len(second.estimates))
-    seen = []
-    again = compare_methods(experiment, read_methods("lm"), 2, tmp_path / "out",
-                            lambda row, there: seen.append(there))  # fmt: skip
-    assert seen == [True, True]
-    assert again.summary["hyperparameters"] == held
-    assert list(again.rows) == list(found.rows)
+def test_what_is_unknown_is_held_at_what_lm_finds(tmp_path, monkeypatch):
+    """So that methods minimise the same misfit; found once a folder, kept to the last bit."""
+    unknown = [*SMALL, f"observations.'{SEEN}'.estimate_sigma=true"]
+    experiment, asked = load_experiment("twin-one-depth", unknown), read_methods("etki")
+    found, called = Hyperparameters({}, {SEEN: 0.1 / 3.0}), []
+
+    def fit(problem, method, unknown, seed, **options):
+        called.append((method, unknown.sigma, options))
+        return SimpleNamespace(hyperparameters=found, reason="")
+
+    monkeypatch.setattr(compare, "estimate", fit)
+    for _ in range(2):
+        _, folder = prepare(experiment, asked, 1, tmp_path / "out")
+        held = hold_hyperparameters(experiment, folder)
+        assert not held.unknown
+        np.testing.assert_array_equal(held.problem().observations.sigma, [0.1 / 3.0])
+    assert called == [("lm", (SEEN,), {"starts": 1})]
     with pytest.raises(InputError, match="the same number of seeds"):
-        compare_methods(experiment, read_methods("lm"), 3, tmp_path / "out")
+        prepare(experiment, asked, 2, tmp_path / "out")
+    # Where nothing is unknown nothing is done, nor written.
+    known = load_experiment("twin-one-depth", SMALL)
+    _, folder = prepare(known, asked, 1, tmp_path / "new")
+    assert hold_hyperparameters(known, folder) is known
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_comparison_that_nothing_can_run_leaves_nothing(tmp_path, monkeypatch):
