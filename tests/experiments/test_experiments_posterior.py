@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from caliche.estimation import estimate
 from caliche.estimation.posterior import posterior
+from caliche.experiments.posterior import Options, _laplace
 from caliche.experiments.posterior_agreement import agreement, disagreement
 from caliche.experiments.posterior_ensembles import (
     ensemble_entries,
@@ -15,7 +17,12 @@ from caliche.experiments.posterior_ensembles import (
     remixed,
 )
 from caliche.experiments.predictive import bands, crps_of
-from problems import SEEN, LinearGaussian, line_problem
+from caliche.inverse_problem import InverseProblem
+from caliche.models.base import ParameterDeclaration
+from caliche.observations import Observations, Stream, make_operator
+from caliche.parameters import Normal, ParameterSpace, random_walk
+from caliche.parameters.space import free_parameter
+from problems import SEEN, Formula, LinearGaussian, line_problem
 
 
 @pytest.mark.parametrize(
@@ -171,3 +178,25 @@ def test_skill_is_told_apart_by_window():
     whole = bands(problem, np.zeros((3, 2)), np.array([np.nan]), observed[:, None], seed=0)
     assert list(whole[SEEN].skill) == ["fit"]
     assert np.isnan(whole[SEEN].skill["fit"].crps)
+
+
+def test_the_gaussian_interval_of_a_knot_is_the_reported_one():
+    """A knot's value follows from several entries of u, not from its own alone."""
+    days = np.arange(31) / 10.0
+    level = ParameterDeclaration("level", "level", "1", 0.0, -100.0, 100.0, "a test")
+    model = Formula(lambda params, forcing: params["level"] + forcing["offset"], (level,),
+                    ("offset",))  # fmt: skip
+    space = ParameterSpace.build(
+        [level], {"level": free_parameter(level, Normal(0.0, 10.0))}, {},
+        {"level": random_walk(days, [0.0, 1.5, 3.0], ["a", "b", "c"], "linear", 0.1)},
+    )  # fmt: skip
+    observed = np.sin(days) + 0.1 * np.random.default_rng(1).standard_normal(31)
+    problem = InverseProblem(
+        model, {"offset": jnp.zeros(31)}, make_operator(model, [Stream(SEEN)]),
+        Observations.from_series({SEEN: observed}, {SEEN: 0.1}), space,
+    )  # fmt: skip
+    result = estimate(problem, "lm")
+    entries = _laplace(problem, Options(), result, posterior(problem, result.u), {})
+    for name, found in entries.items():
+        expected = result.parameters[name].interval
+        np.testing.assert_allclose(found["laplace"]["interval95"], expected, rtol=1e-9)

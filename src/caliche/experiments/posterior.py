@@ -15,13 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jaxtyping import Array
 
 from caliche.errors import InputError, nearest
 from caliche.estimation import estimate
-from caliche.estimation.density import inflate, moved, physical, reach
+from caliche.estimation.density import inflate, physical, reach
 from caliche.estimation.posterior import Posterior, posterior
 from caliche.estimation.profile import LEVELS, Profiles, profile
 from caliche.estimation.result import Result
@@ -45,6 +47,7 @@ from caliche.experiments.posterior_files import (
 from caliche.experiments.predictive import DRAWS, predictive_bands
 from caliche.experiments.run import finite, read_hyperparameters, versions
 from caliche.inverse_problem import InverseProblem
+from caliche.parameters import ParameterSpace
 
 NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %
 CHECKPOINT = "nuts-checkpoint.npz"
@@ -290,13 +293,11 @@ def _laplace(
     earlier: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Entries of the parameters with their Gaussian intervals, by the rule of `estimate`."""
-    space, n = problem.space, len(result.u)
-    sd, below, above = np.zeros(n), np.zeros(n), np.zeros(n)
-    for k in range(n):
-        alone, turn = space.led_by(k)  # where the entry of u is the parameter's own
-        sd[k] = curvature.sd(turn[k], naive=not options.inflated)
-        half, u = NORMAL_QUANTILE * (sd[k] if np.isfinite(sd[k]) else 0.0), turn @ result.u
-        below[k], above[k] = moved(alone, u, u - half)[k], moved(alone, u, u + half)[k]
+    space = problem.space
+    w, by_u = (np.asarray(part) for part in _coordinates(space, jnp.asarray(result.u)))
+    sd = np.array([curvature.sd(row, naive=not options.inflated) for row in by_u])
+    half = NORMAL_QUANTILE * np.where(np.isfinite(sd), sd, 0.0)
+    below, above = (np.asarray(space.from_coordinates(jnp.asarray(w + x))) for x in (-half, half))
     lowest, highest = reach(space, result.u)
     values = physical(space, result.u)
     entries = {}
@@ -316,6 +317,12 @@ def _laplace(
             "laplace": {"interval95": interval},
         }
     return entries
+
+
+@jax.jit
+def _coordinates(space: ParameterSpace, u: Array) -> tuple[Array, Array]:
+    """Coordinates (P,) in which intervals are symmetric, and their derivatives (P, P) by u."""
+    return space.coordinates(u), jax.jacfwd(space.coordinates)(u)
 
 
 def _add_profiles(found: Profiles, entries: dict[str, dict[str, Any]]) -> dict[str, Any]:

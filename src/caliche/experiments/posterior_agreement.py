@@ -45,7 +45,11 @@ def agreement(
         how = f"by up to {100 * largest:.0f} % of their width" if largest < np.inf else "in kind"
         names = list(shares)
         listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-        if b in ENSEMBLES:
+        if b in ENSEMBLES and a == "laplace":
+            reason = (
+                "the posterior is not Gaussian, or the ensemble is rough; --method profile tells"
+            )
+        elif b in ENSEMBLES:
             reason = (
                 "the ensemble is rough where the model bends between prior and posterior, and "
                 f"noisy where its members are few; believe the {_NOUNS[a]}"
@@ -65,7 +69,7 @@ _WORDS = {
     "laplace": "curvature (Laplace)", "profile": "profile", "nuts": "sampling (NUTS)",
     "etki": "ensemble (ETKI)", "eki": "ensemble (EKI)", "4denvar": "ensemble (4DEnVar)",
 }  # fmt: skip
-_NOUNS = {"laplace": "curvature", "profile": "profile", "nuts": "draws of NUTS"}
+_NOUNS = {"profile": "profile", "nuts": "draws of NUTS"}
 
 
 def disagreement(one: Sequence[float], other: Sequence[float]) -> float:

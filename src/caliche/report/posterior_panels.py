@@ -23,6 +23,7 @@ _COLOURS = {
 }  # fmt: skip
 _DASHES = {"etki": (0, ()), "eki": (0, (5, 1.2)), "4denvar": (0, (1, 0.8))}
 _CLOSE_UP_DAYS = 8
+_LONGEST = 34  # characters of a panel's title
 _LEVEL = np.exp(-0.5 * (NORMAL_WIDTH / 2.0) ** 2)  # of the relative likelihood, for 95 %
 
 
@@ -108,7 +109,9 @@ def _marginal(
     power = shared_power([low, high])
     unit = scaled_unit(entry.get("unit", ""), power)
     title = words.capital(words.parameter_label(name, entry))
-    title = title if len(title) <= 34 else f"{title[:33]}…"
+    if len(title) > _LONGEST:
+        knot = _knot(name)  # which is what tells its panel from the next
+        title = f"{title[: _LONGEST - 1 - len(knot)].rstrip()}…{knot}"
     ax.set_title(f"{title}\n({unit})" if unit else title, fontsize=8.5)
     ax.set_xlim(low, high)
     ax.set_ylim(-0.46, 1.08)
@@ -116,6 +119,11 @@ def _marginal(
     ax.spines["left"].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator(4))
     figures.scaled(ax.xaxis, power)
+
+
+def _knot(name: str) -> str:
+    """The knot that an entry such as `albedo[04:48]` names, with a space before it; else empty."""
+    return f" {name.partition('[')[2].rstrip(']')}" if "[" in name else ""
 
 
 def _smoothed(members: np.ndarray, x: np.ndarray) -> np.ndarray:
