@@ -5,7 +5,9 @@ often each parameter's interval covers its true value. Writes one page of Markdo
 
     python scripts/coverage.py --out docs/results/coverage.md
 
-Other noise and other error models are options: --noise ar1 --rho 0.8 --errors independent.
+Other noise and other error models are options: --noise ar1 --rho 0.8 --errors independent. A last
+study holds a part of each record out and sets NUTS and the ensembles beside Laplace; --posteriors
+is its number of draws, 0 leaves it out.
 """
 
 from __future__ import annotations
@@ -26,12 +28,17 @@ import jax.numpy as jnp
 import numpy as np
 
 import caliche
+from caliche.estimation.density import moved, physical
 from caliche.estimation.held_fits import Fits
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import CONVERGED, RUNNING, settled
 from caliche.estimation.posterior import posterior
 from caliche.estimation.profile import quantile
+from caliche.estimation.sampling import Settings, sample
 from caliche.experiments import load_experiment
+from caliche.experiments.posterior import gaussian_draws
+from caliche.experiments.posterior_ensembles import ensemble_entries, ensemble_posterior
+from caliche.experiments.predictive import bands
 from caliche.inverse_problem import InverseProblem
 
 caliche.configure()
@@ -178,7 +185,128 @@ def study(experiment: str, noise: str, rho: float, errors: str, draws: int, seed
     )  # fmt: skip
 
 
+# -- posteriors side by side --------------------------------------------------------------------
+
+HELD_OUT = ["synthetic.noise=false", "synthetic.fit_hours=80"]
+SAMPLED = Settings(chains=4, warmup=300, draws=400)
+# Column -> method and number of members.
+COLUMNS: Mapping[str, tuple[str, int]] = {
+    "ETKI, 50": ("etki", 50), "ETKI, 200": ("etki", 200), "EKI, 50": ("eki", 50),
+    "EKI, 200": ("eki", 200), "4DEnVar, 50": ("4denvar", 50),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """Of each kind of posterior: covered and width (draw, P), skill (draw, stream, 3), seconds."""
+
+    names: Sequence[str]
+    draws: int
+    covered: Mapping[str, np.ndarray]
+    width: Mapping[str, np.ndarray]
+    skill: Mapping[str, np.ndarray]
+    usable: Mapping[str, int]
+    seconds: Mapping[str, float]
+
+
+def posteriors(experiment: str, draws: int, seed: int) -> Posteriors:
+    """Calibrate `draws` twins of which the end is held out, by every kind of posterior."""
+    loaded = load_experiment(experiment, HELD_OUT)
+    problem, scoring = loaded.problem(), loaded.scoring_problem()
+    assert loaded.truth is not None
+    names = problem.space.names
+    truth = np.array([loaded.truth[name] for name in names])
+    streams = [stream.name for stream in scoring.operator.streams]
+    sigma = np.array([loaded.config.observations[name].sigma for name in streams])
+    at = jnp.asarray(problem.space.to_whitened(loaded.truth))
+    clean = np.asarray(perfect(scoring, at))
+    generator = np.random.default_rng(seed)
+    values = clean + sigma * generator.standard_normal((draws, *clean.shape))
+    fitted = jnp.asarray(values[:, : loaded.n_fit])
+    optima = np.asarray(
+        calibrate(LevenbergMarquardt(), problem, fitted, problem.space.initial())[0]
+    )
+    kinds = ["Laplace", "NUTS", *COLUMNS]
+    covered = {kind: np.zeros((draws, len(names)), bool) for kind in kinds}
+    width = {kind: np.zeros((draws, len(names))) for kind in kinds}
+    skill = {kind: np.zeros((draws, len(streams), 3)) for kind in kinds}
+    usable, seconds = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0.0)
+    for i in range(draws):
+        one = with_values(problem, fitted[i])
+        for kind in kinds:
+            began = time.perf_counter()
+            u, low, high, fine = one_posterior(kind, one, optima[i], seed=i)
+            seconds[kind] += time.perf_counter() - began
+            usable[kind] += fine
+            covered[kind][i] = (low <= truth) & (truth <= high)
+            width[kind][i] = high - low
+            found = bands(scoring, u, sigma, values[i], seed=i, n_fit=loaded.n_fit)
+            for k, name in enumerate(streams):
+                held = found[name].skill["holdout"]
+                skill[kind][i, k] = held.rmse, held.crps, held.covered
+    return Posteriors(names, draws, covered, width, skill, usable, seconds)
+
+
+def one_posterior(
+    kind: str, problem: InverseProblem, optimum: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    """Draws u (..., P), ends (P,) of the 95 % intervals, and whether the method is content."""
+    space = problem.space
+    if kind == "Laplace":
+        curvature = posterior(problem, optimum)
+        half = QUANTILE * np.sqrt(np.diag(curvature.covariance_naive))
+        low, high = (moved(space, optimum, optimum + way * half) for way in (-1.0, 1.0))
+        return gaussian_draws(curvature, False, seed), low, high, True
+    if kind == "NUTS":
+        samples = sample(problem, optimum, dataclasses.replace(SAMPLED, seed=seed))
+        values = physical(space, samples.u).reshape(-1, len(optimum))
+        low, high = np.quantile(values, [0.025, 0.975], axis=0)
+        return samples.u, low, high, samples.usable
+    method, members = COLUMNS[kind]
+    u, said = ensemble_posterior(problem, method, members, seed, None)
+    assert u is not None, said["verdict"]
+    entries = ensemble_entries(problem, method, u)
+    low, high = np.array([entries[name]["interval95"] for name in space.names]).T
+    return u, low, high, said["usable"]
+
+
 # -- the page ----------------------------------------------------------------------------------
+
+
+def posteriors_section(experiment: str, result: Posteriors) -> list[str]:
+    """The side-by-side study as Markdown."""
+    kinds = list(result.covered)
+    lines = [
+        f"## {experiment}: posteriors side by side", "",
+        f"`python scripts/coverage.py --experiment {experiment} --posteriors {result.draws}`, last "
+        f"section: {result.draws} draws of white noise, 80 h fitted and 20 h held out, errors as "
+        f"declared. NUTS: {SAMPLED.chains} chains of {SAMPLED.draws} draws after {SAMPLED.warmup} "
+        "steps of adaptation; beside an ensemble, its number of members; 4DEnVar iterated. "
+        "Coverage of the parameters' 95 % intervals, by chance "
+        f"± {100.0 * np.sqrt(0.95 * 0.05 / result.draws):.1f} %:", "",
+        "| parameter |" + "".join(f" {kind} |" for kind in kinds), "|---|" + "---:|" * len(kinds),
+    ]  # fmt: skip
+    for k, name in enumerate(result.names):
+        cells = [f"{100.0 * result.covered[kind][:, k].mean():.0f} %" for kind in kinds]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    laplace = result.width["Laplace"]
+    mean = [f"{100.0 * result.covered[kind].mean():.1f} %" for kind in kinds]
+    wide = [result.width[kind] / laplace for kind in kinds]
+    lines += [
+        f"| **all** | {' | '.join(mean)} |",
+        f"| width / Laplace's, mean | {' | '.join(f'{w.mean():.2f}' for w in wide)} |",
+        f"| its sd over the draws | {' | '.join(f'{w.std(ddof=1):.2f}' for w in wide)} |",
+        f"| content with itself | {' | '.join(str(result.usable[kind]) for kind in kinds)} |",
+        f"| s a draw | {' | '.join(f'{result.seconds[k] / result.draws:.2g}' for k in kinds)} |",
+        "", "The same draws on the hold-out, means over draws and streams:", "",
+        "| |" + "".join(f" {kind} |" for kind in kinds), "|---|" + "---:|" * len(kinds),
+    ]  # fmt: skip
+    for k, (name, form) in enumerate(
+        (("RMSE of the mean, K", "{:.4f}"), ("CRPS, K", "{:.4f}"), ("in the 95 % band", "{:.1%}"))
+    ):
+        cells = [form.format(result.skill[kind][:, :, k].mean()) for kind in kinds]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def section(result: Study) -> list[str]:
@@ -199,9 +327,9 @@ def section(result: Study) -> list[str]:
     return [*lines, ""]
 
 
-def page(results: Sequence[Study]) -> str:
+def page(results: Sequence[Study], last: Sequence[str] = ()) -> str:
     """The whole page."""
-    draws = results[0].draws
+    draws = results[0].draws if results else 200
     chance = 100.0 * np.sqrt(0.95 * 0.05 / draws)
     head = [
         "# Coverage of the 95 % intervals", "",
@@ -216,16 +344,17 @@ def page(results: Sequence[Study]) -> str:
         + ", ".join(f"{name} {version(name)}" for name in ("caliche", "jax", "numpy"))
         + ".", "",
     ]  # fmt: skip
-    return "\n".join([*head, *(line for result in results for line in section(result))])
+    return "\n".join([*head, *(line for result in results for line in section(result)), *last])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Coverage of 95 %% intervals.")
     parser.add_argument("--experiment", default="twin-two-depths")
     parser.add_argument("--noise", choices=NOISE, help="default: both")
     parser.add_argument("--rho", type=float, default=0.8, help="lag-1 autocorrelation of ar1")
     parser.add_argument("--errors", choices=ERRORS, help="default: independent, then ar1 for ar1")
     parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--posteriors", type=int, default=100, help="draws of the last study")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="a Markdown file; default: the terminal")
     options = parser.parse_args()
@@ -236,7 +365,12 @@ def main() -> None:
         result = study(options.experiment, kind, options.rho, errors, options.draws, options.seed)
         print(f"{result.title}: {result.seconds:.1f} s")
         results.append(result)
-    text = page(results)
+    last = []
+    if options.posteriors:
+        last = posteriors_section(
+            options.experiment, posteriors(options.experiment, options.posteriors, options.seed)
+        )
+    text = page(results, last)
     if options.out is None:
         print(text)
     else:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,7 +33,7 @@ def compare(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to write; must not exist. [default: runs/EXPERIMENT-compare-TIME]"
+            help="Folder to write, or to go on in. [default: runs/EXPERIMENT-compare-TIME]"
         ),
     ] = None,
     set_: Annotated[
@@ -44,6 +44,8 @@ def compare(
     """Estimate with several methods from several seeds.
 
     Says first what it will cost. Writes a folder with compare.csv, compare.json and config.toml.
+    The same command goes on with a comparison that was stopped. Sizes of errors and smoothness
+    that are to be estimated are held at what lm finds, so that all methods have the same misfit.
     Exit code 0 if every run converged, 3 if one did not, 2 for bad input.
     """
     from caliche.cli import INTERRUPTED, NOT_CONVERGED
@@ -51,32 +53,51 @@ def compare(
 
     configure()
     from caliche.experiments import load_experiment
-    from caliche.experiments.compare import announce, compare_methods, read_methods
-    from caliche.experiments.run import new_folder
+    from caliche.experiments.compare import announce, compare_methods, prepare, read_methods
 
     asked = read_methods(methods)
     loaded = load_experiment(experiment, set_ or [])
-    folder = new_folder(out, f"{loaded.config.name}-compare")
-    print(announce(loaded, asked, max(seeds, 1)), file=sys.stderr, flush=True)
+    problem, folder = prepare(loaded, asked, seeds, out)
+    print(announce(problem, asked, seeds), file=sys.stderr, flush=True)
+    if folder.begun:
+        print(f"Going on in {folder.path}", file=sys.stderr, flush=True)
     width = max(len(a.label) for a in asked)
 
-    def tell(row: Row) -> None:
+    def tell(row: Row, there: bool) -> None:
         told = "cannot run" if row.error else f"J {row.misfit:.6g}, {row.model_runs} runs"
-        text = f"{row.method:<{width}}  seed {row.seed}: {told}"
+        text = f"{row.method:<{width}}  seed {row.seed}: {told}{' (done before)' * there}"
         print(text, file=sys.stderr, flush=True)
 
     command = shlex.join(["caliche", *sys.argv[1:]])
     try:
-        found = compare_methods(loaded, asked, seeds, folder, tell, command)
+        found = compare_methods(loaded, asked, seeds, folder.path, tell, command)
     except KeyboardInterrupt:
-        if not folder.exists():
+        if not folder.path.exists():
             raise
-        typer.echo(f"caliche: interrupted; what was finished is in {folder}", err=True)
+        typer.echo(
+            f"caliche: interrupted; what was finished is in {folder.path}, and the same command "
+            f"with --out {folder.path} goes on", err=True,
+        )  # fmt: skip
         raise SystemExit(INTERRUPTED) from None
+    held = held_words(found.summary["hyperparameters"])
+    if held:
+        print(f"\n{held}")
     print_comparison(found.rows)
     typer.echo(f"\nTable: {found.folder / 'compare.csv'}")
     if not all(row.converged for row in found.rows):
         raise typer.Exit(NOT_CONVERGED)
+
+
+def held_words(found: Mapping[str, Any] | None) -> str:
+    """The hyperparameters that all methods share, in a sentence; empty without any."""
+    kinds = (("sigma", "size of errors"), ("autocorrelation", "autocorrelation"),
+             ("smoothness", "smoothness"))  # fmt: skip
+    told = [
+        f"{text} of {name} {value:.3g}"
+        for kind, text in kinds
+        for name, value in (found or {}).get(kind, {}).items()
+    ]
+    return f"Held at what lm found by marginal likelihood: {', '.join(told)}." if told else ""
 
 
 def print_comparison(rows: Sequence[Row]) -> None:
@@ -88,20 +109,22 @@ def print_comparison(rows: Sequence[Row]) -> None:
     table = []
     for row in rows:
         if row.error:
-            table.append([row.method, str(row.seed), "cannot run"] + [""] * (5 + twin))
+            table.append([row.method, str(row.seed), "cannot run"] + [""] * (6 + twin))
             continue
         cells = [row.method, str(row.seed), "yes" if row.converged else "NO"]
-        cells += [f"{row.misfit:.6g}", f"{row.misfit - lowest:.2g}", _number(row.from_best)]
+        cells += [f"{row.misfit:.6g}", f"{row.misfit - lowest:.2g}"]
+        cells += [_number(row.from_best), _number(row.farthest)]
         if twin:
             cells.append(_number(row.from_truth))
         cells += [f"{row.model_runs:,}", f"{row.run_seconds:.2f}", f"{row.compile_seconds:.1f}"]
         table.append(cells)
     header = ["method", "seed", "converged", "misfit J", "above lowest", "from best, sd"]
+    header += ["farthest, sd"]
     header += ["from truth, sd"] if twin else []
     header += ["model runs", "run, s", "compile, s"]
     table = [row + [""] * (len(header) - len(row)) for row in table]
     print()
-    print_table(header, table, drop=["above lowest", "compile, s"])
+    print_table(header, table, drop=["above lowest", "compile, s", "farthest, sd"])
     told = dict.fromkeys(
         f"{row.method}, seed {row.seed}: {row.reason}" for row in rows if not row.converged
     )

@@ -33,7 +33,8 @@ def posterior(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="laplace, profile, nuts or all. Repeatable. [default: laplace and profile]"
+            help="laplace, profile, nuts, etki, eki, 4denvar, ensembles (the last three) or all. "
+            "Repeatable. [default: laplace and profile]"
         ),
     ] = None,
     declared: Annotated[
@@ -49,7 +50,8 @@ def posterior(
     target: Annotated[
         float, typer.Option(help="Acceptance rate of nuts; higher takes shorter steps.")
     ] = 0.8,
-    seed: Annotated[int, typer.Option(help="Seed of nuts.")] = 0,
+    members: Annotated[int, typer.Option(help="Members of each ensemble.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of nuts and of the ensembles.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to write, for an experiment. [default: runs/EXPERIMENT-TIME]"),
@@ -59,7 +61,7 @@ def posterior(
         typer.Option("--set", metavar="KEY=VALUE", help="As in `estimate`; for an experiment."),
     ] = None,
 ) -> None:
-    """Error bars that do not assume a Gaussian posterior.
+    """Error bars that do not assume a Gaussian posterior, and ensembles beside them.
 
     Adds posterior.json and posterior.nc to the folder of the run, the draws to its result.nc in
     groups that ArviZ reads, and a section to its report. The same command goes on with a sampler
@@ -69,13 +71,16 @@ def posterior(
 
     configure()
     from caliche.estimation.sampling import Settings, need_blackjax
-    from caliche.experiments.posterior import METHODS, Options, is_run, run_posterior
+    from caliche.experiments.posterior import METHODS, Options, is_run, run_posterior, unusable
+    from caliche.experiments.posterior_ensembles import ENSEMBLES
     from caliche.report import write_report
 
     chosen = list(method or ("laplace", "profile"))
     chosen = list(METHODS) if "all" in chosen else chosen
+    if "ensembles" in chosen:
+        chosen = [name for name in chosen if name != "ensembles"] + list(ENSEMBLES)
     settings = Settings(chains, warmup, draws, seed, target)
-    options = Options(chosen, not declared, settings)
+    options = Options(chosen, not declared, settings, members)
     if "nuts" in chosen:
         need_blackjax()
     command = shlex.join(["caliche", *sys.argv[1:]])
@@ -95,7 +100,7 @@ def posterior(
         raise SystemExit(INTERRUPTED) from None
     print_posterior(summary)
     typer.echo(f"\nReport: {write_report(folder)}")
-    if "nuts" in chosen and not summary["nuts"]["usable"]:
+    if unusable(summary) & set(chosen):
         raise typer.Exit(NOT_CONVERGED)
 
 
@@ -156,7 +161,14 @@ class Line:
 def print_posterior(summary: Mapping[str, Any]) -> None:
     """Intervals side by side, then what to make of them."""
     from caliche.cli_output import print_table
-    from caliche.report.posterior_table import METHODS, interval_text
+    from caliche.report.posterior_table import (
+        METHODS,
+        SKILL_HEADER,
+        SKILL_TITLE,
+        interval_text,
+        skill_rows,
+        skill_window,
+    )
 
     present = [m for m in METHODS if any(p.get(m) for p in summary["parameters"].values())]
     rows = [
@@ -170,8 +182,13 @@ def print_posterior(summary: Mapping[str, Any]) -> None:
         verdict = entry.get("profile", {}).get("verdict")
         if verdict:
             print(f"\nNote: {name}: {verdict}.")
+    rows = skill_rows(summary)
+    if rows:
+        print(f"\n{SKILL_TITLE[skill_window(summary)]}")
+        print_table(SKILL_HEADER, rows, drop=["width of band", "n"])
     notes = [*summary.get("profile", {}).get("warnings", ()), *summary["agreement"]]
     if "nuts" in summary:
         notes.append(f"NUTS: {summary['nuts']['verdict']}")
+    notes += [f"{METHODS[n]}: {said['verdict']}" for n, said in summary["ensembles"].items()]
     for note in notes:
         print(f"\nNote: {note}")

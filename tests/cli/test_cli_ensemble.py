@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 import sys
+import time
 import tomllib
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,25 +124,29 @@ def test_what_cannot_be_is_refused(caliche, tower, flags, message):
     assert names(tower.folder) == ["tower.csv", "tower.toml"]
 
 
+SMALL = ("--set", "synthetic.hours=30", "--set", "synthetic.fit_hours=30",
+         "--set", "model.nodes=21")  # fmt: skip
+
+
 def test_methods_side_by_side_on_a_twin(caliche, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     methods = "etki:members=12,4denvar:iterated=true;members=12"
-    outcome = caliche(
-        "compare", "twin-one-depth", "--methods", methods, "--seeds", 2, "--out", "cmp",
-        "--set", "synthetic.hours=30", "--set", "synthetic.fit_hours=30", "--set", "model.nodes=21",
-    )  # fmt: skip
+    command = ("compare", "twin-one-depth", "--methods", methods, "--seeds", 2, *SMALL)
+    outcome = caliche(*command, "--out", "cmp")
     assert outcome.code in (0, 3), outcome.err
     told = outcome.err.splitlines()
     assert told[0].startswith("2 methods from 2 seeds: about ")
     assert "model runs (etki:members=12 " in told[0]
-    assert names(tmp_path / "cmp") == ["compare.csv", "compare.json", "config.toml"]
+    assert names(tmp_path / "cmp") == [
+        "compare.csv", "compare.json", "config.toml", "rows", "run.json"
+    ]  # fmt: skip
     rows = json.loads((tmp_path / "cmp" / "compare.json").read_text("utf-8"))["rows"]
     assert [(r["method"], r["seed"]) for r in rows] == [
         (m, s) for m in methods.split(",") for s in (0, 1)
     ]
     for row in rows:
         assert row["misfit"] >= min(r["misfit"] for r in rows)
-        assert 0.0 <= row["from_best"] < 2.0
+        assert 0.0 <= row["from_best"] <= row["farthest"] < 4.0
         assert 0.0 < row["from_truth"] < 4.0
         assert row["model_runs"] > 12
         assert row["run_seconds"] >= 0.0
@@ -150,6 +158,44 @@ def test_methods_side_by_side_on_a_twin(caliche, tmp_path, monkeypatch):
             assert float(line[name]) == value
     assert outcome.out.splitlines()[1].split()[:3] == ["method", "seed", "converged"]
     assert "from truth, sd" in outcome.out
+
+    # The same command, killed in the middle, goes on to the same table.
+    kept = killed(tmp_path / "part", [*command, "--out", "part"], rows=1)
+    assert 1 <= len(kept) < 4
+    again = caliche(*command, "--out", "part")
+    assert again.code == outcome.code
+    assert again.err.count("(done before)") == len(kept)
+    assert "Going on in part" in again.err
+    for name, text in kept.items():
+        assert (tmp_path / "part" / "rows" / name).read_bytes() == text
+    others = json.loads((tmp_path / "part" / "compare.json").read_text("utf-8"))["rows"]
+    for one, other in zip(rows, others, strict=True):
+        for key, value in one.items():
+            if isinstance(value, float) and not key.endswith("_seconds"):
+                assert other[key] == pytest.approx(value, rel=1e-6, abs=1e-9), key
+            elif key in ("method", "seed", "model_runs", "converged", "reason"):
+                assert other[key] == value
+    # Another problem has no place there.
+    outcome = caliche(*command, "--out", "part", "--set", "synthetic.seed=7")
+    assert outcome.code == 2
+    assert "a comparison of the same experiment as in the folder" in outcome.err
+
+
+def killed(folder: Path, command: Sequence[object], rows: int) -> dict[str, bytes]:
+    """Rows that a comparison has finished when it is killed, after so many."""
+    code = "from caliche.cli import main; main()"
+    job = subprocess.Popen([sys.executable, "-c", code, *map(str, command)])
+    try:
+        give_up = time.monotonic() + 120.0
+        while len(list(folder.glob("rows/*.json"))) < rows and job.poll() is None:
+            assert time.monotonic() < give_up
+            time.sleep(0.002)
+    finally:
+        job.kill()
+        job.wait()
+    assert job.returncode != 0
+    assert not (folder / "compare.json").exists()
+    return {p.name: p.read_bytes() for p in folder.glob("rows/*.json")}
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,42 @@ def test_an_experiment_to_profiles_and_report(caliche, tower):
     assert "predictive bands" not in page
 
 
+def test_ensembles_stand_beside_curvature(caliche, tower):
+    """In the table, the report and the files; with what they foresee of the hold-out."""
+    tower.write()
+    flags = ("--method", "etki", "--method", "eki", "--members", 30)
+    outcome = caliche("posterior", "tower.toml", "--out", "run", *flags)
+    assert outcome.code == 0, outcome.err
+    assert names(tower.folder / "run") == RUN
+    lines = outcome.out.splitlines()
+    assert lines[2].split() == ["parameter", "Laplace", "ETKI", "EKI", "unit"]
+    assert "Hold-out, as each method's draws foresee it" in lines
+    assert "Note: ETKI: 30 members, " in outcome.out
+    found = posterior_of(tower.folder / "run")
+    assert set(found["ensembles"]) == {"etki", "eki"}
+    assert set(found["skill"]) == {"laplace", "etki", "eki"}
+    assert found["bands_by"] == "etki"
+    with xr.open_dataset(tower.folder / "run" / "posterior.nc", engine="h5netcdf") as arrays:
+        assert arrays["members_etki"].sizes == {"member_etki": 30, "parameter": 3}
+        assert {"soil_temperature_0.05m_lower", "members_eki"} <= set(arrays)
+        members = arrays["members_etki"].sel(parameter="thermal_conductivity").values
+    for name, entry in found["parameters"].items():
+        laplace, etki = (np.array(entry[m]["interval95"]) for m in ("laplace", "etki"))
+        assert np.abs(etki - laplace).max() < 0.5 * np.ptp(laplace), name
+    assert members.mean() == pytest.approx(
+        found["parameters"]["thermal_conductivity"]["etki"]["mean"]
+    )
+    for method, windows in found["skill"].items():
+        held = windows["holdout"]["soil_temperature_0.05m"]
+        assert held["n"] == 23, method
+        assert 0.0 < held["crps"] < held["rmse"]
+        assert windows["fit"]["soil_temperature_0.05m"]["covered"] > 0.8
+    page = (tower.folder / "run" / "report.html").read_text("utf-8")
+    assert "Members of ensembles, smoothed: ETKI orange and EKI dashed pink." in page
+    assert "95 % band of the prediction by ETKI" in page
+    assert "Hold-out, as each method&#39;s draws foresee it" in page
+
+
 def test_declared_errors_give_narrower_intervals(caliche, tower):
     tower.write()
     assert caliche("estimate", "tower.toml", "--out", "run").code == 0

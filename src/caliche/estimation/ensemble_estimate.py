@@ -19,9 +19,10 @@ from caliche.estimation.ensemble_engine import (
     keep,
     resume,
 )
+from caliche.estimation.ensemble_hyperparameters import estimate_in_rounds
 from caliche.estimation.ensemble_result import ensemble_result, failure_note
 from caliche.estimation.estimate import best_start, curvature_result, first_guesses
-from caliche.estimation.hyperparameters import Unknown
+from caliche.estimation.hyperparameters import Unknown, of_one_site
 from caliche.estimation.method import (
     CONVERGED,
     NOT_FINITE,
@@ -87,11 +88,30 @@ def estimate_by_members(
     watch: Stopwatch,
 ) -> Result:
     """See `caliche.estimate`. An ensemble begins at the prior, a search at each start in turn."""
-    if unknown:
-        raise InputError(
-            f"errors and smoothness that are known, with method {method.name}",
-            "hyperparameters to be estimated", "give their values, or use method lm",
-        )  # fmt: skip
+    if not unknown:
+        return _estimate(problem, method, starts, seed, callback, checkpoint, watch)
+
+    def fit(
+        problem: Problem, starts: Any, callback: Callback | None, kept: Checkpoint | None
+    ) -> Result:
+        return _estimate(problem, method, starts, seed, callback, kept, watch)
+
+    def residuals(problem: Problem, u: np.ndarray) -> np.ndarray:
+        return Batch(problem).grid(u)
+
+    site = of_one_site(problem)
+    return estimate_in_rounds(site, unknown, fit, residuals, starts, callback, checkpoint, watch)
+
+
+def _estimate(
+    problem: Problem,
+    method: MemberMethod,
+    starts: int | Float[Array, "start parameter"],
+    seed: int,
+    callback: Callback | None,
+    checkpoint: Checkpoint | None,
+    watch: Stopwatch,
+) -> Result:
     begin = np.asarray(first_guesses(problem.space, starts, seed))
     if method.gaussian and len(begin) > 1:
         raise InputError(
@@ -143,9 +163,13 @@ def _run(
 
 
 def _mark(problem: Problem, method: MemberMethod, starts: np.ndarray, seed: int) -> str:
+    return fingerprint(method, seed, starts, *problem_parts(problem))
+
+
+def problem_parts(problem: Problem) -> list[str | np.ndarray]:
+    """What tells a problem from another, for `fingerprint`: its structure and all its numbers."""
     structure = re.sub(r" at 0x[0-9a-f]+", "", repr(jax.tree.structure(problem)))
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(problem)]
-    return fingerprint(method, structure, seed, starts, *leaves)
+    return [structure, *(np.asarray(leaf) for leaf in jax.tree.leaves(problem))]
 
 
 # -- a search --------------------------------------------------------------------------------

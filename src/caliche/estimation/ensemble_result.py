@@ -107,17 +107,7 @@ def _parameters(
     """Estimates with the spread of the members; intervals are those of a normal v."""
     space = problem.space
     sd = values.std(axis=0, ddof=1)
-    # The ends of each parameter's interval by rank would be noise in so few members.
-    prior = normal_prior(space, method)
-    w = np.asarray(_coordinates(space, jnp.asarray(members)))
-    leads = np.array([entry.knot is None for entry in space.entries])
-    v = np.where(leads, prior.from_u(w), w)
-    reach = NORMAL_QUANTILE * v.std(axis=0, ddof=1)
-    ends = [v.mean(axis=0) - reach, v.mean(axis=0) + reach]
-    low, high = (
-        np.asarray(_values(space, jnp.asarray(np.where(leads, prior.to_u(end), end))))
-        for end in ends
-    )
+    low, high = member_intervals(space, method, members, NORMAL_QUANTILE)
     found = {}
     for k, entry in enumerate(space.entries):
         d, p = entry.parameter.declaration, entry.parameter.prior
@@ -137,6 +127,25 @@ def _parameters(
             knot=entry.knot,
         )
     return with_the_rest(space, found)
+
+
+def member_intervals(
+    space: ParameterSpace, method: str, members: np.ndarray, quantile: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Physical ends (P,) of the intervals of members u (N, P), as if v were normal.
+
+    By rank, the ends would be noise in so few members. `quantile` is that of the standard normal.
+    """
+    prior = normal_prior(space, method)
+    w = np.asarray(_coordinates(space, jnp.asarray(members)))
+    leads = np.array([entry.knot is None for entry in space.entries])
+    v = np.where(leads, prior.from_u(w), w)
+    reach = quantile * v.std(axis=0, ddof=1)
+    low, high = (
+        np.asarray(_values(space, jnp.asarray(np.where(leads, prior.to_u(end), end))))
+        for end in (v.mean(axis=0) - reach, v.mean(axis=0) + reach)
+    )
+    return low, high
 
 
 @jax.jit
@@ -169,8 +178,8 @@ def _notes(method: str, values: np.ndarray, failed: int, runs: int) -> tuple[str
     n, p = values.shape
     kind = "200 draws from the Gaussian" if method == "uki" else f"{n} members"
     notes = [
-        f"Error bars are the spread of {kind} of method {method}. They take the declared errors at "
-        "their word: nothing is added for residuals that are larger or more persistent."
+        f"Error bars are the spread of {kind} of method {method}. They take the sizes of errors "
+        "at their word: nothing is added for residuals that are larger or more persistent."
     ]
     if n <= p:
         notes.append(

@@ -20,6 +20,7 @@ from caliche.estimation.hyperparameters import (
     Hyperparameters,
     Unknown,
     estimate_hyperparameters,
+    of_one_site,
 )
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import (
@@ -37,7 +38,7 @@ from caliche.estimation.optima import Optimum, find_optima, optima_note
 from caliche.estimation.posterior import Posterior, derived_quantities, posterior
 from caliche.estimation.result import ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
-from caliche.inverse_problem import InverseProblem, Problem
+from caliche.inverse_problem import Problem
 from caliche.parameters.space import Entry, ParameterSpace
 from caliche.variables import label
 
@@ -101,7 +102,7 @@ def estimate(
     best = best_start(outcome.final)
     hyper, runs = None, 0
     if unknown and np.isfinite(outcome.final.cost[best]):
-        problem = _of_one_site(problem)
+        problem = of_one_site(problem)
         runs = int(np.sum(outcome.final.model_runs))
         fitting = chosen if isinstance(chosen, LevenbergMarquardt) else LevenbergMarquardt()
         problem, u, hyper = estimate_hyperparameters(
@@ -116,15 +117,6 @@ def estimate(
     return curvature_result(
         problem, chosen.name, reason, seed, outcome, best, curvature, hyper, runs, watch
     )
-
-
-def _of_one_site(problem: Problem) -> InverseProblem:
-    if not isinstance(problem, InverseProblem):
-        raise InputError(
-            "errors and smoothness that are known where several sites are estimated together",
-            "some that are to be estimated", "estimate them site by site first",
-        )  # fmt: skip
-    return problem
 
 
 def first_guesses(

@@ -16,6 +16,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,7 @@ from caliche.estimation.posterior import (
     linearised,
 )
 from caliche.estimation.tangent_run import run_with_tangents
-from caliche.inverse_problem import InverseProblem
+from caliche.inverse_problem import InverseProblem, Problem
 from caliche.observations import Observations
 
 # Relative change of every hyperparameter at which the iteration ends.
@@ -61,6 +62,21 @@ class Unknown:
         return bool(self.smoothness or self.sigma or self.autocorrelation)
 
 
+class Fit(NamedTuple):
+    """What a fit says about the hyperparameters that it was made with.
+
+    u : (P,) the estimate.  covariance : (P, P) of u.  used : (stream,) degrees of freedom that the
+    parameters take from each stream.  misfit : (time + 1, stream) standardised.  power : (stream,)
+    S of the module's text.
+    """
+
+    u: np.ndarray
+    covariance: np.ndarray
+    used: np.ndarray
+    misfit: np.ndarray
+    power: np.ndarray
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """Estimated hyperparameters, and how they were found.
@@ -78,6 +94,21 @@ class Hyperparameters:
     converged: bool = True
     n_iterations: int = 0
     n_model_runs: int = 0
+
+
+def of_one_site(problem: Problem) -> InverseProblem:
+    """The problem, whose hyperparameters can be estimated.
+
+    Raises
+    ------
+    InputError : a problem of several sites.
+    """
+    if not isinstance(problem, InverseProblem):
+        raise InputError(
+            "errors and smoothness that are known where several sites are estimated together",
+            "some that are to be estimated", "estimate them site by site first",
+        )  # fmt: skip
+    return problem
 
 
 def with_hyperparameters(problem: InverseProblem, found: Hyperparameters) -> InverseProblem:
@@ -118,12 +149,7 @@ def estimate_hyperparameters(
     run : what runs it, as `run_method` does.
     """
     chosen = LevenbergMarquardt() if method is None else method
-    names = [stream.name for stream in problem.operator.streams]
-    if unknown.autocorrelation and problem.observations.autocorrelation is None:
-        observations = dataclasses.replace(
-            problem.observations, autocorrelation=jnp.zeros(len(names))
-        )
-        problem = dataclasses.replace(problem, observations=observations)
+    problem = with_memory(problem, unknown)
     runs, change, iteration = 0, np.inf, 0
     spent: dict[str, float] = {}
     while iteration < MOST_ITERATIONS:
@@ -135,16 +161,54 @@ def estimate_hyperparameters(
         u = outcome.final.u[0]
         if change < SETTLED and outcome.final.status[0] == CONVERGED:
             break
-        problem, u, change, spent = _update(problem, np.asarray(u), unknown, names)
+        problem, u, change, spent = updated(problem, unknown, fit_of(problem, np.asarray(u)))
+    u = np.asarray(u)
+    found = dataclasses.replace(
+        hyperparameters_of(problem, unknown),
+        spent=spent, log_evidence=_evidence(problem, u), converged=bool(change < SETTLED),
+        n_iterations=iteration, n_model_runs=runs,
+    )  # fmt: skip
+    return problem, u, found
+
+
+def with_memory(problem: InverseProblem, unknown: Unknown) -> InverseProblem:
+    """The problem, its errors with a memory (of zero) where that is to be estimated."""
+    if not unknown.autocorrelation or problem.observations.autocorrelation is not None:
+        return problem
+    observations = dataclasses.replace(
+        problem.observations, autocorrelation=jnp.zeros(len(problem.operator.streams))
+    )
+    return dataclasses.replace(problem, observations=observations)
+
+
+def hyperparameters_of(problem: InverseProblem, unknown: Unknown) -> Hyperparameters:
+    """The hyperparameters that a problem has now, of those that were unknown."""
+    names = [stream.name for stream in problem.operator.streams]
     scale = np.asarray(problem.observations.scale)
     rho = problem.observations.autocorrelation
-    found = Hyperparameters(
+    return Hyperparameters(
         {n: float(problem.space.variations[n].smoothness) for n in unknown.smoothness},
         {n: float(np.median(scale[:, names.index(n)])) for n in unknown.sigma},
         {} if rho is None else {n: float(rho[names.index(n)]) for n in unknown.autocorrelation},
-        spent, _evidence(problem, np.asarray(u)), bool(change < SETTLED), iteration, runs,
-    )  # fmt: skip
-    return problem, np.asarray(u), found
+    )
+
+
+def fit_of(problem: InverseProblem, u: np.ndarray) -> Fit:
+    """A fit that ended at u, its covariance by the curvature there."""
+    _, jacobian = linearised(problem, u)
+    prediction = run_with_tangents(problem, jnp.asarray(u)).prediction
+    n = problem.observations.mask.size
+    rows = jacobian[:n]
+    hessian = rows.T @ rows + np.diag(problem.space.informative.astype(float))
+    covariance = np.linalg.pinv(hessian, hermitian=True)
+    used = np.sum((rows @ covariance) * rows, axis=1).reshape(problem.observations.mask.shape)
+    return Fit(u, covariance, used.sum(axis=0), *scale_slope(problem, prediction))
+
+
+def scale_slope(problem: InverseProblem, prediction: Array) -> tuple[np.ndarray, np.ndarray]:
+    """`misfit` and `power` of a `Fit`, from what the model predicts (time + 1, stream)."""
+    misfit, power = _scale_slope(problem, prediction)
+    return np.asarray(misfit), np.asarray(power)
 
 
 @jax.jit
@@ -158,19 +222,12 @@ def _scale_slope(problem: InverseProblem, prediction: Array) -> tuple[Array, Arr
     return misfit, jnp.sum(residual * by_scale, axis=0)
 
 
-def _update(
-    problem: InverseProblem, u: np.ndarray, unknown: Unknown, names: list[str]
+def updated(
+    problem: InverseProblem, unknown: Unknown, fit: Fit
 ) -> tuple[InverseProblem, np.ndarray, float, dict[str, float]]:
     """One iteration of the fixed point: the new problem, a control vector with the same knots, the
     largest relative change, and what each variation takes from the data."""
-    u = np.array(u)
-    n = problem.observations.mask.size
-    _, jacobian = linearised(problem, u)
-    prediction = run_with_tangents(problem, jnp.asarray(u)).prediction
-    jacobian = jacobian[:n]
-    misfit, power = (np.asarray(part) for part in _scale_slope(problem, prediction))
-    hessian = jacobian.T @ jacobian + np.diag(problem.space.informative.astype(float))
-    covariance = np.linalg.pinv(hessian, hermitian=True)
+    u, covariance = np.array(fit.u), fit.covariance
     changes, spent = [0.0], {}
     smoothness = {}
     for p, where in problem.space.slices():
@@ -185,25 +242,19 @@ def _update(
                 smoothness[p.name] = max(old * factor, SMALLEST_SMOOTHNESS)
                 changes.append(abs(np.log(smoothness[p.name] / old)))
                 u[rest] *= old / smoothness[p.name]
-    errors, change = _update_errors(problem, unknown, names, jacobian, misfit, power, covariance)
+    errors, change = _update_errors(problem, unknown, fit)
     changes.append(change)
     space = problem.space.rescaled(smoothness)
     return dataclasses.replace(problem, space=space, observations=errors), u, max(changes), spent
 
 
 def _update_errors(
-    problem: InverseProblem,
-    unknown: Unknown,
-    names: list[str],
-    jacobian: np.ndarray,
-    misfit: np.ndarray,
-    power: np.ndarray,
-    covariance: np.ndarray,
+    problem: InverseProblem, unknown: Unknown, fit: Fit
 ) -> tuple[Observations, float]:
     """Observations with new sigma and autocorrelation, and the largest change."""
     observed = problem.observations
+    names = [stream.name for stream in problem.operator.streams]
     mask = np.asarray(problem.mask)
-    by_stream = jacobian.reshape(*mask.shape, -1)
     scale = np.array(observed.sigma)
     n_stream = len(names)
     rho = np.zeros(n_stream) if observed.autocorrelation is None else np.array(
@@ -212,17 +263,15 @@ def _update_errors(
     change = 0.0
     for k, name in enumerate(names):
         if name in unknown.autocorrelation:
-            series = np.where(mask[:, k], misfit[:, k], np.nan)
+            series = np.where(mask[:, k], fit.misfit[:, k], np.nan)
             gap = _usual_gap(mask[:, k])
             lag = float(np.clip(lag1_autocorrelation(series), 0.0, LARGEST_AUTOCORRELATION))
             new = min(lag ** (1.0 / gap), _longest_memory(mask[:, k]))
             change = max(change, abs(new - rho[k]))
             rho[k] = new
         if name in unknown.sigma:
-            rows = by_stream[:, k]
-            used = float(np.sum((rows @ covariance) * rows))
             n = int(mask[:, k].sum())
-            factor = np.sqrt(power[k] / max(n - used, 1.0))
+            factor = np.sqrt(fit.power[k] / max(n - fit.used[k], 1.0))
             factor = float(np.clip(factor, 1 / LARGEST_FACTOR, LARGEST_FACTOR))
             change = max(change, abs(np.log(factor)))
             scale[..., k] = scale[..., k] * factor

@@ -1,4 +1,8 @@
-"""`caliche compare`: the same problem by several methods, each from several seeds."""
+"""`caliche compare`: the same problem by several methods, each from several seeds.
+
+All minimise the same cost: hyperparameters that are to be estimated are held at what
+Levenberg-Marquardt finds for them by marginal likelihood, before the comparison.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,16 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS, estimate
+from caliche.estimation.checkpoint import fingerprint
 from caliche.estimation.density import physical
-from caliche.estimation.ensemble_estimate import Batch
+from caliche.estimation.ensemble_estimate import Batch, problem_parts
+from caliche.estimation.estimate import SAME_OPTIMUM
 from caliche.estimation.posterior import posterior
+from caliche.experiments.compare_folder import CompareFolder, find_folder, what_is_compared
 from caliche.experiments.config import merge, parse_override
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.parse import check_method, method_options
-from caliche.experiments.run import as_run, finite, new_folder, versions, write_whole
+from caliche.experiments.run import as_run, finite, versions
 from caliche.experiments.section import Section
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters import ParameterSpace
@@ -47,14 +54,16 @@ class Asked:
 
 @dataclass
 class Row:
-    """One method from one seed; distances are root-mean-square over the parameters, in standard
-    deviations of the best fit. `error` is why it could not run."""
+    """One method from one seed. Distances are root-mean-square over the parameters, in (naive)
+    standard deviations of the best fit; `farthest` is the largest of those from the best fit.
+    `error` is why it could not run."""
 
     method: str
     seed: int
     converged: bool = False
     misfit: float = float("nan")
     from_best: float = float("nan")
+    farthest: float = float("nan")
     from_truth: float | None = None
     model_runs: int = 0
     run_seconds: float = float("nan")
@@ -108,9 +117,8 @@ def expected_runs(asked: Asked, size: int) -> int:
     return iterations * members + 1
 
 
-def announce(experiment: Experiment, asked: Sequence[Asked], seeds: int) -> str:
+def announce(problem: InverseProblem, asked: Sequence[Asked], seeds: int) -> str:
     """What a comparison will cost, from one timed run of the model."""
-    problem = experiment.problem()
     u = np.asarray(problem.space.initial())[None]
     batch = Batch(problem)
     batch.residuals(u)
@@ -131,47 +139,103 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
+def prepare(
+    experiment: Experiment, asked: Sequence[Asked], seeds: int, out: Path | None = None
+) -> tuple[InverseProblem, CompareFolder]:
+    """The problem as it was given, and the folder in which to begin or to go on.
+
+    Raises
+    ------
+    InputError : bad input; a folder of another comparison.
+    """
+    if seeds < 1:
+        raise InputError("at least one seed", str(seeds), "--seeds 3")
+    problem = experiment.problem()
+    mark = fingerprint(experiment.unknown, *problem_parts(problem))
+    run = what_is_compared(mark, seeds, [a.label for a in asked])
+    return problem, CompareFolder(find_folder(out, experiment.config.name, run), run)
+
+
+def hold_hyperparameters(experiment: Experiment, folder: CompareFolder) -> Experiment:
+    """The experiment with its hyperparameters as Levenberg-Marquardt finds them, once a folder.
+
+    Raises
+    ------
+    InputError : the model gives no finite misfit.
+    """
+    if not experiment.unknown:
+        return experiment
+    found = folder.hyperparameters()
+    if found is None:
+        c = experiment.config.method
+        given = {"starts": c.starts, **c.options} if c.name == "lm" else {}
+        result = estimate(
+            experiment.problem(), "lm", seed=c.seed, unknown=experiment.unknown, **given
+        )
+        found = result.hyperparameters
+        if found is None:
+            raise InputError(
+                "a finite misfit, for the sizes of errors", result.reason,
+                "give the sizes of errors, or other first guesses",
+            )  # fmt: skip
+        folder.write_hyperparameters(found)
+    return experiment.calibrated(found)
+
+
 def compare_methods(
     experiment: Experiment,
     asked: Sequence[Asked],
     seeds: int,
     out: Path | None = None,
-    callback: Callable[[Row], None] | None = None,
+    callback: Callable[[Row, bool], None] | None = None,
     command: str | None = None,
 ) -> Comparison:
     """Run every method from every seed, and write compare.json, compare.csv and config.toml.
 
     Seed 0 begins at the first guess, the others where multi-start would; an ensemble begins at the
-    prior, and its seed draws the members. A method that cannot run says so in its row.
+    prior, and its seed draws the members. A method that cannot run says so in its row. What a
+    comparison that was stopped has finished is not run again, see `compare_folder`.
+
+    Parameters
+    ----------
+    callback : told each row, and whether it was there already.
 
     Raises
     ------
     InputError : bad input; no method that could run.
     """
-    if seeds < 1:
-        raise InputError("at least one seed", str(seeds), "--seeds 3")
-    if experiment.unknown:
-        raise InputError(
-            "errors and smoothness that are known", "hyperparameters to be estimated",
-            "give their values: methods can be compared on the same misfit only",
-        )  # fmt: skip
-    folder = new_folder(out, f"{experiment.config.name}-compare")
-    problem = experiment.problem()
+    _, folder = prepare(experiment, asked, seeds, out)
+    held = hold_hyperparameters(experiment, folder)
+    problem = held.problem()
     begin = problem.space.draw_starts(seeds, 0)
     rows, found = [], []
     try:
         for method in asked:
             for seed in range(seeds):
-                row, u = _one(problem, method, begin[seed], seed)
+                kept = folder.row(method.label, seed)
+                row, u = _one(problem, method, begin[seed], seed) if kept is None else _kept(kept)
+                if kept is None:
+                    written = {**asdict(row), "u": None if u is None else u.tolist()}
+                    folder.write_row(method.label, seed, written)
                 rows.append(row)
                 found.append(u)
                 if callback is not None:
-                    callback(row)
+                    callback(row, kept is not None)
     finally:
-        summary = _finish(experiment, problem, rows, found, folder, command)
-    if not any(row.error == "" for row in rows):
+        able = any(row.error == "" for row in rows)
+        complete = len(rows) == len(asked) * seeds
+        summary = _finish(held, problem, rows, found, folder, command, complete) if able else {}
+    if not able:
+        folder.drop()
         raise InputError("a method that can run", rows[0].error, "choose another one")
-    return Comparison(folder, rows, summary)
+    return Comparison(folder.path, rows, summary)
+
+
+def _kept(written: Mapping[str, Any]) -> tuple[Row, np.ndarray | None]:
+    """A row as it was written, and its estimate u."""
+    u = written["u"]
+    row = Row(**{name: value for name, value in written.items() if name != "u"})
+    return row, None if u is None else np.array(u, float)
 
 
 def _one(
@@ -211,7 +275,9 @@ def _distances(
     usable = [k for k, u in enumerate(found) if u is not None and np.isfinite(rows[k].misfit)]
     if not usable:
         return
-    best = found[min(usable, key=lambda k: rows[k].misfit)]
+    lowest = min(rows[k].misfit for k in usable)
+    # Of those that share the optimum the first, which is as exact as any.
+    best = found[next(k for k in usable if rows[k].misfit <= lowest + SAME_OPTIMUM)]
     assert best is not None
     curvature = posterior(problem, best)
     slopes = np.asarray(_slopes(space, jnp.asarray(best)))
@@ -225,7 +291,8 @@ def _distances(
         u = found[k]
         assert u is not None
         values = physical(space, u)
-        rows[k].from_best = _rms(((values - centre) / sd)[known])
+        away = ((values - centre) / sd)[known]
+        rows[k].from_best, rows[k].farthest = _rms(away), float(np.abs(away).max())
         if truth is not None:
             true = np.array([truth.get(name, np.nan) for name in space.names])
             rows[k].from_truth = _rms(((values - true) / sd)[known & np.isfinite(true)])
@@ -240,12 +307,11 @@ def _finish(
     problem: InverseProblem,
     rows: Sequence[Row],
     found: Sequence[np.ndarray | None],
-    folder: Path,
+    folder: CompareFolder,
     command: str | None,
+    complete: bool,
 ) -> dict[str, Any]:
-    """Distances, then the folder; what is there of a comparison that was stopped is written too."""
-    if not rows:
-        return {}
+    """Distances, then the table; what is there of a comparison that was stopped is written too."""
     _distances(experiment, problem, rows, found)
     summary = finite(
         {
@@ -253,21 +319,18 @@ def _finish(
             "title": experiment.config.title,
             "parameters": list(problem.space.names),
             "n_observations": problem.n_observations,
+            "hyperparameters": None if experiment.found is None else asdict(experiment.found),
             "rows": [asdict(row) for row in rows],
+            "finished": complete,
             "versions": versions(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": command,
         }
     )
 
-    def write(inside: Path) -> None:
-        (inside / "compare.json").write_text(
-            json.dumps(summary, indent=1, allow_nan=False) + "\n", "utf-8"
-        )
-        (inside / "compare.csv").write_text(as_csv(rows, problem.space.names), "utf-8")
-        (inside / "config.toml").write_text(as_run(experiment, folder), "utf-8")
-
-    write_whole(folder, write)
+    folder.write("config.toml", as_run(experiment, folder.path))
+    folder.write("compare.csv", as_csv(rows, problem.space.names))
+    folder.write("compare.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
     return summary
 
 

@@ -1,50 +1,58 @@
-"""The posterior of a run: Gaussian, profile and sampled intervals side by side, and bands.
+"""The posterior of a run by several methods side by side: intervals, bands and skill.
 
 `run_posterior` reads a run folder, works from its optimum, and adds to the folder:
 
 - `posterior.json`: intervals of every method, diagnostics and sentences;
-- `posterior.nc`: profiles, and bands of the predictions;
+- `posterior.nc`: profiles, members of ensembles, and bands of the predictions;
 - groups of `result.nc` that ArviZ reads, if the posterior was sampled.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jaxtyping import Array
 
 from caliche.constants import NORMAL_QUANTILE
 from caliche.errors import InputError, nearest
 from caliche.estimation import estimate
-from caliche.estimation.density import inflate, moved, physical, reach
+from caliche.estimation.density import inflate, physical, reach
 from caliche.estimation.posterior import Posterior, posterior
 from caliche.estimation.profile import LEVELS, Profiles, profile
 from caliche.estimation.result import Result
 from caliche.estimation.sampling import Samples, Settings, sample
 from caliche.experiments.experiment import Experiment, load_experiment
+from caliche.experiments.posterior_agreement import METHODS, agreement
+from caliche.experiments.posterior_ensembles import (
+    ENSEMBLES,
+    ensemble_entries,
+    ensemble_posterior,
+)
 from caliche.experiments.posterior_files import (
     add_groups,
     bands_dataset,
+    members_dataset,
     profile_dataset,
     read_json,
     update_dataset,
     write_json,
 )
-from caliche.experiments.predictive import predictive_bands
+from caliche.experiments.predictive import DRAWS, predictive_bands
 from caliche.experiments.run import finite, read_hyperparameters, versions
 from caliche.inverse_problem import InverseProblem
+from caliche.parameters import ParameterSpace
 
-METHODS = ("laplace", "profile", "nuts")
 CHECKPOINT = "nuts-checkpoint.npz"
-# Ends of intervals further apart than this share of their width are said to disagree.
-DISAGREEMENT = 0.2
+# Parts of posterior.json that one method leaves for the next.
+KEPT = ("parameters", "profile", "nuts", "ensembles", "skill", "bands", "bands_by")
 # A run's optimum and the one found from it differ by no more than this, in J.
 SAME_OPTIMUM = 1e-3
 
@@ -53,11 +61,12 @@ SAME_OPTIMUM = 1e-3
 class Options:
     """What to do. `inflated` intervals allow for residuals larger or more persistent than declared,
     as those that `caliche estimate` reports do; otherwise the declared errors are taken at their
-    word."""
+    word. `members` are those of each ensemble."""
 
     methods: Sequence[str] = ("laplace", "profile")
     inflated: bool = True
     sampling: Settings = field(default_factory=Settings)
+    members: int = 200
 
     def __post_init__(self) -> None:
         for method in self.methods:
@@ -137,6 +146,7 @@ def run_posterior(
     summary = _begin(folder, options, result, curvature, command)
     summary["parameters"] = _laplace(problem, options, result, curvature, summary["parameters"])
     datasets, samples = [], None
+    draws: dict[str, np.ndarray] = {}
     if "profile" in options.methods:
         found = profile(
             problem, result.u, inflated=options.inflated,
@@ -151,25 +161,74 @@ def run_posterior(
                 Progress(f"sampling, {bad} divergent: steps", done, total)
             ),
         )  # fmt: skip
-        u = inflate(samples.u, problem, curvature) if options.inflated else samples.u
-        draws = physical(problem.space, u)
-        summary["nuts"] = _add_samples(samples, draws, summary["parameters"])
+        draws["nuts"] = inflate(samples.u, problem, curvature) if options.inflated else samples.u
+        values = physical(problem.space, draws["nuts"])
+        summary["nuts"] = _add_samples(samples, values, summary["parameters"])
+        add_groups(folder, experiment, samples, values, options.inflated)
+    for method in (name for name in ENSEMBLES if name in options.methods):
+        callback(Progress(f"ensemble {method}"))
+        u, summary["ensembles"][method] = ensemble_posterior(
+            problem, method, options.members, options.sampling.seed,
+            curvature if options.inflated else None,
+        )  # fmt: skip
+        if u is not None:
+            draws[method] = u
+            for name, entry in ensemble_entries(problem, method, u).items():
+                summary["parameters"][name][method] = entry
+            values = physical(problem.space, u)
+            datasets.append(members_dataset(method, problem.space.names, values, options.inflated))
+    if draws:
         callback(Progress("bands of the predictions"))
-        bands = predictive_bands(experiment, u, curvature, options.inflated, samples.settings.seed)
-        summary["bands"] = {
-            name: {"covered": band.covered, "n": band.n} for name, band in bands.items()
-        }
-        datasets.append(bands_dataset(experiment, bands))
-        add_groups(folder, experiment, samples, draws, options.inflated)
-    summary["agreement"] = agreement(
-        summary["parameters"], summary.get("nuts", {}).get("usable", False)
-    )
+        draws["laplace"] = gaussian_draws(curvature, options.inflated, options.sampling.seed)
+        datasets += _add_bands(experiment, summary, draws, curvature, options)
+    summary["agreement"] = agreement(summary["parameters"], unusable(summary))
     update_dataset(folder, datasets, fresh=summary.pop("fresh"))
     summary = finite(summary)
     write_json(folder, summary)
     if samples is not None:
         (folder / CHECKPOINT).unlink(missing_ok=True)
     return summary
+
+
+def _add_bands(
+    experiment: Experiment,
+    summary: dict[str, Any],
+    draws: Mapping[str, np.ndarray],
+    curvature: Posterior,
+    options: Options,
+) -> list[xr.Dataset]:
+    """Skill of every set of draws u (..., P), and the bands of one: NUTS before the ensembles."""
+    seed, shown = options.sampling.seed, next(iter(draws))
+    datasets = []
+    for method, u in draws.items():
+        found = predictive_bands(experiment, u, curvature, options.inflated, seed)
+        summary["skill"][method] = {
+            window: {n: asdict(b.skill[window]) for n, b in found.items() if window in b.skill}
+            for window in ("fit", "holdout")
+        }
+        if method == shown and (method == "nuts" or "nuts" not in summary):
+            summary["bands"] = {n: {"covered": b.covered, "n": b.n} for n, b in found.items()}
+            summary["bands_by"] = method
+            datasets.append(bands_dataset(experiment, found))
+    return datasets
+
+
+def gaussian_draws(
+    curvature: Posterior, inflated: bool, seed: int, number: int = DRAWS
+) -> np.ndarray:
+    """Draws u (number, P) of the Gaussian about the optimum."""
+    covariance = curvature.covariance if inflated else curvature.covariance_naive
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    normal = np.random.default_rng([seed, 1]).standard_normal((DRAWS, len(root)))
+    return curvature.u + normal @ root.T
+
+
+def unusable(summary: Mapping[str, Any]) -> set[str]:
+    """Methods whose draws cannot be relied upon."""
+    ensembles = summary.get("ensembles", {})
+    found = {name for name, said in ensembles.items() if not said["usable"]}
+    return found | ({"nuts"} if not summary.get("nuts", {"usable": True})["usable"] else set())
 
 
 def _optimum(problem: InverseProblem, values: Mapping[str, float]) -> Result:
@@ -194,13 +253,15 @@ def _begin(
     errors = "inflated" if options.inflated else "declared"
     old = read_json(folder)
     same = old.get("errors") == errors and abs(old.get("misfit", np.inf) - misfit) < SAME_OPTIMUM
-    kept = {k: old[k] for k in ("parameters", "profile", "nuts", "bands") if same and k in old}
+    kept = {k: old[k] for k in KEPT if same and k in old}
     largest = max((r.inflation for r in curvature.residuals.values()), default=1.0)
     return {
         "errors": errors,
         "explanation": _explanation(options.inflated, largest),
         "misfit": misfit,
         "parameters": {},
+        "ensembles": {},
+        "skill": {},
         **kept,
         "inflation": {name: r.inflation for name, r in curvature.residuals.items()},
         "agreement": [],
@@ -232,13 +293,11 @@ def _laplace(
     earlier: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Entries of the parameters with their Gaussian intervals, by the rule of `estimate`."""
-    space, n = problem.space, len(result.u)
-    sd, below, above = np.zeros(n), np.zeros(n), np.zeros(n)
-    for k in range(n):
-        alone, turn = space.led_by(k)  # where the entry of u is the parameter's own
-        sd[k] = curvature.sd(turn[k], naive=not options.inflated)
-        half, u = NORMAL_QUANTILE * (sd[k] if np.isfinite(sd[k]) else 0.0), turn @ result.u
-        below[k], above[k] = moved(alone, u, u - half)[k], moved(alone, u, u + half)[k]
+    space = problem.space
+    w, by_u = (np.asarray(part) for part in _coordinates(space, jnp.asarray(result.u)))
+    sd = np.array([curvature.sd(row, naive=not options.inflated) for row in by_u])
+    half = NORMAL_QUANTILE * np.where(np.isfinite(sd), sd, 0.0)
+    below, above = (np.asarray(space.from_coordinates(jnp.asarray(w + x))) for x in (-half, half))
     lowest, highest = reach(space, result.u)
     values = physical(space, result.u)
     entries = {}
@@ -258,6 +317,12 @@ def _laplace(
             "laplace": {"interval95": interval},
         }
     return entries
+
+
+@jax.jit
+def _coordinates(space: ParameterSpace, u: Array) -> tuple[Array, Array]:
+    """Coordinates (P,) in which intervals are symmetric, and their derivatives (P, P) by u."""
+    return space.coordinates(u), jax.jacfwd(space.coordinates)(u)
 
 
 def _add_profiles(found: Profiles, entries: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -300,52 +365,3 @@ def _add_samples(
         "usable": samples.usable,
         "verdict": samples.verdict,
     }
-
-
-def agreement(parameters: Mapping[str, Mapping[str, Any]], sampled: bool = True) -> list[str]:
-    """Sentences on the parameters whose 95 % intervals differ between the methods.
-
-    `sampled` : whether the draws can be used; otherwise they are left out.
-    """
-    apart: dict[tuple[str, str], dict[str, float]] = {}
-    for name, entry in parameters.items():
-        known = {
-            method: entry[method]["interval95"]
-            for method in METHODS
-            if entry.get(method) and entry[method]["interval95"] is not None
-        }
-        if not sampled:
-            known.pop("nuts", None)
-        for a, b in itertools.combinations(known, 2):
-            share = disagreement(known[a], known[b])
-            if share > DISAGREEMENT:
-                apart.setdefault((a, b), {})[name] = share
-    said = []
-    for (a, b), shares in apart.items():
-        largest = max(shares.values())
-        how = f"by up to {100 * largest:.0f} % of their width" if largest < np.inf else "in kind"
-        names = list(shares)
-        listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-        reason = (
-            "the posterior is not Gaussian, and the symmetric error bar misleads"
-            if a == "laplace" else
-            "the profile shows the best fit at a value, the draws how much fits near it"
-        )  # fmt: skip
-        said.append(
-            f"The 95 % intervals by {_WORDS[a]} and by {_WORDS[b]} differ {how} for {listed}: "
-            f"{reason}."
-        )
-    return said
-
-
-_WORDS = {"laplace": "curvature (Laplace)", "profile": "profile", "nuts": "sampling (NUTS)"}
-
-
-def disagreement(one: Sequence[float], other: Sequence[float]) -> float:
-    """Largest distance between the ends of two intervals, as a share of their mean width."""
-    (a, b), (c, d) = one, other
-    if not np.isfinite([a, b, c, d]).all():
-        same = all(p == q or (np.isfinite(p) and np.isfinite(q)) for p, q in ((a, c), (b, d)))
-        return 0.0 if same else float("inf")
-    width = 0.5 * ((b - a) + (d - c))
-    return max(abs(a - c), abs(b - d)) / width if width > 0.0 else 0.0

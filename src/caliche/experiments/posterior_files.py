@@ -71,6 +71,21 @@ def profile_dataset(found: Profiles) -> xr.Dataset:
     )
 
 
+def members_dataset(
+    method: str, names: Sequence[str], values: np.ndarray, inflated: bool
+) -> xr.Dataset:
+    """Members (member, parameter) of an ensemble posterior, in physical units."""
+    name = f"members_{method}"
+    attributes = {"long_name": f"members of {method}", "errors": _errors(inflated)}
+    return xr.Dataset(
+        {name: ((f"member_{method}", "parameter"), values, attributes)}, {"parameter": list(names)}
+    )
+
+
+def _errors(inflated: bool) -> str:
+    return "inflated to the size and persistence of the residuals" if inflated else "as declared"
+
+
 def bands_dataset(experiment: Experiment, bands: Mapping[str, Band]) -> xr.Dataset:
     """Bands of the predictions on the times of the window."""
     data = {}
@@ -146,7 +161,7 @@ def _groups(
     def by_parameter(values: np.ndarray) -> dict[str, tuple]:
         return {name: (dims, values[:, :, k]) for k, name in enumerate(samples.names)}
 
-    errors = "inflated to the size and persistence of the residuals" if inflated else "as declared"
+    errors = _errors(inflated)
     statistics = {
         "lp": samples.log_density,
         "energy": samples.energy,

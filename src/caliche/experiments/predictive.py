@@ -1,9 +1,11 @@
-"""Posterior predictive bands: what the draws of the parameters say about the streams."""
+"""Posterior predictive bands: what the draws of the parameters say about the streams, and how
+well that agrees with what was observed, fitted or held out."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +25,31 @@ FEWEST = 100
 
 
 @dataclass(frozen=True)
+class Skill:
+    """What draws say of one stream against its n observations of a window, in its unit.
+
+    rmse : of the mean of the draws.  crps : mean continuous ranked probability score of an
+    observation as the draws foresee it, errors included; lower is better, the absolute error of a
+    forecast without spread (doi:10.1198/016214506000001437).  covered : share of observations in
+    the 95 % band.  width : mean width of that band.  The last three are NaN for a stream without
+    declared errors.
+    """
+
+    n: int
+    rmse: float
+    crps: float
+    covered: float
+    width: float
+
+
+@dataclass(frozen=True)
 class Band:
     """95 % band of one stream (time + 1,), in its unit; NaN where it cannot be predicted.
 
     lower, upper : from the parameters alone. lower_noisy, upper_noisy : of an observation, whose
     errors come on top; NaN for a stream without declared errors. covered : share of the n
-    observations, fitted or held out, that the latter contains; NaN without either.
+    observations, fitted or held out, that the latter contains; NaN without either. skill : by
+    window, "fit" and "holdout"; only those with observations.
     """
 
     lower: np.ndarray
@@ -37,6 +58,7 @@ class Band:
     upper_noisy: np.ndarray
     covered: float
     n: int
+    skill: Mapping[str, Skill] = field(default_factory=dict)
 
 
 def predictive_bands(
@@ -57,25 +79,33 @@ def predictive_bands(
         sigma[name] = np.nan if declared is None else scale * declared
     observed = np.where(np.asarray(problem.mask), np.asarray(problem.observations.values), np.nan)
     noise = np.array([sigma[name] for name in names])
-    return bands(problem, u, noise, observed, seed)
+    return bands(problem, u, noise, observed, seed, experiment.n_fit)
 
 
 def bands(
-    problem: InverseProblem, u: np.ndarray, sigma: np.ndarray, observed: np.ndarray, seed: int
+    problem: InverseProblem,
+    u: np.ndarray,
+    sigma: np.ndarray,
+    observed: np.ndarray,
+    seed: int,
+    n_fit: int | None = None,
 ) -> dict[str, Band]:
     """Bands of every stream, from draws u (..., P); sigma (stream,) is that of the noise.
 
-    `observed` (time + 1, stream) is NaN where nothing was.
+    `observed` (time + 1, stream) is NaN where nothing was; the first `n_fit` times were fitted.
+    The noise is that of the seed, the same for every method.
     """
+    windows = {"fit": slice(0, n_fit), "holdout": slice(n_fit, None if n_fit else 0)}
     u = u.reshape(-1, u.shape[-1])
-    generator = np.random.default_rng(seed)
+    generator, chooser = np.random.default_rng(seed), np.random.default_rng([seed, 2])
     most = int(np.clip(LARGEST / (8 * observed.size), FEWEST, DRAWS))
     if len(u) > most:
-        u = u[np.sort(generator.choice(len(u), most, replace=False))]
+        u = u[np.sort(chooser.choice(len(u), most, replace=False))]
     predictions = _predictions(problem, u)
     found = {}
     for k, stream in enumerate(problem.operator.streams):
-        values = predictions[:, :, k]
+        # Fewer draws are repeated, so that all methods are seen with the same noise.
+        values = np.resize(predictions[:, :, k], (most, len(observed)))
         noisy = values + sigma[k] * generator.standard_normal(values.shape)
         lower, upper = np.quantile(values, [0.025, 0.975], axis=0)
         low, high = np.quantile(noisy, [0.025, 0.975], axis=0)
@@ -83,8 +113,35 @@ def bands(
         known = np.isfinite(y) & np.isfinite(low)
         inside = (y[known] >= low[known]) & (y[known] <= high[known])
         covered = float(inside.mean()) if known.any() else float("nan")
-        found[stream.name] = Band(lower, upper, low, high, covered, int(known.sum()))
+        skill = {
+            name: _skill(y[part], values[:, part], noisy[:, part], low[part], high[part])
+            for name, part in windows.items()
+            if np.isfinite(y[part]).any()
+        }
+        found[stream.name] = Band(lower, upper, low, high, covered, int(known.sum()), skill)
     return found
+
+
+def _skill(
+    y: np.ndarray, values: np.ndarray, noisy: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> Skill:
+    """Skill of draws (draw, time) against observations (time,), NaN where there are none."""
+    seen = np.isfinite(y)
+    y, values, noisy, low, high = y[seen], values[:, seen], noisy[:, seen], low[seen], high[seen]
+    rmse = float(np.sqrt(np.mean((values.mean(axis=0) - y) ** 2)))
+    if not np.isfinite(noisy).all():
+        return Skill(len(y), rmse, float("nan"), float("nan"), float("nan"))
+    inside = (y >= low) & (y <= high)
+    crps, width = float(crps_of(y, noisy).mean()), float(np.mean(high - low))
+    return Skill(len(y), rmse, crps, float(inside.mean()), width)
+
+
+def crps_of(y: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """CRPS (time,) of draws (draw, time): E |x - y| - 1/2 E |x - x'|, fair to few draws."""
+    k = len(draws)
+    ranks = 2.0 * np.arange(1, k + 1) - k - 1.0
+    apart = ranks @ np.sort(draws, axis=0) / (k * (k - 1.0))  # half the mean of |x - x'|
+    return np.abs(draws - y).mean(axis=0) - apart
 
 
 def _predictions(problem: InverseProblem, u: np.ndarray) -> np.ndarray:

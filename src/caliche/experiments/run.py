@@ -22,6 +22,7 @@ from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS, Result, estimate
 from caliche.estimation.checkpoint import Checkpoint
+from caliche.estimation.ensemble_hyperparameters import forget_rounds
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.method import Callback
 from caliche.estimation.timing import Stopwatch
@@ -123,6 +124,7 @@ def run_experiment(
 
     write_whole(folder, write)
     state.unlink(missing_ok=True)
+    forget_rounds(state)
     return Run(folder, result, summary)
 
 

@@ -12,7 +12,14 @@ import xarray as xr
 from caliche.errors import InputError
 from caliche.report import words
 from caliche.report.posterior_panels import band_plate, marginals_plate
-from caliche.report.posterior_table import METHODS, interval_text
+from caliche.report.posterior_table import (
+    METHODS,
+    SKILL_HEADER,
+    SKILL_TITLE,
+    interval_text,
+    skill_rows,
+    skill_window,
+)
 from caliche.report.run_folder import RunFolder
 
 
@@ -68,7 +75,8 @@ def posterior_content(run: RunFolder, found: PosteriorFolder | None) -> dict[str
     for i, stream in enumerate(run.streams):
         if f"{stream.name}_lower" in found.arrays:
             covered = summary.get("bands", {}).get(stream.name, {})
-            plates.append(band_plate(run, stream, found.arrays, covered, f"band{i}"))
+            by = summary.get("bands_by", "nuts")
+            plates.append(band_plate(run, stream, found.arrays, covered, f"band{i}", by))
     rows = [
         {
             "name": name,
@@ -82,6 +90,8 @@ def posterior_content(run: RunFolder, found: PosteriorFolder | None) -> dict[str
     sentences = [*summary.get("agreement", ()), *summary.get("profile", {}).get("warnings", ())]
     if "nuts" in summary:
         sentences.append(f"Sampling: {summary['nuts']['verdict']}")
+    ensembles = summary.get("ensembles", {})
+    sentences += [f"{METHODS[name]}: {said['verdict']}." for name, said in ensembles.items()]
     return {
         "explanation": summary["explanation"],
         "methods": [words.capital(METHODS[m]) for m in present],
@@ -89,5 +99,19 @@ def posterior_content(run: RunFolder, found: PosteriorFolder | None) -> dict[str
         "rows": rows,
         "sentences": sentences,
         "plates": plates,
+        "skill": _skill(run, summary),
         "command": summary.get("command"),
+    }
+
+
+def _skill(run: RunFolder, summary: dict[str, Any]) -> dict[str, Any] | None:
+    """The table of how well draws foresee observations, with the streams in words."""
+    rows = skill_rows(summary)
+    if not rows:
+        return None
+    labels = {stream.name: words.capital(stream.label) for stream in run.streams}
+    return {
+        "title": SKILL_TITLE[skill_window(summary)],
+        "header": [text if text == "n" else words.capital(text) for text in SKILL_HEADER],
+        "rows": [[labels.get(row[0], row[0]), *row[1:]] for row in rows],
     }

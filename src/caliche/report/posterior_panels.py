@@ -14,11 +14,16 @@ from matplotlib.ticker import MaxNLocator
 from caliche.report import figures, series, style, words
 from caliche.report.numbers import number, pretty_unit, scaled_unit, shared_power
 from caliche.report.panels import Plate
-from caliche.report.posterior_table import METHODS, NORMAL_WIDTH
+from caliche.report.posterior_table import ENSEMBLES, METHODS, NORMAL_WIDTH
 from caliche.report.run_folder import RunFolder, Stream
 
-_COLOURS = {"laplace": style.MUTED, "profile": style.MODELLED, "nuts": style.BAND}
+_COLOURS = {
+    "laplace": style.MUTED, "profile": style.MODELLED, "nuts": style.BAND, "etki": "#E69F00",
+    "eki": "#CC79A7", "4denvar": "#D55E00",
+}  # fmt: skip
+_DASHES = {"etki": (0, ()), "eki": (0, (5, 1.2)), "4denvar": (0, (1, 0.8))}
 _CLOSE_UP_DAYS = 8
+_LONGEST = 34  # characters of a panel's title
 _LEVEL = np.exp(-0.5 * (NORMAL_WIDTH / 2.0) ** 2)  # of the relative likelihood, for 95 %
 
 
@@ -37,16 +42,22 @@ def marginals_plate(
     labelled = {}
     for ax in axes:
         labelled |= {text: h for h, text in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(labelled.values()), list(labelled), loc="outside upper right", ncols=5)
+    figure.legend(list(labelled.values()), list(labelled), loc="outside upper right", ncols=7)
     present = [m for m in METHODS if any(entry.get(m) for entry in parameters.values())]
     said = {
         "laplace": "Dashed grey: the Gaussian from the curvature at the optimum",
         "profile": "Blue: the profile, all other parameters fitted again at every dot; its "
         "interval ends where it falls to the dotted line",
-        "nuts": "Pale blue: the draws",
+        "nuts": "Pale blue: the draws of NUTS",
     }
+    texts = [said[m] for m in present if m in said]
+    ensembles = [m for m in present if m in ENSEMBLES]
+    if ensembles:
+        names = {"etki": "ETKI orange", "eki": "EKI dashed pink", "4denvar": "4DEnVar dotted red"}
+        listed = words.listing(names[m] for m in ensembles)
+        texts.append(f"Members of ensembles, smoothed: {listed}")
     caption = (
-        f"{'. '.join(said[m] for m in present)}. All are scaled to a height of one. Below: 95 % "
+        f"{'. '.join(texts)}. All are scaled to a height of one. Below: 95 % "
         "intervals in the same colours; an arrow is an end that the observations do not set."
     )
     return Plate("Parameters", style.to_svg(figure, "posterior", "Posterior of every parameter"),
@@ -85,6 +96,11 @@ def _marginal(
         ax.plot(x[inside], height, color=style.MODELLED, lw=1.3, label="profile", zorder=3)
         ax.plot(value, np.exp(-0.5 * root**2), ".", ms=3.5, color=style.MODELLED, zorder=3)
         ax.axhline(_LEVEL, color=style.MUTED, lw=0.7, ls=":")
+    for method in ENSEMBLES:
+        if entry.get(method) and f"members_{method}" in arrays:
+            members = arrays[f"members_{method}"].sel(parameter=name).values
+            ax.plot(x, _smoothed(members, x), color=_COLOURS[method], lw=1.2, ls=_DASHES[method],
+                    label=METHODS[method], zorder=2.5)  # fmt: skip
     _bars(ax, entry, low, high)
     truth = number(known.get("truth"))
     if np.isfinite(truth):
@@ -93,20 +109,38 @@ def _marginal(
     power = shared_power([low, high])
     unit = scaled_unit(entry.get("unit", ""), power)
     title = words.capital(words.parameter_label(name, entry))
-    title = title if len(title) <= 34 else f"{title[:33]}…"
+    if len(title) > _LONGEST:
+        knot = _knot(name)  # which is what tells its panel from the next
+        title = f"{title[: _LONGEST - 1 - len(knot)].rstrip()}…{knot}"
     ax.set_title(f"{title}\n({unit})" if unit else title, fontsize=8.5)
     ax.set_xlim(low, high)
-    ax.set_ylim(-0.36, 1.08)
+    ax.set_ylim(-0.46, 1.08)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator(4))
     figures.scaled(ax.xaxis, power)
 
 
+def _knot(name: str) -> str:
+    """The knot that an entry such as `albedo[04:48]` names, with a space before it; else empty."""
+    return f" {name.partition('[')[2].rstrip(']')}" if "[" in name else ""
+
+
+def _smoothed(members: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Density of members at x by Gaussian kernels of Silverman's width, scaled to a height of 1."""
+    width = 1.06 * members.std(ddof=1) * len(members) ** -0.2
+    if not width > 0.0:
+        return np.zeros_like(x)
+    density = np.exp(-0.5 * ((x[:, None] - members) / width) ** 2).sum(axis=1)
+    return density / max(density.max(), 1e-300)
+
+
 def _bars(ax: Axes, entry: Mapping[str, Any], low: float, high: float) -> None:
     """The 95 % intervals below the curves, an arrow for an end that is not known."""
-    for i, method in enumerate(METHODS):
-        found = entry.get(method) or {}
+    present = [method for method in METHODS if entry.get(method)]
+    step = min(0.09, 0.36 / max(len(present), 1))
+    for i, method in enumerate(present):
+        found = entry[method]
         if found.get("interval95") is None:
             continue
         ends = [number(end) for end in found["interval95"]]
@@ -118,8 +152,15 @@ def _bars(ax: Axes, entry: Mapping[str, Any], low: float, high: float) -> None:
             limit if lost else end
             for end, lost, limit in zip(ends, unknown, (low, high), strict=True)
         ]
-        y, colour = -0.1 - 0.09 * i, _COLOURS[method]
-        ax.plot(shown, [y, y], color=colour, lw=2.2, solid_capstyle="butt", zorder=2)
+        y, colour = -0.08 - step * i, _COLOURS[method]
+        ax.plot(
+            shown,
+            [y, y],
+            color=colour,
+            lw=2.2 if step > 0.08 else 1.7,
+            solid_capstyle="butt",
+            zorder=2,
+        )
         for end, lost, mark in zip(shown, unknown, ("<", ">"), strict=True):
             ax.plot([end], [y], mark if lost else "|", ms=5, color=colour, zorder=2, clip_on=False)
 
@@ -136,10 +177,15 @@ def _limits(entry: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def band_plate(
-    run: RunFolder, stream: Stream, arrays: xr.Dataset, covered: Mapping[str, Any], key: str
+    run: RunFolder,
+    stream: Stream,
+    arrays: xr.Dataset,
+    covered: Mapping[str, Any],
+    key: str,
+    method: str = "nuts",
 ) -> Plate:
-    """Observations of a stream in the bands of the draws, as differences from the calibrated model:
-    a stretch of a long record."""
+    """Observations of a stream in the bands of a method's draws, as differences from the calibrated
+    model: a stretch of a long record."""
     steps = int(_CLOSE_UP_DAYS * 86400 / run.step.astype(int))
     known = np.isfinite(stream.observed).astype(float)
     window = slice(0, run.local_time.size)
@@ -152,8 +198,8 @@ def band_plate(
     figures.shade(ax, time, run.holdout[window])
     modelled = stream.modelled[window]
     caption = (
-        "All minus the calibrated model. Black: observed. Blue: 95 % band of the prediction, from "
-        "the parameters alone"
+        "All minus the calibrated model. Black: observed. Blue: 95 % band of the prediction by "
+        f"{METHODS[method]}, from the parameters alone"
     )
     for what, colour, alpha, text in (
         ("_noisy", style.BAND, 0.3, "of an observation"), ("", style.MODELLED, 0.75, "of the model")
