@@ -93,7 +93,7 @@ def ensemble_filter(
     for k in range(cycles):
         if k:
             ensemble = run(ensemble, every)[-1]
-        state = KalmanState(ensemble, 0.0, np.zeros(1), k, seed)
+        state = KalmanState(ensemble, 0.0, np.zeros(1), k, seed, 0.0, ensemble.mean(axis=0))
         ensemble = method.update(no_space(), state, ensemble, (ensemble - seen[k]) / error).members
         analyses.append(ensemble.mean(axis=0))
         if rotate:

@@ -127,7 +127,18 @@ def test_one_step(model):
             assert (seen[name].shape, seen[name].dtype) == (value.shape, value.dtype)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("soil-heat")])
+# By far the longest to compile; each half of it is among the others.
+LONGEST = "soil-heat-monin-obukhov-bucket"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == LONGEST else name
+        for name in MODELS
+        if name.startswith("soil-heat")
+    ],
+)
 def test_simulation_can_be_compiled_batched_and_differentiated(name):
     """One compilation does all three: the batched value and gradient of a run.
 

@@ -35,7 +35,7 @@ def joint(
         typer.Option("--set", metavar="KEY=VALUE", help="As in `estimate`. Repeatable."),
     ] = None,
 ) -> None:
-    """Calibrate several sites together, with parameters that they share.
+    """Calibrate several sites together, under one cost.
 
     Writes a folder with result.nc, summary.json, parameters.csv (the values to use, by group and
     site) and report.html. Exit code 0 if all converged, 3 if a fit or a site did not, 2 for bad

@@ -61,7 +61,7 @@ def posterior(
         typer.Option("--set", metavar="KEY=VALUE", help="As in `estimate`; for an experiment."),
     ] = None,
 ) -> None:
-    """Error bars that do not assume a Gaussian posterior, and ensembles beside them.
+    """Error bars by profile, NUTS and ensembles.
 
     Adds posterior.json and posterior.nc to the folder of the run, the draws to its result.nc in
     groups that ArviZ reads, and a section to its report. The same command goes on with a sampler

@@ -52,6 +52,7 @@ def test_help_names_every_command(caliche, arguments):
     assert outcome.code == 0
     for name in ("estimate", "sites", "simulate", "check", "report", "score", "identify", "design",
                  "screen", "posterior", "variants", "data", "experiments", "parameters",
+                 "joint", "assimilate", "compare", "drive", "train",
                  "init"):  # fmt: skip
         assert f"\n  {name} " in outcome.out
     assert not outcome.out.rstrip().endswith("...")

@@ -16,7 +16,7 @@ from caliche.experiments.train import untrained
 from caliche.variables import variable
 
 TOWERS = (
-    "bondville", "bondville-fluxes",
+    "bondville", "bondville-fluxes", "bondville-lad",
     "west-phoenix", "west-phoenix-2cm", "west-phoenix-best", "west-phoenix-monsoon",
     "metolius-lad", "walnut-gulch-lad", "walnut-gulch-weekly", "puechabon-lad",
 )  # fmt: skip

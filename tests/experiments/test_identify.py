@@ -380,7 +380,9 @@ def test_no_figure_where_there_are_no_pairs(tmp_path):
 # -- towers -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["west-phoenix", "bondville"])
+@pytest.mark.parametrize(
+    "name", ["west-phoenix", pytest.param("bondville", marks=pytest.mark.slow)]
+)
 def test_a_tower(name, data_folder, monkeypatch):
     monkeypatch.setenv("CALICHE_DATA", str(data_folder))
     experiment = load_experiment(name)

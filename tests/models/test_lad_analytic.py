@@ -144,7 +144,13 @@ def test_long_rain_runs_out_of_the_groundwater():
 # -- both schemes, one limit -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("mean", "snow"), [(290.0, 0.0), (273.0, 12.0)], ids=["warm", "snow"])
+@pytest.mark.parametrize(
+    ("mean", "snow"),
+    [
+        pytest.param(290.0, 0.0, id="warm", marks=pytest.mark.slow),
+        pytest.param(273.0, 12.0, id="snow"),
+    ],
+)
 def test_schemes_share_a_limit(mean, snow):
     """Shorter steps bring each scheme closer to its limit, at first order, and both together."""
     totals = {}

@@ -108,7 +108,7 @@ def read_joint(source: str | Path, overrides: Sequence[str] = ()) -> JointConfig
     predictors = tuple(clusters.get("predictors", list, [CLIMATE]))
     clusters.finish()
     method = top.section("method", {})
-    iterations = method.positive("max_iterations", int, 100)
+    iterations = method.positive("max_iterations", int, 200)
     tolerance = method.positive("tolerance", float, 1e-3)
     method.finish()
     top.finish()
