@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -43,8 +45,13 @@ from caliche.inverse_problem import Problem
 ARRIVED = 0.1
 
 
+# Members for each core; fewer fill no vector instruction.
+FEWEST = 16
+
+
 class Batch:
-    """Residuals of many members of a problem, in one compiled call of a fixed width."""
+    """Residuals of many members of a problem: one compiled program of a fixed width, run side by
+    side on the cores where there are members enough."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
@@ -59,10 +66,20 @@ class Batch:
     def grid(self, u: np.ndarray) -> np.ndarray:
         """Residuals (k, time + 1, stream), zero where nothing was observed."""
         k = len(u)
-        self._width = max(self._width, k)
+        lanes = max(1, min(os.cpu_count() or 1, k // FEWEST))
         # Fewer members than before would be another program to compile.
-        padded = np.concatenate([u, np.repeat(u[-1:], self._width - k, axis=0)])
-        return np.asarray(_residuals(self._problem, jnp.asarray(padded)))[:k]
+        self._width = max(self._width, -(-k // lanes))
+        lanes = -(-k // self._width)
+        padded = np.concatenate([u, np.repeat(u[-1:], lanes * self._width - k, axis=0)])
+
+        def part(members: np.ndarray) -> np.ndarray:
+            return np.asarray(_residuals(self._problem, jnp.asarray(members)))
+
+        parts = np.split(padded, lanes)
+        if lanes == 1:
+            return part(parts[0])[:k]
+        with ThreadPoolExecutor(lanes) as pool:
+            return np.concatenate(list(pool.map(part, parts)))[:k]
 
     def residuals(self, u: np.ndarray) -> np.ndarray:
         """Residuals (k, n) of what was observed."""
