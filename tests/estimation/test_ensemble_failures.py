@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,7 +13,9 @@ from caliche.estimation import MEMBER_METHODS, estimate
 from caliche.estimation.ensemble_asktell import AskTell
 from caliche.estimation.ensemble_core import survived
 from caliche.estimation.ensemble_engine import Engine, member_method
-from problems import LinearGaussian, root_problem
+from caliche.estimation.ensemble_result import step_left
+from caliche.parameters import Normal
+from problems import LinearGaussian, make_problem, root_problem
 
 SPACE = LinearGaussian.problem().space
 DESIGN = np.array([[3.0, 0.0], [3.0, 3.0], [0.0, 2.0]])
@@ -204,3 +207,37 @@ def test_a_model_that_gives_no_number_over_a_tenth_of_the_prior(name):
     assert 0 < result.ensemble.failed[0] < 10
     assert any("The model failed in" in warning for warning in result.warnings)
     assert np.isfinite(result.ensemble.physical).all()
+
+
+# -- an ensemble that says it has arrived ---------------------------------------------------------
+
+
+def test_the_step_left_is_that_of_the_closed_form():
+    generator = np.random.default_rng(0)
+    design, y = generator.standard_normal((7, 3)), generator.standard_normal(7)
+    hessian = design.T @ design + np.eye(3)
+    best = np.linalg.solve(hessian, design.T @ y)
+    members = best + 0.1 * generator.standard_normal((20, 3))
+
+    def residuals(v):
+        return (v @ design.T - y)[..., None]
+
+    assert step_left(members, best, residuals(best), residuals(members)) < 1e-10
+    off = best + np.array([0.3, -0.2, 0.1])
+    away = np.sqrt((off - best) @ hessian @ (off - best))
+    assert step_left(members, off, residuals(off), residuals(members)) == pytest.approx(away)
+    assert np.isnan(step_left(members[:3], best, residuals(best), residuals(members[:3])))
+
+
+def test_one_long_step_through_a_bend_is_not_called_converged():
+    x = np.linspace(0.1, 2.0, 40)
+
+    def bent(params, forcing):
+        return jnp.exp(3.0 * params["a"] * forcing["x"])
+
+    problem = make_problem(
+        bent, {"a": Normal(0.0, 1.0)}, {"a": 0.0}, {"x": x}, np.exp(3.0 * 0.8 * x), 0.1
+    )
+    found = estimate(problem, "etki", steps=1, members=40)
+    assert not found.converged
+    assert "by the members' own slopes" in found.reason
