@@ -49,17 +49,19 @@ Numbers are those of the tables above; the text is written by hand.
 - **`eki` and `etki`** come within 0.2 sd with 5 parameters and 50 members, and within 0.3 to 2.4
   sd with 15 and 100: the error of sampling grows with parameters per member, and 400 members
   reduce it to 0.3 to 0.4. `etki` has half the error of `eki`.
-- **On `metolius-lad` both are wrong and do not say so.** Converged means that T = 1 was reached.
-  It was in two steps: the length of a step follows from n / 2 over J, and with 26,400 noisy
-  observations even the prior's J is no large multiple of n / 2, though thousands above the
-  optimum's. More members do not help. Twenty equal steps bring J to 95 to 99 above, 40 sd away (a
-  store of water of 130 kg m-2 instead of 454), from every seed. That is no valley of its own, as
-  `lm` begun there goes on to the optimum: by then the members stand too close together to go
-  further. Nor are equal steps safe: on the twin one seed of three ends 81 (`eki`) or 6.5 (`etki`)
-  above, as the first step from so wide a prior is too long. Hold J against that of `lm`, or of a
-  search, before the spread of such an ensemble is called an error bar.
+- **On `metolius-lad` both are wrong, and say so.** T = 1 was reached in two steps: the length of a
+  step follows from n / 2 over J, and with 26,400 noisy observations even the prior's J is no large
+  multiple of n / 2, though thousands above the optimum's. More members do not help. The members are
+  run once more at T = 1, and by their own slopes the optimum is 35 to 98 sd away, so that none of
+  these counts as converged. Twenty equal steps bring J to 95 to 99 above, 40 sd away (a store of
+  water of 130 kg m-2 instead of 454), from every seed. That is no valley of its own, as `lm` begun
+  there goes on to the optimum: by then the members stand too close together to go further, and by
+  slopes so local the distance looks like 3 to 5 sd; beyond 3 it is told, in two of six it is not.
+  Nor are equal steps safe: on the twin one seed of three ends 81 (`eki`) or 6.5 (`etki`) above, as
+  the first step from so wide a prior is too long; both are told. Hold J against that of `lm`, or of
+  a search, before the spread of such an ensemble is called an error bar.
 - **`uki`** has no chance in it: all seeds are one. One sd off with 5 parameters, 14 with 15, 37 on
-  LaD.
+  LaD; the last two are told.
 - **`ga`** does well with 5 parameters, for hundreds of times the runs of `lm`. With 15 it is 300
   above after 30,000 runs, 68 sd off, and with LaD's 8 it is 25 to 30 above after 10,000: its
   crossover knows nothing of narrow, oblique valleys. It says that it has not converged.
