@@ -147,7 +147,8 @@ def _arrived(verdict: Verdict, away: float) -> Verdict:
     return Verdict(
         False,
         f"reached T = 1, but by the members' own slopes the optimum is {away:.2g} standard "
-        "deviations away: the model is not straight over such steps; give more steps (steps = 20), or use lm",
+        "deviations away: the model is not straight over such steps; give more steps "
+        "(steps = 20), or use lm",
     )
 
 
