@@ -126,20 +126,22 @@ Clusters (k-medoids by climate and residuals at the first guess): {members}; sil
 
 Numbers are those of the table above; the text is written by hand.
 
-- Shared ground and pooled plants cost 5 % of RMSE, and no more in the hold-out than in the fit. With
-  the ground of each site it is 2 %. One value of everything costs 16 to 19 %.
-- Held out in time, what the others say even helps where a site's own record misleads: latent heat at
-  Puechabon 19.1 against 20.0 W m-2, soil temperature at Walnut Gulch 1.66 against 2.01 K.
-- **A site that was left out would have been served better by the first guess** (+32 %) than by the
-  three others (+41 to +64 %), whatever is shared. These four do not speak for each other. The ground
-  is the clearest case: LaD has no canopy, so that a low conductivity stands for shade in a forest,
-  and what forests say spoils sensible heat, net radiation and soil temperature of the desert. With
-  the ground of each site the loss is smaller, and smallest where sites are grouped.
-- The evidence finds no likeness in the water that roots can reach (spread 1.00 of the prior's) and
-  some in the resistance of leaves (0.77); with four sites both are weak statements.
-- The misfit of LaD is rough: half hours in which a calm night decouples the surface from the air
-  come and go with the parameters, and each moves J by some 0.1. Fits that end there are told from
-  converged ones below; several did not come nearer than the distances given.
+- Shared ground and pooled plants cost 5 % of RMSE, and no more in the hold-out than in the fit.
+  With the ground of each site it is 2 %. One value of everything costs 16 to 19 %.
+- Held out in time, what the others say even helps where a site's own record misleads: latent
+  heat at Puechabon 19.1 against 20.0 W m-2, soil temperature at Walnut Gulch 1.66 against 2.01
+  K.
+- **A site that was left out would have been served better by the first guess** (+32 %) than by
+  the three others (+41 to +64 %), whatever is shared. These four do not speak for each other.
+  The ground is the clearest case: LaD has no canopy, so that a low conductivity stands for
+  shade in a forest, and what forests say spoils sensible heat, net radiation and soil
+  temperature of the desert. With the ground of each site the loss is smaller, and smallest
+  where sites are grouped.
+- The evidence finds no likeness in the water that roots can reach (spread 1.00 of the prior's)
+  and some in the resistance of leaves (0.77); with four sites both are weak statements.
+- The misfit of LaD is rough: half hours in which a calm night decouples the surface from the
+  air come and go with the parameters, and each moves J by some 0.1. Fits that end there are
+  told from converged ones below; several did not come nearer than the distances given.
 
 ## As bundled: values to use
 
