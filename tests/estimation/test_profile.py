@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from caliche.estimation import estimate
 from caliche.estimation.posterior import posterior
 from caliche.estimation.profile import Profiles, profile
 from caliche.inverse_problem import InverseProblem
-from caliche.parameters import Flat
+from caliche.parameters import Flat, Normal, random_walk
 from problems import (
     MISRA1A,
     LinearGaussian,
@@ -199,3 +202,26 @@ def test_an_unknown_parameter_is_refused():
     problem = LinearGaussian.problem()
     with pytest.raises(InputError, match="the name of a free parameter"):
         profile(problem, np.asarray(jnp.zeros(2)), names=["w3"])
+
+
+def test_a_parameter_that_varies_in_time_has_no_profile():
+    """Entries of u are its mean and increments: to hold one is not to hold the value of a knot."""
+    days, knots = np.arange(41) / 10.0, [0.0, 2.0, 4.0]
+    problem = line_problem(days, 2.0 + np.sin(days), 0.3, slope=Normal(0.0, 0.5),
+                           intercept=Normal(0.0, 3.0))  # fmt: skip
+    walk = random_walk(days, knots, [f"{k:g}" for k in knots], "linear", 0.3)
+    space = dataclasses.replace(problem.space, variations={"intercept": walk})
+    problem = dataclasses.replace(problem, space=space)
+    u = optimum(problem)
+    found = profile(problem, u)
+    assert list(found.parameters) == ["slope"]
+    assert "no profile" in found.warnings[-1]
+    slopes = np.asarray(jax.jacfwd(problem.space.vector)(jnp.asarray(u)))
+    k = problem.space.names.index("slope")
+    sd = posterior(problem, u).sd(slopes[k], naive=True)
+    centre = float(problem.space.vector(jnp.asarray(u))[k])
+    np.testing.assert_allclose(
+        interval(found, "slope"), centre + QUANTILE * sd * np.array([-1.0, 1.0]), rtol=1e-4
+    )
+    with pytest.raises(InputError, match="constant in time"):
+        profile(problem, u, names=["intercept[0]"])

@@ -12,10 +12,8 @@ not known from the data, and is said not to be.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +22,7 @@ from caliche.estimation.crossing import crossing
 from caliche.estimation.density import bounds_in_u, moved, physical, reach
 from caliche.estimation.held_fits import Fit, Fits
 from caliche.estimation.posterior import Posterior, posterior
+from caliche.estimation.profile_result import End, ParameterProfile, Profiles
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters.space import ParameterSpace
 
@@ -43,66 +42,6 @@ CLOSE = 1e-3
 BETTER = 1e-3
 
 
-class End(NamedTuple):
-    """One end of an interval, in physical units.
-
-    `closed` says whether the misfit rose to the level; if not, `value` is the parameter's bound
-    (or infinite). `held` names other parameters that a bound held there: their bounds, not the
-    data, then made the misfit rise.
-    """
-
-    value: float
-    closed: bool
-    held: tuple[str, ...]
-
-    @property
-    def known(self) -> bool:
-        """Whether the data alone set this end."""
-        return self.closed and not self.held
-
-
-@dataclass(frozen=True)
-class ParameterProfile:
-    """Profile of one parameter on a grid (point,) that rises and contains the optimum.
-
-    Attributes
-    ----------
-    u, value : (point,) transformed coordinate and physical value at which the parameter was held.
-    misfit : (point,) J after the others were fitted; infinite where the model failed.
-    others : (point, P) every parameter's physical value there.
-    converged : (point,) whether the fit of the others converged.
-    held : (point, P) parameters that a bound held there.
-    inflation : factor on the chi-square quantile of the intervals; 1 as errors were declared.
-    intervals : level (0.68, 0.95) -> both ends.
-    verdict : what a reader should know, in words; empty if there is nothing.
-    """
-
-    name: str
-    u: np.ndarray
-    value: np.ndarray
-    misfit: np.ndarray
-    others: np.ndarray
-    converged: np.ndarray
-    held: np.ndarray
-    inflation: float
-    intervals: Mapping[float, tuple[End, End]]
-    verdict: str
-
-
-@dataclass(frozen=True)
-class Profiles:
-    """Profiles of parameters by name; `misfit` is J at the optimum they are measured from.
-
-    `better` is a control vector (P,) with a lower misfit, if one was met.
-    """
-
-    misfit: float
-    parameters: Mapping[str, ParameterProfile]
-    n_model_runs: int
-    better: np.ndarray | None
-    warnings: tuple[str, ...]
-
-
 def profile(
     problem: InverseProblem,
     u: np.ndarray,
@@ -118,7 +57,8 @@ def profile(
 
     Parameters
     ----------
-    names : which parameters; all if None.
+    names : which parameters; all that are constant in time if None. Of one that varies, the entries
+        of u are a mean and increments, none of which is the value of a knot.
     inflated : raise the chi-square quantile by the factor by which the residuals inflate the
         reported variance of the parameter (`Posterior`), so that the interval compares with the
         reported standard deviation. Otherwise the declared errors are taken at their word.
@@ -126,15 +66,19 @@ def profile(
 
     Raises
     ------
-    InputError : a name that is not free.
+    InputError : a name that is not free, or of a parameter that varies in time; nothing to hold.
     """
-    for name in names or ():
-        if name not in problem.space.names:
+    constant = {e.name: k for k, e in enumerate(problem.space.entries) if e.knot is None}
+    for name in names or (() if constant else problem.space.names[:1]):
+        if name in problem.space.names and name not in constant:
             raise InputError(
-                "the name of a free parameter", repr(name), nearest(name, problem.space.names)
-            )
+                "a parameter that is constant in time, for a profile", repr(name),
+                "sample the posterior instead: --method nuts",
+            )  # fmt: skip
+        if name not in constant:
+            raise InputError("the name of a free parameter", repr(name), nearest(name, constant))
     u = np.asarray(u, float)
-    chosen = [problem.space.names.index(name) for name in names or problem.space.names]
+    chosen = [constant[name] for name in names or constant]
     found, runs, best, misfit = {}, 0, (np.inf, u), np.inf
     for space, turn, members in _turns(problem.space, chosen):
         turned = dataclasses.replace(problem, space=space)
@@ -152,6 +96,8 @@ def profile(
             f"A profile found a lower misfit, {best[0]:.6g} instead of {misfit:.6g}: the "
             "calibration had not found the lowest one. Run it again with more starts.",
         )
+    if names is None and len(constant) < problem.space.size:
+        warnings += ("Parameters that vary in time have no profile; NUTS has intervals of knots.",)
     named = {found[k].name: found[k] for k in chosen}
     return Profiles(misfit, named, runs, best[1] if improved else None, warnings)
 

@@ -153,7 +153,7 @@ def run_posterior(
             callback=lambda done, total: callback(Progress("profiles: fits", done, total)),
         )  # fmt: skip
         summary["profile"] = _add_profiles(found, summary["parameters"])
-        datasets.append(profile_dataset(found))
+        datasets.append(profile_dataset(found, problem.space.names))
     if "nuts" in options.methods:
         samples = sample(
             problem, result.u, options.sampling, folder / CHECKPOINT,

@@ -36,7 +36,7 @@ def write_json(folder: Path, summary: Mapping[str, Any]) -> None:
     os.replace(aside, folder / JSON)
 
 
-def profile_dataset(found: Profiles) -> xr.Dataset:
+def profile_dataset(found: Profiles, others: Sequence[str]) -> xr.Dataset:
     """Profiles as arrays (parameter, point), NaN where a profile has fewer points."""
     profiles = list(found.parameters.values())
     longest = max(len(p.u) for p in profiles)
@@ -67,7 +67,7 @@ def profile_dataset(found: Profiles) -> xr.Dataset:
     }  # fmt: skip
     return xr.Dataset(
         {name: (dims, values, {"long_name": text}) for name, (dims, values, text) in data.items()},
-        coords={"parameter": names, "parameter_other": names},
+        coords={"parameter": names, "parameter_other": list(others)},
     )
 
 
