@@ -108,6 +108,7 @@ STEP = (
 )
 
 
+@pytest.mark.slow
 def test_a_step_of_the_soil_at_a_known_time_is_recovered(calibrate):
     """Rain at the end of the third day: conductivity and capacity day by day, in their bands."""
     run = calibrate("twin-two-depths", *SMALL, *STEP, starts=1)

@@ -60,7 +60,8 @@ WATER = [
     pytest.param("backward-euler", "zero-flux", MONIN_OBUKHOV, {}, id="stability",
                  marks=pytest.mark.slow),
     pytest.param("backward-euler", "varying-temperature", MONIN_OBUKHOV,
-                 {"moisture": "bucket", "initial_interpolation": "cubic"}, id="stability-bucket"),
+                 {"moisture": "bucket", "initial_interpolation": "cubic"}, id="stability-bucket",
+                 marks=pytest.mark.slow),
     pytest.param("crank-nicolson", "fixed-temperature", BULK_TRANSFER, {"moisture": "bucket"},
                  id="bulk-transfer-bucket"),
 ]  # fmt: skip
