@@ -113,7 +113,7 @@ class JointProblem(Problem):
 
     def cost(self, u: Float[Array, " parameter"], segments: int = 1) -> Float[Array, ""]:
         pairs = zip(self.problems, self.controls(u), strict=True)
-        return self._prior(u) + sum(
+        return _prior_of(self, u) + sum(
             problem.cost(own, segments) - _prior_of(problem, own) for problem, own in pairs
         )
 
@@ -150,7 +150,7 @@ class JointProblem(Problem):
     ) -> NormalEquations:
         """Normal equations of the whole at u, from those of the sites at their control vectors."""
         informative = jnp.asarray(self.space.informative, u.dtype)
-        cost, gradient = self._prior(u), informative * u
+        cost, gradient = _prior_of(self, u), informative * u
         hessian = jnp.diag(informative)
         parts = zip(self.problems, self.controls(u), self.rows, equations, strict=True)
         for problem, own, rows, found in parts:
@@ -180,9 +180,6 @@ class JointProblem(Problem):
             for p in parts
         ]
         return jnp.concatenate(filled, axis=1)
-
-    def _prior(self, u: Float[Array, " parameter"]) -> Float[Array, ""]:
-        return _prior_of(self, u)
 
 
 def _prior_of(problem: Problem, u: Float[Array, " parameter"]) -> Float[Array, ""]:

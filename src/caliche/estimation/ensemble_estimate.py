@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -38,6 +37,7 @@ from caliche.estimation.method import (
 )
 from caliche.estimation.posterior import posterior
 from caliche.estimation.result import Result
+from caliche.estimation.threads import side_by_side
 from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import Problem
 
@@ -78,8 +78,7 @@ class Batch:
         parts = np.split(padded, lanes)
         if lanes == 1:
             return part(parts[0])[:k]
-        with ThreadPoolExecutor(lanes) as pool:
-            return np.concatenate(list(pool.map(part, parts)))[:k]
+        return np.concatenate(side_by_side(part, parts))[:k]
 
     def residuals(self, u: np.ndarray) -> np.ndarray:
         """Residuals (k, n) of what was observed."""

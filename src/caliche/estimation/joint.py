@@ -8,9 +8,7 @@ go side by side on the cores of the machine.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -35,6 +33,7 @@ from caliche.estimation.posterior import (
     stream_curvatures,
 )
 from caliche.estimation.result import Result
+from caliche.estimation.threads import side_by_side
 from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import InverseProblem, NormalEquations, Problem
 from caliche.joint_problem import JointProblem, controls_of
@@ -149,12 +148,6 @@ def joint_posterior(problem: JointProblem, u: np.ndarray) -> Posterior:
                 by_u.T @ stream.gradient, by_u.T @ stream.hessian @ by_u, stream.residuals
             )
     return posterior_of_streams(problem.space, u, streams)
-
-
-def side_by_side(function: Callable, *arguments: Any) -> list[Any]:
-    """`map` over sites, on a thread for each core."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(function, *arguments))
 
 
 _join = jax.jit(JointProblem.join)

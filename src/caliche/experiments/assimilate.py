@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
 from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation.checkpoint import fingerprint
+from caliche.estimation.ensemble_estimate import problem_parts
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.windows import (
     Analysis,
@@ -120,9 +119,7 @@ def _method(experiment: Experiment) -> LevenbergMarquardt:
 
 
 def _mark(problem: InverseProblem, settings: WindowSettings, method: LevenbergMarquardt) -> str:
-    structure = re.sub(r" at 0x[0-9a-f]+", "", repr(jax.tree.structure(problem)))
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(problem)]
-    return fingerprint(__version__, settings, method, structure, *leaves)
+    return fingerprint(__version__, settings, method, *problem_parts(problem))
 
 
 # -- what the folder says ------------------------------------------------------------------------

@@ -23,6 +23,7 @@ import numpy as np
 from caliche.errors import InputError
 from caliche.estimation.windows import Analysis
 from caliche.estimation.windows_problem import Handed
+from caliche.whole_file import write_text, written_aside
 
 _HANDED = "handed_"
 _ARRAYS = ("u", "covariance_u", "forecast", "analysis")
@@ -83,29 +84,20 @@ class AssimilationFolder:
     def write(self, number: int, analysis: Analysis) -> None:
         arrays = {name: getattr(analysis, name) for name in _ARRAYS}
         arrays |= {f"{_HANDED}{name}": x for name, x in asdict(analysis.handed).items()}
-        aside = self._aside(self._file(number))
-        with open(aside, "wb") as file:
+        with written_aside(self._file(number)) as scratch, open(scratch, "wb") as file:
             np.savez(file, record=np.asarray(json.dumps(analysis.record)), **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, self._file(number))
 
     def write_text(self, name: str, text: str) -> None:
-        aside = self._aside(self.path / name)
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, self.path / name)
+        write_text(self.path / name, text)
 
     def write_dataset(self, name: str, dataset: Any) -> None:
-        aside = self._aside(self.path / name)
-        dataset.to_netcdf(aside, engine="h5netcdf")
-        os.replace(aside, self.path / name)
+        with written_aside(self.path / name) as scratch:
+            dataset.to_netcdf(scratch, engine="h5netcdf")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         self.write_text("summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
 
     def _file(self, number: int) -> Path:
         return self._windows / f"{number + 1:05d}.npz"
-
-    @staticmethod
-    def _aside(path: Path) -> Path:
-        return path.with_name(f".{path.name}.part")

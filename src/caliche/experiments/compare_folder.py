@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.experiments.run import new_folder
+from caliche.whole_file import write_text
 
 # The keys of run.json that a comparison must share with the one it goes on from, in words.
 SAME = {
@@ -97,9 +97,7 @@ class CompareFolder:
     def write(self, name: str, text: str) -> None:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}-{os.getpid()}")
-        aside.write_text(text, "utf-8")
-        os.replace(aside, path)
+        write_text(path, text)
 
     def drop(self) -> None:
         """Remove a folder that was begun for nothing."""

@@ -27,6 +27,7 @@ from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.run import as_run
 from caliche.experiments.variant_compare import free_parameters
+from caliche.whole_file import write_text
 
 # The keys of run.json that a run must share with the one it goes on from, in words.
 SAME = {
@@ -72,8 +73,8 @@ class VariantsFolder:
                     "choose another --out, or run the command that began it",
                 )
         self.finished.mkdir(parents=True, exist_ok=True)
-        write(self.path / "config.toml", config)
-        write(known, json.dumps(run, indent=1) + "\n")
+        write_text(self.path / "config.toml", config)
+        write_text(known, json.dumps(run, indent=1) + "\n")
 
     def record(self, name: str, changes: str) -> dict[str, Any] | None:
         """What was found for a variant with the same changes, if it is finished."""
@@ -87,25 +88,15 @@ class VariantsFolder:
         """Keep what was found for a variant, and its configuration."""
         name = record["name"]
         if config is not None:
-            write(self.finished / f"{name}.toml", config)
+            write_text(self.finished / f"{name}.toml", config)
         text = json.dumps(record, indent=1, allow_nan=False)
-        write(self.finished / f"{name}.json", text + "\n")
+        write_text(self.finished / f"{name}.json", text + "\n")
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Write the whole."""
         text = json.dumps(summary, indent=1, allow_nan=False)
-        write(self.path / "variants.csv", as_csv(summary["base"], summary["variants"]))
-        write(self.path / "variants.json", text + "\n")
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file aside and move it into place."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+        write_text(self.path / "variants.csv", as_csv(summary["base"], summary["variants"]))
+        write_text(self.path / "variants.json", text + "\n")
 
 
 def identity(experiment: Experiment, starts: int) -> dict[str, Any]:

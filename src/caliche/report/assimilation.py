@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from caliche.errors import InputError
 from caliche.report import numbers, style, words
 from caliche.report.assimilation_figures import forecast_figure, parameters_figure, series_figure
+from caliche.report.pages import render_page
 from caliche.report.panels import Plate
+from caliche.whole_file import write_text
 
 PAGE = "assimilation.html"
 ROWS = 60  # windows in the table; of more, the first and the last
@@ -39,26 +39,18 @@ def write_assimilation_page(folder: Path) -> Path:
             "a folder that caliche assimilate wrote",
             f"{type(error).__name__} in {folder}: {error}", "give the command that began it again",
         ) from error  # fmt: skip
-    scratch = folder / f".{PAGE}.{os.getpid()}"
-    try:
-        scratch.write_text(render(summary, config, found), "utf-8", newline="\n")
-        return scratch.replace(folder / PAGE)
-    finally:
-        scratch.unlink(missing_ok=True)
+    return write_text(folder / PAGE, render(summary, config, found))
 
 
 def render(summary: Mapping[str, Any], config: str, found: xr.Dataset) -> str:
     """The whole page as text."""
-    environment = Environment(
-        loader=PackageLoader("caliche.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     with style.report_style():
         plates = _plates(summary, found)
     windows = summary["windows"]
     shown = windows if len(windows) <= ROWS else [*windows[: ROWS // 2], *windows[-ROWS // 2 :]]
     lost = [w for w in windows if not w["converged"]]
-    return environment.get_template("assimilation.html.j2").render(
+    return render_page(
+        "assimilation.html.j2",
         run=summary,
         config=config,
         n=numbers,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from caliche.report import numbers, panels, words
 from caliche.report.energy import closure_sentences
+from caliche.report.pages import render_page
 from caliche.report.posterior import PosteriorFolder, posterior_content, read_posterior
 from caliche.report.run_folder import RunFolder, read_run
 from caliche.report.structure import structure_content
@@ -44,21 +44,12 @@ def write_report(folder: Path) -> Path:
 
 def render(run: RunFolder, posterior: PosteriorFolder | None = None) -> str:
     """The whole page as text."""
-    environment = Environment(
-        loader=PackageLoader("caliche.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     with report_style():
         content = {**_texts(run), **_tables(run), **validation(run), **_plates(run)}
         content["posterior"] = posterior_content(run, posterior)
         content["training"] = training_content(run)
         content["structure"] = structure_content(run)
-    return environment.get_template("report.html.j2").render(
-        run=run.summary, config=run.config, n=numbers, **content
-    )
+    return render_page("report.html.j2", run=run.summary, config=run.config, n=numbers, **content)
 
 
 def _texts(run: RunFolder) -> dict[str, Any]:

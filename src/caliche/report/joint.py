@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from caliche.errors import InputError
 from caliche.report import style
 from caliche.report.joint_figures import scores_plate, values_plate
 from caliche.report.joint_tables import score_rows, value_rows
+from caliche.report.pages import render_page
 from caliche.report.words import capital
+from caliche.whole_file import write_text
 
 PAGE = "report.html"
 
@@ -35,18 +34,10 @@ def write_joint_page(folder: Path) -> Path:
         ) from error  # fmt: skip
     with style.report_style():
         plates = [scores_plate(summary), values_plate(summary)]
-    environment = Environment(
-        loader=PackageLoader("caliche.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    text = environment.get_template("joint.html.j2").render(
+    text = render_page(
+        "joint.html.j2",
         run=summary, reason=capital(summary["reason"]), config=config, plates=plates,
         values=value_rows(summary),
         scores=[score_rows(summary, key) for key in ("rmse", "nse")],
     )  # fmt: skip
-    scratch = folder / f".{PAGE}.{os.getpid()}"
-    try:
-        scratch.write_text(text, "utf-8", newline="\n")
-        return scratch.replace(folder / PAGE)
-    finally:
-        scratch.unlink(missing_ok=True)
+    return write_text(folder / PAGE, text)

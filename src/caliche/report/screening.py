@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import xarray as xr
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from caliche.errors import InputError
 from caliche.report import numbers, style
+from caliche.report.pages import render_page
 from caliche.report.panels import Plate
 from caliche.report.screening_figures import caption, effects_figure, maps_figure
 from caliche.report.screening_words import stream_table
 from caliche.report.words import capital
+from caliche.whole_file import write_text
 
 PAGE = "screening.html"
 
@@ -50,12 +50,7 @@ def write_screening_page(folder: Path) -> Path:
         title = summary["streams"][name.rpartition("-")[0]]["long_name"]
         svg = style.to_svg(figure, name.replace(".", ""), f"{title}, {which}")
         plates.append(Plate(capital(f"{title}: {which}"), svg, caption(summary, which)))
-    scratch = folder / f".{PAGE}.{os.getpid()}"
-    try:
-        scratch.write_text(_render(summary, config, plates), "utf-8", newline="\n")
-        return scratch.replace(folder / PAGE)
-    finally:
-        scratch.unlink(missing_ok=True)
+    return write_text(folder / PAGE, _render(summary, config, plates))
 
 
 def _figures(summary: Mapping[str, Any], found: xr.Dataset) -> Iterator[tuple[str, str, Figure]]:
@@ -74,11 +69,7 @@ def _write_figure(figure: Figure, path: Path) -> None:
 
 
 def _render(summary: Mapping[str, Any], config: str, plates: list[Plate]) -> str:
-    environment = Environment(
-        loader=PackageLoader("caliche.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     tables = [stream_table(summary, stream) for stream in summary["streams"]]
-    return environment.get_template("screening.html.j2").render(
-        run=summary, config=config, plates=plates, tables=tables, n=numbers
+    return render_page(
+        "screening.html.j2", run=summary, config=config, plates=plates, tables=tables, n=numbers
     )

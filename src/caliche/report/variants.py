@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from caliche.errors import InputError
 from caliche.report import numbers, words
+from caliche.report.pages import render_page
 from caliche.report.style import report_style
 from caliche.report.variants_figures import parameter_plate, signed
+from caliche.whole_file import write_text
 
 NOTABLE = 1.0  # sd of the base, from which a shift is marked
 PAGE = "variants.html"
@@ -38,23 +37,11 @@ def write_variants_page(folder: Path) -> Path:
             f"{type(error).__name__} in {folder}: {error}",
             "give the command that began it again",
         ) from error
-    scratch = folder / f".{PAGE}.{os.getpid()}"
-    try:
-        scratch.write_text(render(run, config), "utf-8", newline="\n")
-        return scratch.replace(folder / PAGE)
-    finally:
-        scratch.unlink(missing_ok=True)
+    return write_text(folder / PAGE, render(run, config))
 
 
 def render(run: Mapping[str, Any], config: str) -> str:
     """The whole page as text."""
-    environment = Environment(
-        loader=PackageLoader("caliche.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     base = run["base"]
     settled = base["status"] == "converged"
     fitted = [v for v in run["variants"] if v["status"] != "cannot run"]
@@ -66,7 +53,8 @@ def render(run: Mapping[str, Any], config: str) -> str:
                 parameter_plate(name, entry, base, fitted, (run["truth"] or {}).get(name))
                 for name, entry in free.items()
             ]
-    return environment.get_template("variants.html.j2").render(
+    return render_page(
+        "variants.html.j2",
         run=run,
         base=base,
         config=config,

@@ -16,6 +16,7 @@ import numpy as np
 from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation.checkpoint import fingerprint
+from caliche.estimation.ensemble_estimate import problem_parts
 from caliche.estimation.joint import (
     controls_by_site,
     fit_joint,
@@ -23,13 +24,13 @@ from caliche.estimation.joint import (
     joint_equations,
     joint_result,
     run_site,
-    side_by_side,
     site_result,
 )
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import CONVERGED, Outcome
 from caliche.estimation.result import Result
 from caliche.estimation.spread import best_spreads
+from caliche.estimation.threads import side_by_side
 from caliche.estimation.timing import Stopwatch
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.prediction import Prediction, score_windows
@@ -43,7 +44,6 @@ from caliche.sites.joint_stages import Fit, Stages
 from caliche.sites.predictors import cluster_sites
 
 FIRST_GUESS, ALONE, TOGETHER, LEFT_OUT = "first guess", "by itself", "together", "left out"
-CALIBRATIONS = (FIRST_GUESS, ALONE, TOGETHER, LEFT_OUT)
 # Rounds of fitting and finding the spreads anew, and the change at which they have settled.
 MOST_ROUNDS, SETTLED = 6, 0.03
 
@@ -157,8 +157,8 @@ def _mark(config: JointConfig, opened: Mapping[str, tuple[Experiment, InversePro
     said = json.dumps(
         [config.raw, {n: e.config.raw for n, (e, _) in opened.items()}], default=str, sort_keys=True
     )
-    data = [np.asarray(x) for _, p in opened.values() for x in jax.tree.leaves(p)]
-    return fingerprint(said, __version__, *data)
+    parts = [part for _, problem in opened.values() for part in problem_parts(problem)]
+    return fingerprint(said, __version__, *parts)
 
 
 def _by_themselves(

@@ -43,13 +43,6 @@ class Shared:
     spread: float | None = None
     estimate_spread: bool = False
 
-    @property
-    def words(self) -> str:
-        """What the user wrote, in short."""
-        if self.spread is None:
-            return self.by
-        return "partially pooled"
-
 
 @dataclass(frozen=True)
 class JointConfig:

@@ -24,6 +24,7 @@ from caliche.estimation.result import ParameterEstimate
 from caliche.experiments.run import finite, versions
 from caliche.sites.joint import JointFit, values_at
 from caliche.sites.joint_words import sentences
+from caliche.whole_file import write_text, written_aside
 
 HELD_OUT, FITTED = "hold-out", "fit"
 
@@ -32,19 +33,12 @@ def write_joint(fit: JointFit, folder: Path, command: str | None = None) -> dict
     """Write the folder (its fits are in `stages` until the end), and return the summary."""
     folder.mkdir(parents=True, exist_ok=True)
     content = summary(fit, command)
-    _whole(folder / "config.toml", tomli_w.dumps(_as_run(fit, folder)))
-    _whole(folder / "parameters.csv", operational_table(fit))
-    scratch = folder / ".result.nc.new"
-    dataset(fit).to_netcdf(scratch, engine="h5netcdf")
-    scratch.replace(folder / "result.nc")
-    _whole(folder / "summary.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_text(folder / "config.toml", tomli_w.dumps(_as_run(fit, folder)))
+    write_text(folder / "parameters.csv", operational_table(fit))
+    with written_aside(folder / "result.nc") as scratch:
+        dataset(fit).to_netcdf(scratch, engine="h5netcdf")
+    write_text(folder / "summary.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
     return content
-
-
-def _whole(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
 
 
 def _as_run(fit: JointFit, folder: Path) -> dict[str, Any]:
