@@ -17,10 +17,18 @@ import caliche
 
 caliche.configure(cache=False)  # before anything computes; compile times are real ones
 
-from benchmarks import cases_many, cases_package, cases_rivals, cases_single, page  # noqa: E402
+from benchmarks import (  # noqa: E402
+    cases_limits,
+    cases_many,
+    cases_package,
+    cases_rivals,
+    cases_single,
+    page,
+)
 from benchmarks.rows import CASES, SIZES, Case, Outcome, Size  # noqa: E402
 
-MODULES = (cases_single, cases_many, cases_package, cases_rivals)  # their cases register themselves
+# Their cases register themselves.
+MODULES = (cases_single, cases_many, cases_package, cases_limits, cases_rivals)
 WIDTH = 140  # of the output where it is no terminal
 
 

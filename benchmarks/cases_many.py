@@ -17,7 +17,8 @@ from benchmarks.forcing import STEPS_PER_YEAR
 from benchmarks.rows import Row, Size, blank_row, case, ratio_row, time_row
 from benchmarks.timing import compile_apart, interleave, time_once
 from caliche import InverseProblem
-from caliche.estimation.blocks import BlockEstimator, SiteData
+from caliche.estimation.block_data import BlockData, SiteData, at_site
+from caliche.estimation.blocks import BlockEstimator
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import CONVERGED
 
@@ -50,13 +51,12 @@ def batch_shared(size: Size) -> list[Row]:
 
 
 def at_sites(function: Callable) -> Callable:
-    """A function of (problem, u) as one of (problem, forcing, values, u), site axes last in the
-    data, as the time loop reads them and `BlockEstimator` keeps them."""
+    """A function of (problem, u) as one of (problem, data, u) with the data of a block of sites."""
 
-    def one(problem: InverseProblem, forcing: dict, values: jax.Array, u: jax.Array) -> Any:
-        return function(problems.at_site(problem, forcing, values), u)
+    def one(problem: InverseProblem, data: BlockData, u: jax.Array) -> Any:
+        return function(at_site(problem, data), u)
 
-    return jax.vmap(one, (None, 1, 2, 0))
+    return jax.vmap(one, (None, -1, 0))
 
 
 @case("batch-own", "Many sites with weather of their own")
@@ -66,9 +66,8 @@ def batch_own(size: Size) -> list[Row]:
     block = size.blocks[min(1, len(size.blocks) - 1)]
     u = problems.draw_members(setup, block)
     sites = problems.make_sites(setup, block)
-    forcing = {name: jnp.asarray(np.asarray(v).T.copy()) for name, v in sites.forcing.items()}
-    values = jnp.asarray(np.moveaxis(np.asarray(sites.values), 0, 2).copy())
-    arguments = (setup.problem, forcing, values, u)
+    estimator = BlockEstimator(setup.problem, lanes=block, devices=jax.local_devices()[:1])
+    arguments = (estimator.problem, estimator.place(as_data(setup, sites)), u)
     programs = {
         "forward": compile_apart(at_sites(cost), *arguments),
         "Gauss-Newton": compile_apart(at_sites(normal_equations), *arguments),
@@ -159,7 +158,7 @@ def sites(size: Size) -> list[Row]:
     for words, options in SITE_VARIANTS.items():
         estimator = BlockEstimator(began_at, **options)
         estimator.size = min(estimator.size, size.sites * len(estimator.devices))
-        data = _site_data(setup, size.sites)
+        data = as_data(setup, problems.make_sites(setup, size.sites))
         began = time.perf_counter()
         list(estimator.run([data]))
         first_call = time.perf_counter() - began
@@ -170,8 +169,8 @@ def sites(size: Size) -> list[Row]:
     return rows
 
 
-def _site_data(setup: problems.Setup, number: int) -> SiteData:
-    made = problems.make_sites(setup, number)
+def as_data(setup: problems.Setup, made: problems.Sites) -> SiteData:
+    number = len(made.values)
     mask = np.asarray(setup.problem.observations.mask)[:, :, None]
     return SiteData(
         {name: np.ascontiguousarray(np.asarray(v).T) for name, v in made.forcing.items()},

@@ -160,7 +160,7 @@ def streamed(size: Size) -> list[Row]:
 @case("command-line", "The command line, end to end")
 def command_line(size: Size) -> list[Row]:
     """`caliche estimate twin-two-depths` as a subprocess, from the start of Python to the finished
-    report; cold with an empty cache folder, warm right after."""
+    report; cold with an empty cache folder, warm right after, the fastest of three."""
     script = Path(sys.executable).with_name("caliche")
     command = [str(script)] if script.exists() else [sys.executable, "-m", "caliche"]
     with tempfile.TemporaryDirectory() as folder:
@@ -168,11 +168,12 @@ def command_line(size: Size) -> list[Row]:
             "XDG_CACHE_HOME": folder, "XLA_FLAGS": None, "JAX_COMPILATION_CACHE_DIR": None
         }  # fmt: skip
         seconds = {}
-        for words in ("cold", "warm"):
+        for words in ("cold", "warm", "again", "and again"):
             out = str(Path(folder) / words)
             _, seconds[words] = run_child(
                 [*command, "estimate", "twin-two-depths", "--out", out], fresh, cwd=folder
             )
+    seconds["warm"] = min(seconds[words] for words in ("warm", "again", "and again"))
     targets = {"cold": 8.0, "warm": 4.0}
     return [Row(f"caliche estimate, {w}", seconds[w], "s", target=targets[w]) for w in targets]
 

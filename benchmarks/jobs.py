@@ -83,6 +83,33 @@ def streamed_sites(folder: str, collection: str) -> dict[str, float]:
     }
 
 
+def command_stages(out: str) -> dict[str, float]:
+    """Seconds of each stage of `caliche estimate twin-two-depths`."""
+    import time
+
+    seconds: dict[str, float] = {}
+    began = time.perf_counter()
+
+    def ended(stage: str) -> None:
+        nonlocal began
+        now = time.perf_counter()
+        seconds[stage] = now - began
+        began = now
+
+    from caliche import cli, cli_output  # noqa: F401
+
+    load, run_experiment, write_report = cli._workbench()
+    ended("imports")
+    experiment = load("twin-two-depths", [])
+    experiment.problem()
+    ended("experiment and its synthetic observations")
+    run = run_experiment(experiment, out=Path(out))
+    ended("calibration from 20 starts, error bars, files")
+    write_report(run.folder)
+    ended("report")
+    return seconds
+
+
 def time_loop(in_one_piece: bool) -> dict[str, float]:
     """A small time loop, with the XLA option that caliche sets or with XLA's default.
 
@@ -112,7 +139,10 @@ def time_loop(in_one_piece: bool) -> dict[str, float]:
     return {"seconds": timing["it"].minimum}
 
 
-JOBS = {job.__name__: job for job in (baseline, long_gradient, streamed_sites, time_loop)}
+JOBS = {
+    job.__name__: job
+    for job in (baseline, command_stages, long_gradient, streamed_sites, time_loop)
+}
 
 if __name__ == "__main__":
     print(json.dumps(JOBS[sys.argv[1]](**json.loads(sys.argv[2]))))

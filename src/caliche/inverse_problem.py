@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from caliche.models.base import Model
 from caliche.models.tangents import Tangents, simulate_tangents
-from caliche.models.time_loop import ParamsInTime, simulate, simulate_total
+from caliche.models.time_loop import Cut, ParamsInTime, cut, simulate, simulate_total
 from caliche.observations import ObservationOperator, Observations
 from caliche.parameters.space import ParameterSpace
 
@@ -33,6 +33,17 @@ class NormalEquations(NamedTuple):
     cost: Float[Array, ""]
     gradient: Float[Array, " parameter"]
     hessian: Float[Array, "parameter parameter"]
+
+
+class Record(NamedTuple):
+    """What a time loop reads of the data, cut at the start.
+
+    forcing : name -> value.  seen : for each stream its observed value, whether it is fitted, and
+    1 / sigma; all at time 0, and in each step (time,).
+    """
+
+    forcing: Cut
+    seen: Cut
 
 
 class Problem(eqx.Module):
@@ -174,6 +185,8 @@ class InverseProblem(Problem):
         start (see `caliche.models.spin_up`).
     in_block : whether this is one of many that share vector instructions under vmap: the model and
         its tangents are then laid out as scalars. Compiles more slowly, runs several times faster.
+    data : forcing and observations as the time loops read them, for one site of a block; the
+        fields `forcing` and `observations` then hold no series. None elsewhere.
     """
 
     model: Model
@@ -183,6 +196,7 @@ class InverseProblem(Problem):
     space: ParameterSpace  # pyright: ignore[reportIncompatibleMethodOverride]
     period: int = eqx.field(static=True, default=0)
     in_block: bool = eqx.field(static=True, default=False)
+    data: Record | None = None
 
     def __check_init__(self) -> None:
         if jnp.asarray(0.0).dtype != jnp.float64:
@@ -196,6 +210,17 @@ class InverseProblem(Problem):
         """Which entries (time + 1, stream) are fitted: observed, and possible to predict."""
         visible = self.operator.visible(self.observations.mask.shape[0])
         return self.observations.mask & jnp.asarray(visible)
+
+    @property
+    def record(self) -> Record:
+        """What the time loops read."""
+        if self.data is not None:
+            return self.data
+        observed, mask = self.observations.values, self.mask
+        inverse = jnp.broadcast_to(1.0 / self.observations.scale, observed.shape)
+        columns = range(observed.shape[1])
+        seen = tuple((observed[:, k], mask[:, k], inverse[:, k]) for k in columns)
+        return Record(cut(self.forcing), cut(seen))
 
     @property
     def stream_names(self) -> tuple[str, ...]:
@@ -242,15 +267,15 @@ class InverseProblem(Problem):
         if not self.pointwise:
             return 0.5 * jnp.sum(self.residual(u) ** 2)
 
-        def absorb(total: Array, inputs: tuple, values: tuple) -> Array:
-            observed, weights = inputs
-            for k, value in enumerate(values):
-                total = total + 0.5 * _weighted(weights[k], value - observed[k]) ** 2
+        def absorb(total: Array, seen: tuple, values: tuple) -> Array:
+            for (observed, fitted, inverse), value in zip(seen, values, strict=True):
+                total = total + 0.5 * jnp.where(fitted, (value - observed) * inverse, 0.0) ** 2
             return total
 
+        forcing, seen = self.record
         misfit = simulate_total(
-            self.model, self.space.to_physical(u), self.forcing, self.operator.select,
-            absorb, jnp.zeros(()), (self.observations.values, self.weights), segments, self.period,
+            self.model, self.space.to_physical(u), forcing, self.operator.select,
+            absorb, jnp.zeros(()), seen, segments, self.period,
         )  # fmt: skip
         return misfit + 0.5 * jnp.sum(jnp.asarray(self.space.informative, u.dtype) * u**2)
 
@@ -265,10 +290,10 @@ class InverseProblem(Problem):
                 0.5 * jnp.sum(residual**2), jacobian.T @ residual, jacobian.T @ jacobian
             )
         absorb = _absorb_separate if self.in_block else _absorb_stacked
+        forcing, seen = self.record
         (cost, gradient, hessian), _, _ = simulate_tangents(
-            self.model, self.space.to_physical, u, self.forcing, self.operator.select,
-            absorb, _nothing(len(u), self.in_block), (self.observations.values, self.weights),
-            self.in_block, self.period,
+            self.model, self.space.to_physical, u, forcing, self.operator.select, absorb,
+            _nothing(len(u), self.in_block), seen, self.in_block, self.period,
         )  # fmt: skip
         if self.in_block:
             hessian = [
@@ -333,28 +358,36 @@ def _weighted(weight: Array, number: Array) -> Array:
     return jnp.where(weight > 0.0, number * weight, 0.0)
 
 
-def weighted_misfits(inputs: tuple, tangents: Tangents) -> list[tuple[Array, Any]]:
-    """Standardised misfit of each stream at one time, with its slopes."""
-    observed, weights = inputs
-    found = []
-    for k, (value, slope) in enumerate(zip(tangents.values, tangents.slopes, strict=True)):
-        scale = functools.partial(_weighted, weights[k])
-        found.append((scale(value - observed[k]), jax.tree.map(scale, slope)))
-    return found
+def weighted_misfits(seen: tuple, tangents: Tangents) -> list[tuple[Array, Any]]:
+    """Standardised misfit of each stream at one time, with its slopes; see `Record`."""
+
+    def scaled(number: Array, fitted: Array, inverse: Array) -> Array:
+        # What cannot be predicted is NaN, and 0 NaN is not 0.
+        return jnp.where(fitted, number * inverse, 0.0)
+
+    return [
+        (
+            scaled(value - observed, fitted, inverse),
+            jax.tree.map(lambda s, f=fitted, i=inverse: scaled(s, f, i), slope),
+        )
+        for (observed, fitted, inverse), value, slope in zip(
+            seen, tangents.values, tangents.slopes, strict=True
+        )
+    ]
 
 
-def _absorb_stacked(total: tuple, inputs: tuple, tangents: Tangents) -> tuple[tuple, None]:
+def _absorb_stacked(total: tuple, seen: tuple, tangents: Tangents) -> tuple[tuple, None]:
     cost, gradient, hessian = total
-    for misfit, slope in weighted_misfits(inputs, tangents):
+    for misfit, slope in weighted_misfits(seen, tangents):
         cost = cost + 0.5 * misfit**2
         gradient = gradient + slope * misfit
         hessian = hessian + slope[:, None] * slope[None, :]
     return (cost, gradient, hessian), None
 
 
-def _absorb_separate(total: tuple, inputs: tuple, tangents: Tangents) -> tuple[tuple, None]:
+def _absorb_separate(total: tuple, seen: tuple, tangents: Tangents) -> tuple[tuple, None]:
     cost, gradient, hessian = total
-    for misfit, slope in weighted_misfits(inputs, tangents):
+    for misfit, slope in weighted_misfits(seen, tangents):
         cost = cost + 0.5 * misfit**2
         gradient = tuple(g + s * misfit for g, s in zip(gradient, slope, strict=True))
         hessian = tuple(

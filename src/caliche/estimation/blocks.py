@@ -10,12 +10,10 @@ it was in.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +22,14 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from caliche.errors import InputError
+from caliche.estimation.block_data import (
+    DATA,
+    BlockData,
+    SiteData,
+    at_site,
+    take,
+    without_data,
+)
 from caliche.estimation.least_squares import LevenbergMarquardt, LevenbergMarquardtState
 from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, spectrum
 from caliche.estimation.residuals import (
@@ -34,7 +40,7 @@ from caliche.estimation.residuals import (
     usual_spacing,
 )
 from caliche.inverse_problem import InverseProblem
-from caliche.models.time_loop import preparation
+from caliche.models.time_loop import cut, preparation
 
 # Members for each device: their states stay in the second-level cache of a core.
 LANES = 64
@@ -43,25 +49,9 @@ BREAK_UP = 0.5
 # Where sites stop by default, in standard deviations. They take one whole Gauss-Newton step more
 # after that, which lands about a hundred times closer to the optimum.
 TOLERANCE = 1e-3
-
-
-# How the data of a block are dealt out: forcing, values, mask, initial values.
-DATA = (P(None, "site"), P(None, None, "site"), P(None, None, "site"), P(None, "site"))
-
-
-class SiteData(NamedTuple):
-    """What belongs to each site; the site axis comes last, as the time loop reads it.
-
-    forcing : name -> (time + 1, site).  values, mask : (time + 1, stream, site).
-    initial_values : (knot, site) observed profile to start from, or None.
-    sites : (site,) number of each site in its collection.
-    """
-
-    forcing: dict[str, np.ndarray]
-    values: np.ndarray
-    mask: np.ndarray
-    initial_values: np.ndarray | None
-    sites: np.ndarray
+# A step that left less than FAST of the way should be followed by one that leaves as little: a site
+# stops as soon as that would bring it to CLOSE tolerances, and goes on if it does not.
+FAST, CLOSE = 0.1, 0.1
 
 
 class SiteEstimates(NamedTuple):
@@ -101,8 +91,8 @@ class BlockEstimator:
     ----------
     problem : the model, free parameters, streams and their sigma; forcing and observations are
         those of no site in particular.
-    method : settings of Levenberg-Marquardt; a site that has converged takes one step more, whose
-        evaluation is that of the error bars.
+    method : settings of Levenberg-Marquardt; a site that has converged, or will have by one step
+        more, takes that step, whose evaluation is that of the error bars.
     lanes : members for each device in a block; multiples of 8 fill the vectors of any processor.
     devices : those to use, not more than `devices_for` gives; default all of this process that it
         gives.
@@ -126,7 +116,7 @@ class BlockEstimator:
                 "means over steps, nuisances, errors with memory, a periodic start or parameters "
                 "that vary in time", "estimate such sites one by one with caliche estimate",
             )  # fmt: skip
-        self.problem = _without_data(problem.for_block())
+        self.problem = without_data(problem.for_block())
         self.method = LevenbergMarquardt(tolerance=TOLERANCE) if method is None else method
         if devices is None:
             devices = devices_for(self.problem, jax.local_devices())
@@ -166,7 +156,7 @@ class BlockEstimator:
 
     def _parts(self, batch: SiteData) -> Iterator[SiteData]:
         for first in range(0, len(batch.sites), self.size):
-            yield _take(batch, np.arange(first, min(first + self.size, len(batch.sites))))
+            yield take(batch, np.arange(first, min(first + self.size, len(batch.sites))))
 
     def _start(self, data: SiteData) -> _Pending:
         n = len(data.sites)
@@ -184,7 +174,7 @@ class BlockEstimator:
         """Advance a block until most of it is done; set aside what still runs."""
         n = len(block)
         rows = np.arange(self.size) % n  # a short block is filled up with copies
-        data = self._place(_take(block.data, rows))
+        data = self.place(take(block.data, rows))
         state = jax.device_put(jax.tree.map(lambda x: x[rows], block.state), self._first)
         iterations = block.iterations.copy()
         alone = n <= BREAK_UP * self.size  # too few to be worth breaking up
@@ -198,16 +188,29 @@ class BlockEstimator:
             iterations += running
         done, left = np.flatnonzero(~running), np.flatnonzero(running)
         if len(done):
-            yield self._finish(block, data, state, iterations, rows, done)
+            found = self._finish(block, data, state, iterations, rows, done)
+            short = self._short(found, np.asarray(state.iterate.remaining)[done])
+            if not short.all():
+                yield jax.tree.map(lambda x: x[~short], found)
+            left = np.sort(np.concatenate([left, done[short]]))
         if len(left):
             kept = jax.tree.map(lambda x: np.asarray(x)[left], state)
+            status = np.full_like(kept.iterate.status, RUNNING)
+            kept = kept._replace(iterate=kept.iterate._replace(status=status))
             spacing = block.spacing[:, left]
-            waiting.append(_Pending(_take(block.data, left), spacing, kept, iterations[left]))
+            waiting.append(_Pending(take(block.data, left), spacing, kept, iterations[left]))
+
+    def _short(self, found: SiteEstimates, before: np.ndarray) -> np.ndarray:
+        """Which sites stopped in the hope of a step that did not bring them near enough."""
+        tolerance = self.method.tolerance
+        hoped = (found.status == CONVERGED) & (before > tolerance)
+        missed = found.errors.remaining > CLOSE * tolerance
+        return hoped & missed & (found.iterations < self.method.max_iterations)
 
     def _finish(
         self,
         block: _Pending,
-        data: tuple,
+        data: BlockData,
         state: LevenbergMarquardtState,
         iterations: np.ndarray,
         rows: np.ndarray,
@@ -226,16 +229,16 @@ class BlockEstimator:
         sites = block.data.sites[done]
         return SiteEstimates(sites, status, iterations[done], cost, u, errors, sums)
 
-    def _place(self, data: SiteData) -> tuple:
+    def place(self, data: SiteData) -> BlockData:
         """The data on the devices, each with its own sites."""
-        forcing, values, mask, initial = self._data
-        knots = np.zeros((0, len(data.sites)))
-        return (
-            {name: jax.device_put(v, forcing) for name, v in data.forcing.items()},
-            jax.device_put(data.values, values),
-            jax.device_put(data.mask, mask),
-            jax.device_put(knots if data.initial_values is None else data.initial_values, initial),
+        visible = self.problem.operator.visible(len(data.mask))
+        seen = tuple(
+            (data.values[:, k], data.mask[:, k] & visible[:, k, None])
+            for k in range(data.values.shape[1])
         )
+        knots = np.zeros((0, len(data.sites)))
+        initial = knots if data.initial_values is None else data.initial_values
+        return jax.device_put(BlockData(cut(data.forcing), cut(seen), initial), self._data)
 
 
 def devices_for(problem: InverseProblem, devices: Sequence[Any]) -> list[Any]:
@@ -266,16 +269,19 @@ def _programs(method: LevenbergMarquardt, mesh: Mesh) -> tuple[Any, Any, Any]:
         return method.init(problem, u)
 
     def advance(
-        problem: InverseProblem, data: tuple, state: LevenbergMarquardtState, running: Array
+        problem: InverseProblem, data: BlockData, state: LevenbergMarquardtState, running: Array
     ) -> LevenbergMarquardtState:
-        new = method.advance(_at_site(problem, data), state)
+        new = method.advance(at_site(problem, data), state)
+        lands = _lands(state.iterate.remaining, new.iterate.remaining, method.tolerance)
+        status = jnp.where(lands & (new.iterate.status == RUNNING), CONVERGED, new.iterate.status)
+        new = new._replace(iterate=new.iterate._replace(status=status))
         return jax.tree.map(lambda old, after: jnp.where(running, after, old), state, new)
 
     def end(
-        problem: InverseProblem, data: tuple, state: LevenbergMarquardtState, spacing: Array
+        problem: InverseProblem, data: BlockData, state: LevenbergMarquardtState, spacing: Array
     ) -> tuple[Array, StreamSums, Float[Array, "stream p p"]]:
         """One whole step on from where a site has converged."""
-        there, u = _at_site(problem, data), state.iterate.u
+        there, u = at_site(problem, data), state.iterate.u
         step = spectrum(there, u, state.equations).step
         u = jnp.where((state.iterate.status == CONVERGED) & jnp.isfinite(step), u + step, u)
         return u, *curvature(there, u, spacing)
@@ -288,42 +294,18 @@ def _programs(method: LevenbergMarquardt, mesh: Mesh) -> tuple[Any, Any, Any]:
             )
         )
 
-    site, axes = P("site"), (1, 2, 2, 1)
+    site = P("site")
     return (
         compiled(init, (0,), (site,)),
-        compiled(advance, (axes, 0, 0), (DATA, site, site)),
-        compiled(end, (axes, 0, 1), (DATA, site, P(None, "site"))),
+        compiled(advance, (-1, 0, 0), (DATA, site, site)),
+        compiled(end, (-1, 0, 1), (DATA, site, P(None, "site"))),
     )
 
 
-def _without_data(problem: InverseProblem) -> InverseProblem:
-    """The problem with nothing in the places of forcing and observations."""
-    o = problem.observations
-    observations = dataclasses.replace(o, values=o.values[:0], mask=o.mask[:0])
-    return dataclasses.replace(problem, forcing={}, observations=observations)
-
-
-def _at_site(problem: InverseProblem, data: tuple) -> InverseProblem:
-    """The problem with the data of one site."""
-    forcing, values, mask, initial = data
-    observations = dataclasses.replace(problem.observations, values=values, mask=mask)
-    model = problem.model
-    if initial.size:
-        model = eqx.tree_at(lambda m: m.initial_values, model, initial)
-    return dataclasses.replace(problem, model=model, forcing=forcing, observations=observations)
-
-
-def _take(data: SiteData, rows: np.ndarray) -> SiteData:
-    """The data of some sites; without a copy where they are all of them in order."""
-    if len(rows) == len(data.sites) and np.array_equal(rows, np.arange(len(rows))):
-        return data
-    return SiteData(
-        {name: v[:, rows] for name, v in data.forcing.items()},
-        data.values[:, :, rows],
-        data.mask[:, :, rows],
-        None if data.initial_values is None else data.initial_values[:, rows],
-        data.sites[rows],
-    )
+def _lands(before: Array, after: Array, tolerance: float) -> Array:
+    """Whether a step from where `after` is left to go, of `before`, should bring a site home."""
+    rate = after / before
+    return jnp.isfinite(before) & (rate < FAST) & (rate * after < CLOSE * tolerance)
 
 
 def _join(parts: Sequence[_Pending]) -> _Pending:
@@ -355,7 +337,7 @@ def _split(pending: _Pending, n: int) -> tuple[_Pending, _Pending]:
 
     def part(rows: np.ndarray) -> _Pending:
         state = jax.tree.map(lambda x: x[rows], pending.state)
-        data, spacing = _take(pending.data, rows), pending.spacing[:, rows]
+        data, spacing = take(pending.data, rows), pending.spacing[:, rows]
         return _Pending(data, spacing, state, pending.iterations[rows])
 
     return part(np.arange(n)), part(np.arange(n, len(pending)))

@@ -58,21 +58,21 @@ def curvature(
         (zero, zero, zero, zero, zero, far, (zero,) * n, triangle) for _ in range(n_stream)
     )
 
-    def absorb(total: tuple, inputs: tuple, tangents: Tangents) -> tuple[tuple, None]:
+    def absorb(total: tuple, seen: tuple, tangents: Tangents) -> tuple[tuple, None]:
         new = []
-        misfits = weighted_misfits(inputs, tangents)
+        misfits = weighted_misfits(seen, tangents)
         for k, ((misfit, slope), sums) in enumerate(zip(misfits, total, strict=True)):
             count, square, products, pairs, last, age, gradient, hessian = sums
-            seen = inputs[1][k] > 0.0
-            pair = jnp.where(seen & (age + 1 == spacing[k]), 1.0, 0.0)
+            fitted = seen[k][1]
+            pair = jnp.where(fitted & (age + 1 == spacing[k]), 1.0, 0.0)
             new.append(
                 (
-                    count + jnp.where(seen, 1.0, 0.0),
+                    count + jnp.where(fitted, 1.0, 0.0),
                     square + misfit**2,
                     products + pair * misfit * last,
                     pairs + pair,
-                    jnp.where(seen, misfit, last),
-                    jnp.where(seen, 0, jnp.minimum(age + 1, far)),
+                    jnp.where(fitted, misfit, last),
+                    jnp.where(fitted, 0, jnp.minimum(age + 1, far)),
                     tuple(g + s * misfit for g, s in zip(gradient, slope, strict=True)),
                     tuple(
                         tuple(h + slope[p] * slope[q] for q, h in enumerate(row))
@@ -82,9 +82,10 @@ def curvature(
             )
         return tuple(new), None
 
+    forcing, seen = problem.record
     total, _, _ = simulate_tangents(
-        problem.model, problem.space.to_physical, u, problem.forcing, problem.operator.select,
-        absorb, start, (problem.observations.values, problem.weights), separate=True,
+        problem.model, problem.space.to_physical, u, forcing, problem.operator.select, absorb,
+        start, seen, separate=True,
     )  # fmt: skip
     columns = list(zip(*total, strict=True))
     count, square, products, pairs = (jnp.stack(c) for c in columns[:4])

@@ -29,7 +29,7 @@ from caliche.models.lad_fluxes import BulkFluxes, Conditions, FluxLaw
 from caliche.models.lad_smooth import MOST_EVAPORATION, conditions_before
 from caliche.models.lad_state import LaDState
 from caliche.models.lad_tables import Cover
-from caliche.models.time_loop import split
+from caliche.models.time_loop import cut
 from caliche.physics import saturation
 from caliche.physics.humidity import specific_humidity
 from caliche.physics.switches import smooth_cap
@@ -273,7 +273,7 @@ def _inputs_along(
     """Inputs of the network in each step of a run."""
     values = {d.name: params[d.name] for d in model.declarations}
     prepared = model.prepare(values)
-    first, rest = split(forcing)
+    first, rest = cut(forcing)
 
     def step(state: LaDState, now: Forcing) -> tuple[LaDState, Array]:
         after = model.step(prepared, state, now)[0]

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from caliche.models.base import Diagnostics, Forcing, Model, Params, Prepared, State
 from caliche.models.dependence import depends
-from caliche.models.time_loop import ParamsInTime, split, start_run, varying_leaves
+from caliche.models.time_loop import Cut, ParamsInTime, cut, start_run, varying_leaves
 
 
 class Tangents(NamedTuple):
@@ -33,7 +33,7 @@ def simulate_tangents(
     model: Model,
     params_of: Callable[[Any], ParamsInTime],
     u: Float[Array, " p"],
-    forcing: Forcing,
+    forcing: Forcing | Cut,
     output: Callable[[Diagnostics], tuple[Float[Array, ""], ...]],
     absorb: Absorb,
     total: Any = None,
@@ -53,7 +53,8 @@ def simulate_tangents(
     output : the scalars to differentiate, of the diagnostics of each instant or step.
     absorb : (total, inputs of the time, Tangents) -> new total, and what to keep of this time;
         called for time 0 as well.
-    inputs : pytree of arrays (time + 1, ...) that `absorb` reads, such as observations.
+    inputs : pytree of arrays (time + 1, ...) that `absorb` reads, such as observations; it and
+        the forcing may come cut.
     separate : one set of scalars per tangent instead of arrays (P, ...); faster for many members
         under vmap, where scalars become vectors of members, and slower to compile. Not for
         parameters that vary in time.
@@ -68,7 +69,7 @@ def simulate_tangents(
         return _tangents_in_time(
             model, params_of, entries, forcing, output, absorb, total, inputs, period
         )
-    _, rest = split(forcing)
+    _, rest = cut(forcing)
 
     def start(*entries: Float[Array, ""]) -> tuple[Prepared, tuple[State, Any]]:
         prepare, _, _, state, initial = start_run(
@@ -95,7 +96,7 @@ def simulate_tangents(
         slopes = tuple(zip(*(d for _, (_, d) in pushed), strict=True))
     else:
         d_moving, (d_state, slopes) = jax.vmap(linear)(*directions)
-    at_zero = jax.tree.map(lambda x: x[0], inputs)
+    at_zero, later = cut(inputs)
     total, kept = absorb(total, at_zero, Tangents(initial, slopes))
 
     def body(carry: tuple, now: tuple) -> tuple[tuple, Any]:
@@ -118,7 +119,6 @@ def simulate_tangents(
         total, kept = absorb(total, inputs_now, Tangents(values, slopes))
         return (state, d_state, total), kept
 
-    later = jax.tree.map(lambda x: x[1:], inputs)
     (_, _, total), series = jax.lax.scan(body, (state, d_state, total), (rest, later))
     return total, kept, series
 
@@ -127,7 +127,7 @@ def _tangents_in_time(
     model: Model,
     params_of: Callable[[Any], ParamsInTime],
     entries: tuple[Float[Array, ""], ...],
-    forcing: Forcing,
+    forcing: Forcing | Cut,
     output: Callable[[Diagnostics], tuple[Float[Array, ""], ...]],
     absorb: Absorb,
     total: Any,
@@ -171,7 +171,7 @@ def _tangents_in_time(
     ]
     (once, state, initial), linear = jax.linearize(start, *entries)
     d_once, d_state, slopes = jax.vmap(linear)(*directions)
-    at_zero = jax.tree.map(lambda x: x[0], inputs)
+    at_zero, later = cut(inputs)
     total, kept = absorb(total, at_zero, Tangents(initial, slopes))
 
     def body(carry: tuple, now: tuple) -> tuple[tuple, Any]:
@@ -189,8 +189,7 @@ def _tangents_in_time(
         total, kept = absorb(total, inputs_now, Tangents(values, slopes))
         return (state, d_state, total), kept
 
-    _, rest = split(forcing)
-    later = jax.tree.map(lambda x: x[1:], inputs)
+    _, rest = cut(forcing)
     carry, kept_later = jax.lax.scan(body, (state, d_state, total), (rest, later, series))
     return carry[2], kept, kept_later
 

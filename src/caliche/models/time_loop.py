@@ -8,7 +8,7 @@ step with the values of that step.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,6 +23,23 @@ Output = Callable[[Diagnostics], Any]
 ParamsInTime = Mapping[str, Float[Array, "..."]]
 
 
+class Cut(NamedTuple):
+    """A record cut at its start: what belongs to time 0, and to each step (time, ...)."""
+
+    first: Any
+    later: Any
+
+
+def cut(record: Any) -> Cut:
+    """A pytree of arrays (time + 1, ...) cut at its start; one that is cut already stays.
+
+    Cutting copies. The data of a block of sites, which are evaluated over and over, come cut.
+    """
+    if isinstance(record, Cut):
+        return record
+    return Cut(jax.tree.map(lambda v: v[0], record), jax.tree.map(lambda v: v[1:], record))
+
+
 def everything(diagnostics: Diagnostics) -> Mapping[str, Float[Array, "..."]]:
     """The default output of `simulate`: every diagnostic, profiles as arrays (node,)."""
     return {
@@ -34,7 +51,7 @@ def everything(diagnostics: Diagnostics) -> Mapping[str, Float[Array, "..."]]:
 def simulate(
     model: Model,
     params: ParamsInTime,
-    forcing: Forcing,
+    forcing: Forcing | Cut,
     output: Output = everything,
     segments: int = 1,
     period: int = 0,
@@ -45,8 +62,8 @@ def simulate(
     Parameters
     ----------
     model, params : the model and a value () or a series (time + 1,) for each parameter it declares.
-    forcing : arrays (time + 1,). Entry k holds over the step that ends at time k; entry 0 belongs
-        to the initial instant and drives no step.
+    forcing : arrays (time + 1,), or these cut. Entry k holds over the step that ends at time k;
+        entry 0 belongs to the initial instant and drives no step.
     output : what to keep of the diagnostics of each step. Selecting inside the loop is what keeps
         memory small.
     segments : a reverse-mode gradient keeps the states of one segment at a time, and runs each
@@ -76,7 +93,7 @@ def simulate(
 def simulate_total(
     model: Model,
     params: ParamsInTime,
-    forcing: Forcing,
+    forcing: Forcing | Cut,
     output: Output,
     absorb: Callable[[Any, Any, Any], Any],
     total: Any,
@@ -86,11 +103,12 @@ def simulate_total(
 ) -> Any:
     """Run a model and keep only a running total, `absorb(total, inputs of the time, output)`.
 
-    `inputs` is a pytree of arrays (time + 1, ...), such as observations; `absorb` is called for
-    time 0 as well. The rest is as in `simulate`.
+    `inputs` is a pytree of arrays (time + 1, ...), or one that is cut, such as observations;
+    `absorb` is called for time 0 as well. The rest is as in `simulate`.
     """
     prepare, params_later, rest, state, initial = start_run(model, params, forcing, output, period)
-    total = absorb(total, jax.tree.map(lambda x: x[0], inputs), initial)
+    at_zero, later = cut(inputs)
+    total = absorb(total, at_zero, initial)
 
     def step(carry: tuple[State, Any], now: tuple) -> tuple[tuple[State, Any], None]:
         state, total = carry
@@ -98,7 +116,6 @@ def simulate_total(
         state, diagnostics = model.step(prepare(params_now), state, forcing_now)
         return (state, absorb(total, inputs_now, output(diagnostics))), None
 
-    later = jax.tree.map(lambda x: x[1:], inputs)
     (_, total), _ = _scan(step, (state, total), (params_later, rest, later), segments)
     return total
 
@@ -116,7 +133,7 @@ def preparation(
     if not varying:
         prepared = model.prepare(constant)
         return lambda _: prepared, {}, {}
-    first, later = split(varying)
+    first, later = cut(varying)
     vary = varying_leaves(model, constant, first)
     still = eqx.filter(model.prepare({**constant, **first}), vary, inverse=True)
 
@@ -136,16 +153,10 @@ def varying_leaves(model: Model, constant: Params, varying: Params) -> Any:
     return depends(prepare, tuple(varying.values()), tuple(range(len(names))))
 
 
-def split(forcing: Forcing) -> tuple[Forcing, Forcing]:
-    """Forcing at the initial instant, and over the steps."""
-    first = {name: values[0] for name, values in forcing.items()}
-    return first, {name: values[1:] for name, values in forcing.items()}
-
-
 def start_run(
     model: Model,
     params: ParamsInTime,
-    forcing: Forcing,
+    forcing: Forcing | Cut,
     output: Output,
     period: int,
     state: State | None = None,
@@ -153,7 +164,7 @@ def start_run(
     """What a loop begins with: how to prepare a step, the parameters that vary and the forcing of
     each step, the initial state and its output. Diagnostics that the state cannot give (fluxes)
     are NaN."""
-    first, rest = split(forcing)
+    first, rest = cut(forcing)
     prepare, params_0, params_later = preparation(model, params)
     prepared = prepare(params_0)
     if state is None:
@@ -192,8 +203,8 @@ def _scan(step: Callable, carry: Any, inputs: Any, segments: int) -> tuple[Any, 
     def segment(carry: Any, part: Any) -> tuple[Any, Any]:
         return jax.lax.scan(step, carry, part)
 
-    cut = jax.tree.map(lambda v: v[: whole * length].reshape(whole, length, *v.shape[1:]), inputs)
-    carry, series = jax.lax.scan(jax.checkpoint(segment), carry, cut)
+    parts = jax.tree.map(lambda v: v[: whole * length].reshape(whole, length, *v.shape[1:]), inputs)
+    carry, series = jax.lax.scan(jax.checkpoint(segment), carry, parts)
     series = jax.tree.map(lambda v: v.reshape(whole * length, *v.shape[2:]), series)
     carry, rest = segment(carry, jax.tree.map(lambda v: v[whole * length :], inputs))
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), series, rest)

@@ -15,13 +15,8 @@ import xarray as xr
 
 from caliche._version import __version__
 from caliche.errors import InputError
-from caliche.estimation.blocks import (
-    LANES,
-    TOLERANCE,
-    BlockEstimator,
-    SiteData,
-    devices_for,
-)
+from caliche.estimation.block_data import SiteData
+from caliche.estimation.blocks import LANES, TOLERANCE, BlockEstimator, devices_for
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.timing import Stopwatch
 from caliche.experiments.experiment import Experiment

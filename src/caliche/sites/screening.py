@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from caliche.data.quality import utc_text
-from caliche.estimation.blocks import SiteData
+from caliche.estimation.block_data import SiteData
 from caliche.sites.collection import Collection
 from caliche.variables import variable
 
