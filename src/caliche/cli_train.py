@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caliche.whole_file import write_text
+
 if TYPE_CHECKING:
     from caliche.experiments.train import TrainingRun
 
@@ -96,9 +98,9 @@ def train(
     if ablate:
         names = ("without states", "with states")
         tables = compare_runs({n: r.summary for n, r in zip(names, runs, strict=True)})
-        (out / "ablation.json").write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+        table = write_text(out / "ablation.json", json.dumps(tables, indent=1) + "\n")
         print_ablation(runs[0].summary, tables)
-        typer.echo(f"\nTable: {out / 'ablation.json'}")
+        typer.echo(f"\nTable: {table}")
     if not all(run.summary["converged"] for run in runs):
         raise typer.Exit(NOT_CONVERGED)
 
