@@ -16,6 +16,7 @@ from caliche.cli_assimilate import assimilate
 from caliche.cli_compare import compare
 from caliche.cli_drive import drive
 from caliche.cli_joint import joint
+from caliche.cli_options import ExperimentArgument, OutOption, SetOption, new_folder_option
 from caliche.cli_parameters import parameters
 from caliche.cli_posterior import posterior
 from caliche.cli_score import score
@@ -37,25 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-ExperimentArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="EXPERIMENT", help="A bundled name (see `caliche experiments`) or a TOML file."
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change the configuration, in TOML syntax: parameters.albedo.value=0.2. Repeatable.",
-    ),
-]
-OutOption = Annotated[
-    Path | None,
-    typer.Option(help="Folder to write; must not exist. [default: runs/EXPERIMENT-TIME]"),
-]
 
 
 @app.command()
@@ -192,7 +174,7 @@ def sites(
 @app.command()
 def simulate(
     experiment: ExperimentArgument,
-    out: OutOption = None,
+    out: Annotated[Path | None, new_folder_option("runs/EXPERIMENT-simulation-TIME")] = None,
     set_: SetOption = None,
 ) -> None:
     """Run the model once, as configured, and score it."""

@@ -9,14 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from caliche.cli_options import ExperimentArgument, SetOption
 from caliche.errors import InputError
 
-Experiment = Annotated[
-    str,
-    typer.Argument(
-        metavar="EXPERIMENT", help="A bundled name (see `caliche experiments`) or a TOML file."
-    ),
-]
 At = Annotated[
     str | None,
     typer.Option(
@@ -25,16 +20,10 @@ At = Annotated[
         "[default: truth for a twin, else initial]",
     ),
 ]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change the configuration, in TOML syntax. Repeatable."
-    ),
-]
 
 
 def identify(
-    experiment: Experiment,
+    experiment: ExperimentArgument,
     at: At = None,
     points: Annotated[
         int, typer.Option(help="Give the verdicts at so many more points, drawn over the ranges.")
@@ -43,7 +32,7 @@ def identify(
     json_: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write everything there as well.")
     ] = None,
-    set_: Set = None,
+    set_: SetOption = None,
 ) -> None:
     """Say which parameters the observations can identify.
 
@@ -75,7 +64,7 @@ def identify(
 
 
 def design(
-    experiment: Experiment,
+    experiment: ExperimentArgument,
     depths: Annotated[
         str | None,
         typer.Option(metavar="Z,Z,...", help="Depths of thermometers in m; 0 is the surface."),
@@ -112,7 +101,7 @@ def design(
         Path | None,
         typer.Option(help="Folder to write: every set as CSV and JSON, and a figure."),
     ] = None,
-    set_: Set = None,
+    set_: SetOption = None,
 ) -> None:
     """Rank depths and sensors by what they would tell.
 

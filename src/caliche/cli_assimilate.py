@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from caliche.cli_options import ExperimentArgument, SetOption, folder_option
 from caliche.errors import InputError
 
 NOT_CONVERGED, INTERRUPTED = 3, 130
@@ -19,12 +20,7 @@ EVERY = 10.0  # seconds between the lines of progress in a pipe
 
 
 def assimilate(
-    experiment: Annotated[
-        str,
-        typer.Argument(
-            metavar="EXPERIMENT", help="A bundled name (see `caliche experiments`) or a TOML file."
-        ),
-    ],
+    experiment: ExperimentArgument,
     window: Annotated[float, typer.Option(metavar="DAYS", help="Length of a window.")],
     drift: Annotated[
         list[str] | None,
@@ -41,17 +37,8 @@ def assimilate(
             "nothing is forgotten."
         ),
     ] = 1.0,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder to write; a run that was stopped there goes on. "
-            "[default: runs/EXPERIMENT-windows-TIME]"
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in `estimate`. Repeatable."),
-    ] = None,
+    out: Annotated[Path | None, folder_option("runs/EXPERIMENT-windows-TIME")] = None,
+    set_: SetOption = None,
 ) -> None:
     """Estimate parameters window by window.
 

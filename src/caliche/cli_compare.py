@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caliche.cli_options import ExperimentArgument, SetOption, folder_option
+
 if TYPE_CHECKING:
     from caliche.experiments.compare import Row
 
 
 def compare(
-    experiment: Annotated[
-        str,
-        typer.Argument(
-            metavar="EXPERIMENT", help="A bundled name (see `caliche experiments`) or a TOML file."
-        ),
-    ],
+    experiment: ExperimentArgument,
     methods: Annotated[
         str,
         typer.Option(
@@ -32,14 +29,9 @@ def compare(
     seeds: Annotated[int, typer.Option(help="Runs of each method.")] = 3,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder to write, or to go on in. [default: runs/EXPERIMENT-compare-TIME]"
-        ),
+        folder_option("an unfinished one of the same, or runs/EXPERIMENT-compare-TIME"),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in `estimate`. Repeatable."),
-    ] = None,
+    set_: SetOption = None,
 ) -> None:
     """Estimate with several methods from several seeds.
 

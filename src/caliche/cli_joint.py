@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from caliche.cli_options import folder_option, set_option
+
 
 def joint(
     file: Annotated[
@@ -19,20 +21,13 @@ def joint(
             metavar="FILE", help="A TOML file that joins sites, or the bundled four-towers."
         ),
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder to write. If an earlier run of the same was stopped there, this one goes "
-            "on from it. [default: runs/FILE-TIME]"
-        ),
-    ] = None,
+    out: Annotated[Path | None, folder_option("runs/FILE-TIME")] = None,
     leave_out: Annotated[
         bool,
         typer.Option(help="Calibrate without each site once, and score it by what the others say."),
     ] = True,
     set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in `estimate`. Repeatable."),
+        list[str] | None, set_option("the file", "common.parameters.albedo.value=0.2")
     ] = None,
 ) -> None:
     """Calibrate several sites together, under one cost.

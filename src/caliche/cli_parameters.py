@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caliche.cli_options import set_option
 from caliche.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -25,10 +26,7 @@ def parameters(
             "a TOML file) makes of them. [default: all models]",
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change the experiment, in TOML syntax."),
-    ] = None,
+    set_: Annotated[list[str] | None, set_option("the experiment")] = None,
 ) -> None:
     """List parameters: units, defaults, bounds, priors, sources.
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caliche.cli_options import set_option
+
 if TYPE_CHECKING:
     from caliche.experiments.posterior import Progress
 
@@ -56,10 +58,7 @@ def posterior(
         Path | None,
         typer.Option(help="Folder to write, for an experiment. [default: runs/EXPERIMENT-TIME]"),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in `estimate`; for an experiment."),
-    ] = None,
+    set_: Annotated[list[str] | None, set_option("an experiment (a run stays as it is)")] = None,
 ) -> None:
     """Error bars by profile, NUTS and ensembles.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caliche.cli_options import ExperimentArgument, ResumeOption, SetOption, new_folder_option
 from caliche.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,12 +24,7 @@ EVERY = 10.0  # seconds between the lines of progress in a pipe
 
 
 def screen(
-    experiment: Annotated[
-        str,
-        typer.Argument(
-            metavar="EXPERIMENT", help="A bundled name (see `caliche experiments`) or a TOML file."
-        ),
-    ],
+    experiment: ExperimentArgument,
     method: Annotated[
         str, typer.Option(help="morris (cheap) or sobol (shares of the variance).")
     ] = "morris",
@@ -57,19 +53,9 @@ def screen(
             "--starts", help="Draw from the start ranges of parameters, not from flat priors."
         ),
     ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder to write; must not exist. [default: runs/EXPERIMENT-screen-TIME]"
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped; give its --out.")
-    ] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in `estimate`. Repeatable."),
-    ] = None,
+    out: Annotated[Path | None, new_folder_option("runs/EXPERIMENT-screen-TIME")] = None,
+    resume: ResumeOption = False,
+    set_: SetOption = None,
 ) -> None:
     """Say which parameters matter for what is observed.
 

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caliche.cli_options import ResumeOption, set_option
+from caliche.whole_file import write_text
+
 if TYPE_CHECKING:
     from caliche.experiments.train import TrainingRun
 
@@ -41,23 +44,14 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Train this seed alone, instead of those of [training].")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training that --out holds.")
-    ] = False,
+    resume: ResumeOption = False,
     ablate: Annotated[
         bool,
         typer.Option(
             "--ablate", help="Train with and without the model's states, and compare over seeds."
         ),
     ] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change the configuration, in TOML syntax: training.epochs=50. Repeatable.",
-        ),
-    ] = None,
+    set_: Annotated[list[str] | None, set_option(example="training.epochs=50")] = None,
 ) -> None:
     """Train the network in a model's fluxes.
 
@@ -96,9 +90,9 @@ def train(
     if ablate:
         names = ("without states", "with states")
         tables = compare_runs({n: r.summary for n, r in zip(names, runs, strict=True)})
-        (out / "ablation.json").write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+        table = write_text(out / "ablation.json", json.dumps(tables, indent=1) + "\n")
         print_ablation(runs[0].summary, tables)
-        typer.echo(f"\nTable: {out / 'ablation.json'}")
+        typer.echo(f"\nTable: {table}")
     if not all(run.summary["converged"] for run in runs):
         raise typer.Exit(NOT_CONVERGED)
 

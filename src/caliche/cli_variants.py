@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
+from caliche.cli_options import ExperimentArgument, folder_option, set_option
+
 # The widest table in a pipe, where nobody says how wide it may be.
 WIDEST = 110
 GAP = "  "
@@ -21,12 +23,7 @@ FEW = 12  # sentences that are printed
 
 
 def variants(
-    experiment: Annotated[
-        str,
-        typer.Argument(
-            metavar="EXPERIMENT", help="A bundled name (see `caliche experiments`) or a TOML file."
-        ),
-    ],
+    experiment: ExperimentArgument,
     only: Annotated[
         str | None,
         typer.Option(
@@ -43,21 +40,8 @@ def variants(
         ),
     ] = None,
     starts: Annotated[int, typer.Option(help="Starting points of each variant.")] = 5,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder to write; a run that was stopped there goes on. "
-            "[default: runs/EXPERIMENT-variants-TIME]"
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change the configuration of all, in TOML syntax. Repeatable.",
-        ),
-    ] = None,
+    out: Annotated[Path | None, folder_option("runs/EXPERIMENT-variants-TIME")] = None,
+    set_: Annotated[list[str] | None, set_option("the base and all variants")] = None,
 ) -> None:
     """Estimate again with other choices of model, grid and data.
 

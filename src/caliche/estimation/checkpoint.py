@@ -14,6 +14,7 @@ import equinox as eqx
 import numpy as np
 
 from caliche.errors import InputError
+from caliche.whole_file import written_aside
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,13 @@ def fingerprint(*parts: object) -> str:
 
 
 def write_arrays(path: Path, mark: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays aside and move them into place, so that a whole file is there.
+    """Write named arrays; what is there under this name is always whole.
 
     mark : the `fingerprint` of what they belong to.
     """
-    aside = path.with_name(f"{path.name}.new")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(aside, "wb") as file:
+    with written_aside(path) as scratch, open(scratch, "wb") as file:
         np.savez(file, fingerprint=np.asarray(mark), **arrays)  # type: ignore[arg-type]
-    os.replace(aside, path)
 
 
 def read_arrays(path: Path, mark: str, what: str) -> dict[str, np.ndarray]:
@@ -73,12 +72,10 @@ def read_arrays(path: Path, mark: str, what: str) -> dict[str, np.ndarray]:
 
 def write_leaves(path: Path, tree: Any) -> None:
     """Write the arrays of a tree; what is there under this name is always whole."""
-    aside = path.with_name(f".{path.name}.part")
-    with aside.open("wb") as file:
+    with written_aside(path) as scratch, open(scratch, "wb") as file:
         eqx.tree_serialise_leaves(file, tree)
         file.flush()
         os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def read_leaves(path: Path, like: Any) -> Any:

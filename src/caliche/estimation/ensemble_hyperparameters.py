@@ -34,6 +34,7 @@ from caliche.estimation.method import Callback
 from caliche.estimation.result import Result
 from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import InverseProblem
+from caliche.whole_file import remove
 
 MOST_ROUNDS = 20
 
@@ -142,4 +143,4 @@ def _file(path: Path, number: int) -> Path:
 def forget_rounds(path: Path) -> None:
     """Remove the states of all rounds but the first."""
     for number in range(1, MOST_ROUNDS):
-        _file(path, number).unlink(missing_ok=True)
+        remove(_file(path, number))

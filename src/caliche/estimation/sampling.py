@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from jaxtyping import Array
 
 from caliche.errors import InputError
 from caliche.estimation import chains as diagnostics
+from caliche.estimation.checkpoint import write_arrays
 from caliche.estimation.density import Whitening, log_density, physical, whitening
 from caliche.estimation.method import settled
 from caliche.inverse_problem import Problem
@@ -310,16 +310,13 @@ def _fingerprint(
 
 
 def _keep(path: Path, fingerprint: str, done: int, carry: Any, parts: list) -> None:
-    """Write the checkpoint aside and move it into place, so that there is always a whole one."""
+    """Write the checkpoint."""
     leaves = enumerate(jax.tree.leaves(carry))
-    arrays: dict[str, Any] = {f"carry_{i}": np.asarray(leaf) for i, leaf in leaves}
+    arrays = {"done": np.asarray(done)} | {f"carry_{i}": np.asarray(x) for i, x in leaves}
     arrays |= {
         f"part_{name}": np.concatenate([p[name] for p in parts], axis=1) for name in parts[0]
     }
-    aside = path.with_name(f"{path.name}.new")
-    with open(aside, "wb") as file:
-        np.savez(file, fingerprint=np.asarray(fingerprint), done=np.asarray(done), **arrays)
-    os.replace(aside, path)
+    write_arrays(path, fingerprint, arrays)
 
 
 def _resume(path: Path | None, fingerprint: str) -> tuple[int, list | None, list]:

@@ -29,6 +29,7 @@ from caliche.estimation.screening import add
 from caliche.estimation.screening_design import SOBOL, Design, Sums
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters.space import ParameterSpace
+from caliche.whole_file import remove
 
 BLOCK = 2048  # runs between two looks at the clock; it decides in which order sums are made
 KEEP_EVERY = 5.0  # seconds between two states that are kept
@@ -135,7 +136,7 @@ def screen(
                               now - began, left))  # fmt: skip
     if state.sums.number.sum() < FEWEST_ROWS:
         if checkpoint is not None:
-            checkpoint.path.unlink(missing_ok=True)  # going on would not help
+            remove(checkpoint.path)  # going on would not help
         done = state.next_row * design.per_row
         raise InputError(
             f"at least {FEWEST_ROWS} of {design.rows} samples without a run that fails",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import math
 import os
@@ -31,6 +32,7 @@ from caliche.errors import InputError
 from caliche.estimation.ensemble_asktell import AskTell, Found
 from caliche.experiments.drive_config import DriveConfig
 from caliche.experiments.run import finite, versions
+from caliche.whole_file import clear, write_text
 
 CONFIG, STATE, RESULT = "drive.toml", "state.npz", "result.json"
 LAST_WORDS = 200  # characters of stderr that a reason quotes
@@ -134,7 +136,7 @@ def _prepare(config: DriveConfig, folder: Path, resume: bool) -> None:
             "choose another --out, or go on with --resume",
         )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    kept.write_text(config.text, "utf-8")
+    write_text(kept, config.text)
 
 
 # -- running members ---------------------------------------------------------------------------
@@ -198,9 +200,7 @@ class Workers:
             known = {"reason": reason, "seconds": round(time.monotonic() - began, 3)}
             if not reason:
                 known["reason"] = _read_outputs(folder, self._n)[1]
-            aside = folder / "status.json.new"
-            aside.write_text(json.dumps(known) + "\n", "utf-8")
-            os.replace(aside, status)
+            write_text(status, json.dumps(known) + "\n")
         if known["reason"]:
             return [], str(known["reason"])
         return _read_outputs(folder, self._n)
@@ -337,13 +337,13 @@ def _finish(config: DriveConfig, folder: Path, job: AskTell, command: str | None
         }
     )
     if found.members is not None:
-        with open(folder / "members.csv", "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(found.names)
-            writer.writerows(found.members.tolist())
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(found.names)
+        writer.writerows(found.members.tolist())
+        write_text(folder / "members.csv", text.getvalue())
     best = {"parameters": found.estimate}
-    (folder / "parameters.json").write_text(json.dumps(best, indent=1) + "\n", "utf-8")
-    aside = folder / f"{RESULT}.new"
-    aside.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", "utf-8")
-    os.replace(aside, folder / RESULT)
+    write_text(folder / "parameters.json", json.dumps(best, indent=1) + "\n")
+    write_text(folder / RESULT, json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    clear(folder)
     return Driven(found, reasons, summary)

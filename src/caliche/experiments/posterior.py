@@ -49,6 +49,7 @@ from caliche.experiments.predictive import DRAWS, predictive_bands
 from caliche.experiments.run import finite, read_hyperparameters, versions
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters import ParameterSpace
+from caliche.whole_file import remove
 
 CHECKPOINT = "nuts-checkpoint.npz"
 # Parts of posterior.json that one method leaves for the next.
@@ -186,7 +187,7 @@ def run_posterior(
     summary = finite(summary)
     write_json(folder, summary)
     if samples is not None:
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        remove(folder / CHECKPOINT)
     return summary
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from caliche.estimation.sampling import Samples
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.predictive import Band
 from caliche.variables import variable
+from caliche.whole_file import write_text, written_aside
 
 JSON, ARRAYS = "posterior.json", "posterior.nc"
 
@@ -31,9 +31,7 @@ def read_json(folder: Path) -> dict[str, Any]:
 
 def write_json(folder: Path, summary: Mapping[str, Any]) -> None:
     """Write posterior.json."""
-    aside = folder / f".{JSON}"
-    aside.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", "utf-8")
-    os.replace(aside, folder / JSON)
+    write_text(folder / JSON, json.dumps(summary, indent=1, allow_nan=False) + "\n")
 
 
 def profile_dataset(found: Profiles, others: Sequence[str]) -> xr.Dataset:
@@ -115,9 +113,8 @@ def update_dataset(folder: Path, parts: Sequence[xr.Dataset], fresh: bool) -> No
     if not known.data_vars:
         path.unlink(missing_ok=True)
         return
-    aside = folder / f".{ARRAYS}"
-    known.to_netcdf(aside, engine="h5netcdf")
-    os.replace(aside, path)
+    with written_aside(path) as scratch:
+        known.to_netcdf(scratch, engine="h5netcdf")
 
 
 def _own(part: xr.Dataset) -> set:
@@ -134,14 +131,14 @@ def add_groups(
     out as `caliche.estimation.density.inflate` says. `unconstrained_posterior` holds u as it was
     drawn. The root group stays as it was.
     """
-    path, aside = folder / "result.nc", folder / ".result.nc"
+    path = folder / "result.nc"
     # Not decoded: what is written back is what was there.
     with xr.open_dataset(path, engine="h5netcdf", decode_cf=False) as opened:
         root = opened.load()
-    root.to_netcdf(aside, engine="h5netcdf")
-    for group, dataset in _groups(experiment, samples, draws, inflated).items():
-        dataset.to_netcdf(aside, engine="h5netcdf", mode="a", group=group)
-    os.replace(aside, path)
+    with written_aside(path) as scratch:
+        root.to_netcdf(scratch, engine="h5netcdf")
+        for group, dataset in _groups(experiment, samples, draws, inflated).items():
+            dataset.to_netcdf(scratch, engine="h5netcdf", mode="a", group=group)
 
 
 def _groups(

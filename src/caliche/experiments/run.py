@@ -40,6 +40,7 @@ from caliche.experiments.scores import score
 from caliche.experiments.sensor_screen import screen_sensors
 from caliche.experiments.structural_span import structural_error
 from caliche.variables import variable
+from caliche.whole_file import remove
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
 
@@ -123,7 +124,7 @@ def run_experiment(
             add_ensemble(inside / "result.nc", experiment, result)
 
     write_whole(folder, write)
-    state.unlink(missing_ok=True)
+    remove(state)
     forget_rounds(state)
     return Run(folder, result, summary)
 

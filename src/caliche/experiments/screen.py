@@ -31,6 +31,7 @@ from caliche.experiments.experiment import Experiment
 from caliche.experiments.run import new_folder, state_file
 from caliche.experiments.screen_files import summarise, write_screening
 from caliche.experiments.screen_outputs import COURSE, CYCLE, RMSE, Outputs, outputs_of
+from caliche.whole_file import remove
 
 SAMPLES = {MORRIS: 128, SOBOL: 1024}
 KEEP = 0.95
@@ -124,7 +125,7 @@ def screen_experiment(
     try:
         kept = matters(found, outputs, keep)
     except InputError:
-        checkpoint.path.unlink(missing_ok=True)
+        remove(checkpoint.path)
         raise
     told = {
         "runs": design.rows * design.per_row, "failed": done.failed, "dropped": done.dropped,
@@ -134,7 +135,7 @@ def screen_experiment(
     }  # fmt: skip
     summary = summarise(experiment, problem.space, outputs, found, kept, told)
     write_screening(experiment, folder, outputs, found, summary)
-    checkpoint.path.unlink(missing_ok=True)
+    remove(checkpoint.path)
     return Screening(folder, outputs, found, kept, summary)
 
 

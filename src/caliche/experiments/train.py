@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -33,6 +32,7 @@ from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Diagnostics
 from caliche.models.lad_hybrid import HybridFluxes, number_of_weights, standardised
 from caliche.models.time_loop import simulate
+from caliche.whole_file import clear, write_text, written_aside
 
 CONFIG, NETWORK = "config.toml", "network.eqx"
 
@@ -105,7 +105,7 @@ def run_training(
     cut(untrained(experiment, t.seed).problem(), settings.window_steps)  # or nothing is written
     guess = _predict(*_bulk(experiment))
     folder.mkdir(parents=True, exist_ok=True)
-    _write_text(folder / CONFIG, as_run(experiment, folder))
+    write_text(folder / CONFIG, as_run(experiment, folder))
     members = []
     for seed in range(t.seed, t.seed + t.seeds):
         start = untrained(experiment, seed)
@@ -208,10 +208,10 @@ def _write(
     dataset = dataset.assign_coords(seed=[m.trained.seed for m in members])
     summary = _summarise(experiment, members, best, guess, command)
     write_leaves(folder / NETWORK, best.experiment.fluxes)
-    aside = folder / ".result.nc.part"
-    dataset.to_netcdf(aside, engine="h5netcdf")
-    aside.replace(folder / "result.nc")
-    _write_text(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    with written_aside(folder / "result.nc") as scratch:
+        dataset.to_netcdf(scratch, engine="h5netcdf")
+    write_text(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    clear(folder)
     return summary
 
 
@@ -317,12 +317,6 @@ def _parameters(member: _Member) -> dict[str, Any]:
         del entry["name"], entry["interval"]
         entries[p.name] = {**entry, "interval95": None, "truth": None}
     return entries
-
-
-def _write_text(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
 
 
 def compare_runs(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from caliche.report.style import report_style
 from caliche.report.training import training_content
 from caliche.report.validation import validation
 from caliche.report.varying import varying_plate, varying_rows, varying_sentences
+from caliche.whole_file import write_text
 
 
 def write_report(folder: Path) -> Path:
@@ -29,17 +28,7 @@ def write_report(folder: Path) -> Path:
     InputError : `summary.json`, `result.nc` or `config.toml` is missing or cannot be read.
     """
     folder = Path(folder)
-    page = render(read_run(folder), read_posterior(folder))
-    # Written aside and renamed, so that a reader never meets half a page.
-    handle, name = tempfile.mkstemp(prefix=".report-", suffix=".html", dir=folder)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-        os.chmod(name, 0o644)
-        return Path(name).replace(folder / "report.html")
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    return write_text(folder / "report.html", render(read_run(folder), read_posterior(folder)))
 
 
 def render(run: RunFolder, posterior: PosteriorFolder | None = None) -> str:

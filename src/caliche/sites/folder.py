@@ -10,11 +10,8 @@ Every file is written aside and moved into place, so that one that is there is w
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ import xarray as xr
 
 from caliche.errors import InputError
 from caliche.sites.table import Column
+from caliche.whole_file import clear, write_text, write_text_once, written_aside
 
 # The keys of run.json that a run must share with the one it goes on from, in words.
 SAME = {
@@ -73,10 +71,7 @@ class SitesFolder:
         InputError : another run has begun here.
         """
         self.blocks.mkdir(parents=True, exist_ok=True)
-        with _aside(self.path / "run.json") as scratch:
-            scratch.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-            with contextlib.suppress(FileExistsError):  # of several processes, one is the first
-                os.link(scratch, self.path / "run.json")
+        write_text_once(self.path / "run.json", json.dumps(run, indent=1) + "\n")
         there = self.begun() or {}
         differs = [key for key in SAME if there.get(key) != run[key]]
         if differs:
@@ -85,9 +80,7 @@ class SitesFolder:
                 f"{self.path}, begun differently",
                 "choose another --out, or run the command that began it",
             )
-        with _aside(self.path / "config.toml") as scratch:
-            scratch.write_text(config, encoding="utf-8")
-            os.replace(scratch, self.path / "config.toml")
+        write_text(self.path / "config.toml", config)
 
     def block(self, number: int) -> Path:
         return self.blocks / f"{number:06d}.nc"
@@ -97,9 +90,8 @@ class SitesFolder:
         return {int(p.stem) for p in self.blocks.glob("*.nc") if p.stem.isdigit()}
 
     def write_block(self, number: int, dataset: xr.Dataset) -> None:
-        with _aside(self.block(number)) as scratch:
+        with written_aside(self.block(number)) as scratch:
             dataset.to_netcdf(scratch, engine="h5netcdf")
-            os.replace(scratch, self.block(number))
 
     def each_block(self, n_batches: int) -> Iterator[xr.Dataset]:
         """The batches in order, one in memory at a time."""
@@ -125,44 +117,32 @@ class SitesFolder:
         """Write result.nc from the batches, one after the other; `look` sees each of them."""
         sizes = {"site": n_sites, **{name: len(v) for name, v in coordinates.items()}}
         text = h5py.string_dtype()
-        with _aside(self.path / "result.nc") as scratch:
-            with h5netcdf.File(scratch, "w") as file:
-                file.dimensions = sizes
-                file.attrs.update(attributes)
-                for name, values in coordinates.items():
-                    file.create_variable(name, (name,), text, data=np.array(values, object))
-                site = file.create_variable("site", ("site",), text)
-                site.attrs["long_name"] = "name of the site"
-                for name, column in columns.items():
-                    real = column.kind is np.float64
-                    made = file.create_variable(
-                        name, column.dims, text if column.kind is str else column.kind,
-                        fillvalue=np.nan if real else None,
-                    )  # fmt: skip
-                    made.attrs.update(column.attributes)
-                first = 0
-                for block in self.each_block(n_batches):
-                    rows = slice(first, first + block.sizes["site"])
-                    for name in ("site", *columns):
-                        file.variables[name][rows] = block[name].values
-                    look(block)
-                    first = rows.stop
-            os.replace(scratch, self.path / "result.nc")
-        for left in self.blocks.glob(".*.aside"):  # of runs that were killed
-            left.unlink(missing_ok=True)
+        with (
+            written_aside(self.path / "result.nc") as scratch,
+            h5netcdf.File(scratch, "w") as file,
+        ):
+            file.dimensions = sizes
+            file.attrs.update(attributes)
+            for name, values in coordinates.items():
+                file.create_variable(name, (name,), text, data=np.array(values, object))
+            site = file.create_variable("site", ("site",), text)
+            site.attrs["long_name"] = "name of the site"
+            for name, column in columns.items():
+                real = column.kind is np.float64
+                made = file.create_variable(
+                    name, column.dims, text if column.kind is str else column.kind,
+                    fillvalue=np.nan if real else None,
+                )  # fmt: skip
+                made.attrs.update(column.attributes)
+            first = 0
+            for block in self.each_block(n_batches):
+                rows = slice(first, first + block.sizes["site"])
+                for name in ("site", *columns):
+                    file.variables[name][rows] = block[name].values
+                look(block)
+                first = rows.stop
+        clear(self.blocks)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        with _aside(self.path / "summary.json") as scratch:
-            text = json.dumps(summary, indent=1, allow_nan=False)
-            scratch.write_text(text + "\n", encoding="utf-8")
-            os.replace(scratch, self.path / "summary.json")
-
-
-@contextlib.contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A name beside a file, of this process alone; gone at the end."""
-    scratch = path.with_name(f".{path.name}-{socket.gethostname()}-{uuid.uuid4().hex[:8]}.aside")
-    try:
-        yield scratch
-    finally:
-        scratch.unlink(missing_ok=True)
+        text = json.dumps(summary, indent=1, allow_nan=False)
+        write_text(self.path / "summary.json", text + "\n")
