@@ -43,11 +43,17 @@ def control(problem: InverseProblem) -> jax.Array:
     return problem.space.initial() + jnp.array([0.2, -0.3, 0.4, -0.1, 0.3])
 
 
+# One compiled program each for all tests of a problem of one structure.
+normal_equations = eqx.filter_jit(lambda problem, u: problem.normal_equations(u))
+linearise = eqx.filter_jit(lambda problem, u: problem.linearise(u))
+
+
 @pytest.fixture(scope="module")
 def expected(twin) -> tuple:
-    return eqx.filter_jit(explicitly)(twin, control(twin))
+    return explicitly(twin, control(twin))
 
 
+@eqx.filter_jit
 def explicitly(problem: InverseProblem, u) -> tuple:
     """Cost, gradient and Gauss-Newton Hessian from the residual and its reverse-mode Jacobian."""
     residual = problem.residual(u)
@@ -79,7 +85,7 @@ LAYOUTS = {
 def test_normal_equations_are_those_of_the_explicit_jacobian(twin, expected, layout):
     problem, u = LAYOUTS[layout](twin), control(twin)
     assert problem.operator.pointwise
-    equations = eqx.filter_jit(lambda p, u: p.normal_equations(u))(problem, u)
+    equations = normal_equations(problem, u)
     same(equations, expected)
     np.testing.assert_array_equal(equations.hessian, equations.hessian.T)
 
@@ -88,9 +94,9 @@ def test_normal_equations_with_means_in_time_are_those_of_the_explicit_jacobian(
     problem = make_twin(AVERAGED)
     u = control(problem)
     assert not problem.operator.pointwise
-    expected = eqx.filter_jit(explicitly)(problem, u)
+    expected = explicitly(problem, u)
     for one in (problem, block(problem)):
-        same(eqx.filter_jit(lambda p, u: p.normal_equations(u))(one, u), expected)
+        same(normal_equations(one, u), expected)
 
 
 @pytest.mark.parametrize("change", [None, AVERAGED])
@@ -98,7 +104,7 @@ def test_cost_is_half_the_squared_residual_and_has_its_gradient(twin, change):
     """With the record in one piece or in segments that do not divide it."""
     problem = make_twin(change) if change else twin
     u = control(problem)
-    residual, jacobian = eqx.filter_jit(lambda p, u: p.linearise(u))(problem, u)
+    residual, jacobian = linearise(problem, u)
     for segments in (1, 5):
         value, slope = eqx.filter_jit(
             lambda p, u, k=segments: jax.value_and_grad(lambda v: p.cost(v, k))(u)
@@ -116,7 +122,7 @@ def test_linearise_and_predict_tangents_are_forward_and_its_derivative(twin):
     np.testing.assert_allclose(prediction, forward, rtol=1e-14)
     scale = np.nanmax(np.abs(by_reverse))
     np.testing.assert_allclose(slopes[1:], by_reverse[1:], rtol=0, atol=1e-11 * scale)
-    residual, jacobian = eqx.filter_jit(lambda p, u: p.linearise(u))(twin, u)
+    residual, jacobian = linearise(twin, u)
     assert bool(jnp.isfinite(residual).all() & jnp.isfinite(jacobian).all())
     np.testing.assert_allclose(
         residual, eqx.filter_jit(lambda p, u: p.residual(u))(twin, u), rtol=0, atol=1e-11
@@ -134,15 +140,14 @@ def test_many_at_once_get_what_they_get_alone(twin, layout):
     air = problem.forcing["air_temperature"][None] + shift[:, None]
     values = problem.observations.values[None] + 0.1 * shift[:, None, None]
 
-    def equations(u, air, values):
-        other = eqx.tree_at(
+    def seen(air, values) -> InverseProblem:
+        return eqx.tree_at(
             lambda p: (p.forcing["air_temperature"], p.observations.values), problem, (air, values)
         )
-        return other.normal_equations(u)
 
-    many = jax.jit(jax.vmap(equations))(u, air, values)
+    many = jax.jit(jax.vmap(lambda u, *data: seen(*data).normal_equations(u)))(u, air, values)
     for k in range(3):
-        same([part[k] for part in many], jax.jit(equations)(u[k], air[k], values[k]))
+        same([part[k] for part in many], normal_equations(seen(air[k], values[k]), u[k]))
     costs = jax.jit(jax.vmap(problem.cost))(u)
     np.testing.assert_allclose(costs[0], many.cost[0], rtol=1e-13)
 
@@ -153,12 +158,11 @@ def test_what_is_masked_is_in_no_sum(twin, layout):
     problem, u = LAYOUTS[layout](twin), control(twin)
     mask = np.asarray(twin.mask)
     assert mask[0].tolist() == [True, True, False]
-    equations = eqx.filter_jit(lambda p, u: p.normal_equations(u))
-    clean = equations(problem, u)
+    clean = normal_equations(problem, u)
     for rubbish in (1e6, np.nan):
         values = jnp.asarray(np.where(mask, problem.observations.values, rubbish))
         spoiled = eqx.tree_at(lambda p: p.observations.values, problem, values)
-        for one, other in zip(equations(spoiled, u), clean, strict=True):
+        for one, other in zip(normal_equations(spoiled, u), clean, strict=True):
             np.testing.assert_array_equal(one, other)
 
 

@@ -157,11 +157,15 @@ def twin() -> InverseProblem:
     return dataclasses.replace(problem, observations=Observations.from_series(series, SIGMA))
 
 
+# Compiled once: `linearise` weighs what `predict_tangents` gives, and `forward` is that prediction.
+tangents = eqx.filter_jit(lambda problem, u: problem.predict_tangents(u))
+
+
 def test_derivatives_by_nuisances(twin):
     """Reverse mode, tangents and finite differences of the cost and of every residual."""
     u = twin.space.initial() + 0.3 * jnp.sin(1.0 + jnp.arange(10.0))
     assert twin.space.names[-5:] == ("zero", "clock", "depth", "share", "plate")
-    residual, jacobian = eqx.filter_jit(lambda p, u: p.linearise(u))(twin, u)
+    residual, jacobian = twin.linearise_at(u, *tangents(twin, u))
     assert bool(jnp.isfinite(residual).all() & jnp.isfinite(jacobian).all())
     cost, reverse = eqx.filter_jit(lambda p, u: jax.value_and_grad(p.cost)(u))(twin, u)
     assert float(cost) == pytest.approx(0.5 * float(residual @ residual), rel=1e-12)
@@ -181,7 +185,7 @@ def test_derivatives_by_nuisances(twin):
 
 def test_a_nuisance_moves_its_own_streams_alone(twin):
     u = twin.space.initial()
-    _, slopes = eqx.filter_jit(lambda p, u: p.predict_tangents(u))(twin, u)
+    _, slopes = tangents(twin, u)
     touched = np.any(np.abs(np.asarray(slopes)[12:-12]) > 0.0, axis=0)[:, -5:]
     assert touched.T.tolist() == [
         [True, False, False, False, False, False],

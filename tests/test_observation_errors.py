@@ -276,12 +276,17 @@ def problem() -> InverseProblem:
     )  # fmt: skip
 
 
+# Compiled once for the tests below.
+linearise = eqx.filter_jit(lambda problem, u: problem.linearise(u))
+cost_and_gradient = eqx.filter_jit(lambda problem, u: jax.value_and_grad(problem.cost)(u))
+
+
 def test_derivatives_of_residuals_of_every_kind(problem):
     """Forward tangents, both modes of JAX and finite differences; no NaN where data are missing."""
     assert not problem.pointwise
     u = problem.space.initial() + jnp.array([0.2, -0.3, 0.1])
     residual = eqx.filter_jit(lambda p, u: p.residual(u))
-    value, jacobian = eqx.filter_jit(lambda p, u: p.linearise(u))(problem, u)
+    value, jacobian = linearise(problem, u)
     assert bool(jnp.isfinite(value).all() & jnp.isfinite(jacobian).all())
     np.testing.assert_allclose(value, residual(problem, u), rtol=0, atol=1e-11)
     scale = float(jnp.abs(jacobian).max())
@@ -301,8 +306,8 @@ def test_derivatives_of_residuals_of_every_kind(problem):
 
 def test_cost_and_its_gradients(problem):
     u = problem.space.initial() + jnp.array([0.2, -0.3, 0.1])
-    value, jacobian = eqx.filter_jit(lambda p, u: p.linearise(u))(problem, u)
-    cost, gradient = eqx.filter_jit(lambda p, u: jax.value_and_grad(p.cost)(u))(problem, u)
+    value, jacobian = linearise(problem, u)
+    cost, gradient = cost_and_gradient(problem, u)
     assert float(cost) == pytest.approx(0.5 * float(value @ value), rel=1e-12)
     scale = float(jnp.abs(gradient).max())
     np.testing.assert_allclose(gradient, jacobian.T @ value, rtol=0, atol=1e-11 * scale)
@@ -314,9 +319,8 @@ def test_cost_and_its_gradients(problem):
 def test_what_is_masked_has_no_influence(problem):
     """Whatever is written there."""
     u = problem.space.initial()
-    function = eqx.filter_jit(lambda p, u: jax.value_and_grad(p.cost)(u))
-    clean = function(problem, u)
+    clean = cost_and_gradient(problem, u)
     values = jnp.where(problem.mask, problem.observations.values, 1e6)
     spoiled = eqx.tree_at(lambda p: p.observations.values, problem, values)
-    for one, other in zip(function(spoiled, u), clean, strict=True):
+    for one, other in zip(cost_and_gradient(spoiled, u), clean, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -42,6 +42,10 @@ def test_west_phoenix_from_twenty_starts(calibrate):
     assert not any(run.summary["fit"][name]["fitted"] for name in streams)
 
 
+# A whole calibration, of some forty seconds. By default, twins find an exchange that changes with
+# the hour (test_experiments_time_dependent) and a clock (test_sensor_screen), the tower is
+# calibrated above, and test_variants makes the problem of this experiment.
+@pytest.mark.slow
 def test_west_phoenix_best_reaches_both_depths_and_predicts_fluxes(calibrate):
     run = calibrate("west-phoenix-best", starts=1)
     assert run.result.converged

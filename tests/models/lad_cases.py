@@ -19,11 +19,20 @@ FORCING = (
 CAPACITY = 129.1
 
 
+def number(value: float) -> jax.Array:
+    """A number of double precision.
+
+    What JAX makes of a number of Python's is of another, weaker type, for which every program
+    would be compiled once more.
+    """
+    return jnp.asarray(np.float64(value))
+
+
 def parameters(model: LaD, **values: float) -> dict[str, jax.Array]:
     """Defaults of the model, some replaced."""
     defaults = {d.name: d.default for d in model.declarations}
     assert values.keys() <= defaults.keys()
-    return {name: jnp.asarray(float(value)) for name, value in {**defaults, **values}.items()}
+    return {name: number(value) for name, value in {**defaults, **values}.items()}
 
 
 def with_capacity(model: LaD, params, capacity: float = CAPACITY):
@@ -37,13 +46,9 @@ def with_capacity(model: LaD, params, capacity: float = CAPACITY):
 
 def state_of(model: LaD, prepared, temperatures, snow=0.0, root_zone=60.0, groundwater=20.0):
     """A state from temperatures in K and stores in kg m-2; soil water liquid."""
-    anomalies = tuple(
-        jnp.asarray(float(t) - prepared.constants.freezing_point) for t in temperatures
-    )
-    frozen = tuple(jnp.zeros(()) for _ in anomalies) if model.soil_freezing else ()
-    return LaDState(
-        anomalies, frozen, *(jnp.asarray(float(w)) for w in (snow, root_zone, groundwater))
-    )
+    anomalies = tuple(number(t - prepared.constants.freezing_point) for t in temperatures)
+    frozen = tuple(number(0.0) for _ in anomalies) if model.soil_freezing else ()
+    return LaDState(anomalies, frozen, *(number(w) for w in (snow, root_zone, groundwater)))
 
 
 @eqx.filter_jit
@@ -71,7 +76,7 @@ def at(**values: float) -> dict[str, jax.Array]:
         "incoming_shortwave": 300.0, "incoming_longwave": 320.0, "air_temperature": 288.0,
         "precipitation": 0.0, "specific_humidity": 0.007, "air_pressure": 1e5, "wind_speed": 3.0,
     }  # fmt: skip
-    return {name: jnp.asarray(float(v)) for name, v in {**usual, **values}.items()}
+    return {name: number(v) for name, v in {**usual, **values}.items()}
 
 
 def weather(

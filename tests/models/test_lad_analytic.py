@@ -47,7 +47,7 @@ def steady(steps: int, **values: float):
 
 def test_the_daily_wave_fades_and_lags_with_depth():
     """Thin layers under periodic heat: amplitude e^(-z/d), lag z/d, d = sqrt(2 kappa/omega)."""
-    thin = [0.01] * 80
+    thin = [0.01] * 30 + list(np.geomspace(0.011, 0.12, 10))  # below what is looked at, coarser
     model = LaD(300.0, thicknesses=thin, fluxes=NoFluxes())
     params = parameters(model, initial_temperature=290.0, albedo=0.2)
     omega = 2.0 * np.pi / 86400.0
@@ -155,7 +155,7 @@ def test_schemes_share_a_limit(mean, snow):
     """Shorter steps bring each scheme closer to its limit, at first order, and both together."""
     totals = {}
     for scheme in ("smooth", "code"):
-        for step in (3600.0, 1800.0, 900.0, 60.0):
+        for step in (3600.0, 900.0, 60.0):
             # The same constants and saturation for both; no precipitation near the threshold.
             model = LaD(step, scheme=scheme, drag="neutral", initial_snow=snow)
             params = parameters(model, initial_temperature=min(mean, FREEZING_POINT))
@@ -166,9 +166,9 @@ def test_schemes_share_a_limit(mean, snow):
                 series["soil_temperature"][-1, 2] - FREEZING_POINT,
             ])  # fmt: skip
     for scheme in ("smooth", "code"):
-        errors = [np.abs(totals[scheme, s] - totals[scheme, 60.0]) for s in (3600.0, 1800.0, 900.0)]
-        assert errors[2][0] < 0.7 * errors[0][0]
-        assert errors[2][0] < 0.05 * abs(totals[scheme, 60.0][0]) + 0.01
+        errors = [np.abs(totals[scheme, s] - totals[scheme, 60.0]) for s in (3600.0, 900.0)]
+        assert errors[1][0] < 0.7 * errors[0][0]
+        assert errors[1][0] < 0.05 * abs(totals[scheme, 60.0][0]) + 0.01
     difference = np.abs(totals["smooth", 60.0] - totals["code", 60.0])
     # kg m-2, kg m-2 and K: constants, saturation and thin snow are not the same.
     assert (difference < [0.05, 0.2, 0.03]).all()

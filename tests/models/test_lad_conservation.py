@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from lad_cases import FORCING, at, one_step, parameters, run, state_of, weather
+from lad_cases import FORCING, at, number, one_step, parameters, run, state_of, weather
 
 from caliche.constants import (
     FREEZING_POINT,
@@ -84,7 +84,7 @@ def draw(model: LaD, unit: np.ndarray):
     # Around the air or around freezing, whichever is warmer: then snow melts, or soil freezes.
     middle = max(float(forcing["air_temperature"]), 274.0) if next(unit) > 0.5 else 272.0
     temperatures = [
-        jnp.asarray(middle - FREEZING_POINT + 12.0 * next(unit) - 6.0) for _ in range(LAYERS)
+        number(middle - FREEZING_POINT + 12.0 * next(unit) - 6.0) for _ in range(LAYERS)
     ]
     most = float(params["freezable_water"]) * LATENT_HEAT_FUSION
     frozen = tuple(jnp.asarray(most * next(unit)) for _ in range(LAYERS))
@@ -92,7 +92,7 @@ def draw(model: LaD, unit: np.ndarray):
     snow = scale * next(unit) if next(unit) > 0.2 else 0.0
     capacity = float(model.derived(params)["root_zone_capacity"])
     stores = (snow, 1.2 * capacity * next(unit), 100.0 * next(unit))
-    state = LaDState(tuple(temperatures), frozen, *(jnp.asarray(float(s)) for s in stores))
+    state = LaDState(tuple(temperatures), frozen, *(number(s) for s in stores))
     return params, state, forcing
 
 

@@ -10,7 +10,6 @@ from lad_cases import at, parameters, state_of, weather
 
 from caliche.models import LaD, simulate
 from caliche.models.lad_state import LaDState
-from caliche.models.time_loop import everything
 from caliche.physics.saturation import saturation_vapour_pressure
 
 STEP = 1800.0
@@ -41,32 +40,51 @@ def eventful(model: LaD):
     return {name: jnp.concatenate([p[name] for p in parts]) for name in model.forcing_variables}
 
 
+# One model, and of a whole run one compiled program of each mode. Three layers are a top (as thin
+# as by default, for the switches), a middle and a bottom.
+MODEL = LaD(STEP, soil_freezing=True, thicknesses=(0.005, 0.095, 0.5))
+
+
+def of_a_run(params, forcing):
+    """The summary of a run, felt by every parameter and all forcing."""
+    return summary(simulate(MODEL, params, forcing)[2])
+
+
+by_reverse = jax.jit(jax.grad(of_a_run, (0, 1)))
+# Of many parameters in turn: the value, whose differences are finite differences, and the slope.
+by_forward = jax.jit(
+    lambda params, along, forcing: jax.lax.map(
+        lambda at: jax.jvp(lambda p: of_a_run(p, forcing), at[:1], at[1:]), (params, along)
+    )
+)
+
+
 def test_reverse_forward_and_finite_differences_agree():
-    model = LaD(STEP, soil_freezing=True)
     size = parameters(
-        model, initial_temperature=272.6, root_mass=0.2, initial_root_zone_saturation=0.6,
+        MODEL, initial_temperature=272.6, root_mass=0.2, initial_root_zone_saturation=0.6,
         drainage_time=7200.0,
     )  # fmt: skip
     # Parameters that are zero by default move in units of their own.
-    names = [d.name for d in model.declarations]
+    names = [d.name for d in MODEL.declarations]
     unit = {n: size[n] if float(size[n]) else jnp.asarray(0.1) for n in names}
-    forcing = eventful(model)
-
-    def function(x):
-        params = {n: size[n] + unit[n] * x[k] for k, n in enumerate(names)}
-        _, _, series = simulate(model, params, forcing)
-        return summary(series)
-
-    x = jnp.zeros(len(names))
-    reverse = jax.jit(jax.grad(function))(x)
-    scale = float(jnp.abs(reverse).max())
-    silent = [n for n, g in zip(names, reverse, strict=True) if not abs(float(g)) > 1e-7 * scale]
+    forcing = eventful(MODEL)
+    gradient = by_reverse(size, forcing)[0]
+    reverse = np.array([float(gradient[n] * unit[n]) for n in names])
+    scale = np.abs(reverse).max()
+    silent = [n for n, g in zip(names, reverse, strict=True) if not abs(g) > 1e-7 * scale]
     assert not silent  # over a run with all seasons, every parameter is felt
-    direction = jnp.cos(jnp.arange(len(x), dtype=float)) / (1.0 + 0.0 * x)
-    forward = jax.jit(lambda v: jax.jvp(function, (x,), (v,))[1])(direction)
-    np.testing.assert_allclose(forward, reverse @ direction, rtol=1e-9, atol=1e-9 * scale)
-    step = 2e-7 * jnp.eye(len(x))
-    ahead, behind = (jax.jit(jax.vmap(function))(x[None] + sign * step) for sign in (1.0, -1.0))
+    direction = np.cos(np.arange(len(names)))
+    # The parameters themselves, and each of them a little larger and smaller.
+    step = 2e-7 * np.eye(len(names))
+    x = np.concatenate([np.zeros((1, len(names))), step, -step])
+    params = {
+        n: jnp.asarray(float(size[n]) + float(unit[n]) * x[:, k]) for k, n in enumerate(names)
+    }
+    along = {n: jnp.asarray(np.full(len(x), float(unit[n]) * direction[k]))
+             for k, n in enumerate(names)}  # fmt: skip
+    values, slopes = by_forward(params, along, forcing)
+    np.testing.assert_allclose(slopes[0], reverse @ direction, rtol=1e-9, atol=1e-9 * scale)
+    ahead, behind = values[1:].reshape(2, -1)
     np.testing.assert_allclose((ahead - behind) / 4e-7, reverse, rtol=2e-5, atol=2e-7 * scale)
 
 
@@ -90,13 +108,12 @@ SWITCHES = {
 
 
 USUAL = {"surface": 8.0, "snow": 0.0, "root_zone": 60.0, "frozen": 0.0, **at()}
-MODEL = LaD(STEP, soil_freezing=True)
 
 
 def stepped(values):
     """A scalar of one step, from forcing and the parts of the state that switches are in."""
     prepared = MODEL.prepare(parameters(MODEL))
-    usual = state_of(MODEL, prepared, [FREEZING + 1.0] * 5)
+    usual = state_of(MODEL, prepared, [FREEZING + 1.0] * len(MODEL.thicknesses))
     state = LaDState(
         (values["surface"], *usual.temperatures[1:]),
         (values["frozen"], *usual.frozen[1:]),
@@ -109,8 +126,8 @@ def stepped(values):
     return stores + jnp.sin(after.temperatures[0]) + 1e-3 * now["net_radiation"]
 
 
-several = jax.jit(jax.vmap(stepped))
-derivatives = jax.jit(jax.vmap(lambda v, along: jax.jvp(stepped, (v,), (along,))[1]))
+# Values and derivatives.
+several = jax.jit(jax.vmap(lambda v, along: jax.jvp(stepped, (v,), (along,))))
 POINTS = 400
 
 
@@ -118,8 +135,10 @@ def around(switch, low, high):
     """Values (POINTS,) that cross a switch, their direction, and the spacing."""
     crossing, _, _, rest = SWITCHES[switch]
     x = jnp.asarray(low + (high - low) * (np.arange(POINTS) + 0.5) / POINTS)
-    values = {n: jnp.full(POINTS, float(v)) for n, v in {**USUAL, **rest}.items()} | {crossing: x}
-    along = {n: jnp.full(POINTS, float(n == crossing)) for n in values}
+    # From NumPy: arrays that JAX makes of Python's numbers are of another type, and compile again.
+    known = {n: np.full(POINTS, float(v)) for n, v in {**USUAL, **rest}.items()}
+    values = {n: jnp.asarray(v) for n, v in known.items()} | {crossing: x}
+    along = {n: jnp.asarray(np.full(POINTS, float(n == crossing))) for n in values}
     return values, along, x
 
 
@@ -129,10 +148,12 @@ def test_derivative_across_a_switch(switch):
     _, low, high, _ = SWITCHES[switch]
     values, along, x = around(switch, low, high)
     step = 1e-5 * (high - low)
-    ahead = several(jax.tree.map(lambda v, a: v + step * a, values, along))
-    behind = several(jax.tree.map(lambda v, a: v - step * a, values, along))
+    ahead, behind = (
+        several(jax.tree.map(lambda v, a, s=s: v + s * a, values, along), along)[0]
+        for s in (step, -step)
+    )
     difference = (ahead - behind) / (2.0 * step)
-    derivative = derivatives(values, along)
+    derivative = several(values, along)[1]
     scale = float(jnp.abs(derivative).max())
     assert bool(jnp.isfinite(derivative).all())
     np.testing.assert_allclose(difference, derivative, rtol=0, atol=5e-4 * scale)
@@ -140,26 +161,23 @@ def test_derivative_across_a_switch(switch):
     jump = jnp.abs(jnp.diff(derivative))
     worst = int(jump.argmax())
     values, along, _ = around(switch, float(x[worst]), float(x[worst + 1]))
-    finer = jnp.abs(jnp.diff(derivatives(values, along)))
+    finer = jnp.abs(jnp.diff(several(values, along)[1]))
     assert float(finer.max()) < 0.1 * float(jump.max()) + 1e-6 * scale
 
 
 def test_gradients_are_finite_where_it_is_singular():
-    """No wind, no water, no snow, at freezing, neutral, saturated: all at once."""
-    model = LaD(STEP, soil_freezing=True)
-    params = parameters(model, initial_temperature=FREEZING, initial_root_zone_saturation=0.0)
+    """No wind, no water, no snow, at freezing, neutral, saturated: all at once, in the first step.
+
+    A gradient that is not finite there is so for the whole run.
+    """
+    params = parameters(MODEL, initial_temperature=FREEZING, initial_root_zone_saturation=0.0)
     vapour = float(saturation_vapour_pressure(jnp.asarray(FREEZING)))
-    forcing = at(
+    now = at(
         incoming_shortwave=0.0, incoming_longwave=315.66, air_temperature=FREEZING, wind_speed=0.0,
         specific_humidity=0.622 * vapour / (1e5 - 0.378 * vapour),
     )  # fmt: skip
-
-    def function(params, forcing):
-        prepared = model.prepare(params)
-        state = model.init_state(prepared, forcing)
-        return summary(everything(model.step(prepared, state, forcing)[1]))
-
-    by_params, by_forcing = jax.jit(jax.grad(function, (0, 1)))(params, forcing)
+    forcing = {n: jnp.asarray(np.full(len(v), float(now[n]))) for n, v in eventful(MODEL).items()}
+    by_params, by_forcing = by_reverse(params, forcing)
     assert all(bool(jnp.isfinite(g)) for g in by_params.values())
-    assert all(bool(jnp.isfinite(g)) for g in by_forcing.values())
-    assert float(by_forcing["incoming_longwave"]) != 0.0
+    assert all(bool(jnp.isfinite(g).all()) for g in by_forcing.values())
+    assert float(by_forcing["incoming_longwave"][1]) != 0.0

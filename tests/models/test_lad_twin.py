@@ -31,7 +31,8 @@ SIGMA = {
 )
 def test_truth_is_found(in_block):
     """Two weeks that begin with snow, noise-free; one by one, and as a member of a block."""
-    model = LaD(STEP, initial_snow=10.0)
+    # Few layers and neutral drag compile fast; the derivatives of the rest are tested beside.
+    model = LaD(STEP, drag="neutral", thicknesses=(0.05, 0.1, 0.5), initial_snow=10.0)
     fixed = {"initial_temperature": 273.0}
     forcing = weather(14, STEP, 279.0, rain=3e-4)
     series = run(model, parameters(model, **fixed, **TRUTH), forcing)

@@ -56,28 +56,29 @@ def advance(model: Model, params, forcing, state, periods: int = 1):
     return jax.lax.scan(period, state, None, length=periods)[0]
 
 
-def profile_at_start(model, params, forcing, period=PERIOD):
-    return simulate(model, params, forcing, lambda d: d["soil_temperature"].stack(), period=period)[
-        1
-    ]
+@jax.jit
+def found(model: Model, params, forcing):
+    """All that the tests of a start look at, compiled once for each model.
+
+    The periodic state, the state a period later, the model's own start, the profile after four
+    hundred periods from there, and what a run gives that begins with the periodic state.
+    """
+    first = {k: v[0] for k, v in forcing.items()}
+    prepared = model.prepare(params)
+    guess = model.init_state(prepared, first)
+    state = periodic_state(lambda s: advance(model, params, forcing, s), guess)
+    repeated = model.diagnose(prepared, advance(model, params, forcing, guess, 400))
+    _, start, series = simulate(model, params, forcing, period=PERIOD)
+    later = advance(model, params, forcing, state)
+    return state, later, guess, repeated["soil_temperature"].stack(), start, series
 
 
 def test_after_a_period_the_state_is_what_it_was(model):
     """And the rest of the run is that from this state."""
     params, forcing = parameters(model), forcing_of(model)
-    first = {k: v[0] for k, v in forcing.items()}
-
-    @jax.jit
-    def both(params):
-        prepared = model.prepare(params)
-        guess = model.init_state(prepared, first)
-        state = periodic_state(lambda s: advance(model, params, forcing, s), guess)
-        return state, advance(model, params, forcing, state), guess
-
-    state, later, guess = both(params)
+    state, later, guess, _, start, series = found(model, params, forcing)
     for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(later), strict=True):
         np.testing.assert_allclose(after, before, rtol=0, atol=1e-8)
-    _, start, series = simulate(model, params, forcing, period=PERIOD)
     profile = np.vstack([start["soil_temperature"], series["soil_temperature"]])
     np.testing.assert_allclose(profile[PERIOD], profile[0], rtol=0, atol=1e-8)
     assert np.ptp(profile[:, 0]) > 5.0
@@ -90,25 +91,19 @@ def test_after_a_period_the_state_is_what_it_was(model):
 
 def test_it_is_where_repetition_leads(model):
     """Four hundred days of the same weather, on a column that forgets in a few."""
-    params, forcing = parameters(model), forcing_of(model)
-    first = {k: v[0] for k, v in forcing.items()}
-
-    @jax.jit
-    def repeated(params):
-        prepared = model.prepare(params)
-        state = advance(model, params, forcing, model.init_state(prepared, first), 400)
-        return model.diagnose(prepared, state)["soil_temperature"].stack()
-
-    found = jax.jit(lambda p: profile_at_start(model, p, forcing))(params)
-    np.testing.assert_allclose(found, repeated(params), rtol=0, atol=1e-8)
+    *_, repeated, start, _ = found(model, parameters(model), forcing_of(model))
+    np.testing.assert_allclose(start["soil_temperature"], repeated, rtol=0, atol=1e-8)
 
 
 def test_where_it_starts_from_does_not_matter():
     model = MODELS["zero flux"]
-    forcing = forcing_of(model)
-    profile = jax.jit(lambda p: profile_at_start(model, p, forcing))
-    cold, warm = (profile(parameters(model, initial_temperature=t)) for t in (270.0, 315.0))
-    np.testing.assert_allclose(warm, cold, rtol=0, atol=1e-8)
+    cold, warm = (
+        found(model, parameters(model, initial_temperature=t), forcing_of(model))[4]
+        for t in (270.0, 315.0)
+    )
+    np.testing.assert_allclose(
+        warm["soil_temperature"], cold["soil_temperature"], rtol=0, atol=1e-8
+    )
 
 
 def test_what_the_period_does_not_restore_stays():
@@ -186,14 +181,14 @@ def test_slopes_of_a_periodic_start(name, varying):
             model, params_of, u, forcing, output, absorb, jnp.zeros(4), weights, period=PERIOD
         )
     )(u)
-    value = jax.jit(total)
-    reverse = np.asarray(jax.jit(jax.grad(total))(u))
+    both = jax.jit(jax.value_and_grad(total))
+    reverse = np.asarray(both(u)[1])
     scale = np.abs(reverse).max()
     np.testing.assert_allclose(by_tangents, reverse, rtol=0, atol=1e-9 * scale)
     step = 1e-4
 
     def difference(width):
-        ends = [value(u + width * e) - value(u - width * e) for e in jnp.eye(4)]
+        ends = [both(u + width * e)[0] - both(u - width * e)[0] for e in jnp.eye(4)]
         return np.array([float(end) / (2.0 * width) for end in ends])
 
     finite = (4.0 * difference(step) - difference(2.0 * step)) / 3.0

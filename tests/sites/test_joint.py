@@ -205,10 +205,9 @@ def test_killed_and_resumed_is_identical(done, file, tmp_path):
 
 
 def test_a_site_that_cannot_be_is_named_and_the_others_go_on(tmp_path):
-    site = SITE.replace("sigma = 0.1\nestimate_sigma = true", "sigma = 0.1")
     truth = "[sites.three.set.synthetic.truth]\n"
     broken = JOINT.replace(truth, f"{truth}albedo_of_snow = 0.5\n")
-    config = read_joint(write_files(tmp_path, broken, site))
+    config = read_joint(write_files(tmp_path, broken))
     lines: list[str] = []
     found, _ = calibrate_jointly(config, tmp_path / "run", False, lines.append)
     assert list(found.failures) == ["three"]
@@ -222,10 +221,7 @@ def test_a_site_that_cannot_be_is_named_and_the_others_go_on(tmp_path):
 def test_clusters_give_labels(tmp_path):
     joint = JOINT.replace('thermal_conductivity = "cover"', 'thermal_conductivity = "cluster"')
     joint += '[clusters]\nnumber = 2\npredictors = ["cover", "residuals"]\n'
-    site = SITE.replace("estimate_sigma = true", "")
-    found, _ = calibrate_jointly(
-        read_joint(write_files(tmp_path, joint, site)), tmp_path / "run", False
-    )
+    found, _ = calibrate_jointly(read_joint(write_files(tmp_path, joint)), tmp_path / "run", False)
     assert found.clusters is not None
     assert found.clusters.member[0] == found.clusters.member[1] != found.clusters.member[2]
     assert "thermal_conductivity@like three" in found.result.names

@@ -45,9 +45,8 @@ def files(write, twins) -> Path:
 
 def test_devices(files):
     estimate_sites(caliche.load_experiment(files), "twins.nc", "out1", batch=8, lanes=8)
-    for devices in (2, 4):
-        in_process(ON_DEVICES, devices)
-        xr.testing.assert_allclose(read(f"out{devices}"), read("out1"), rtol=1e-9)
+    in_process(ON_DEVICES, 4)  # each number compiles anew; the lanes are cut the same way for all
+    xr.testing.assert_allclose(read("out4"), read("out1"), rtol=1e-9)
 
 
 def test_two_processes_that_meet(files):
