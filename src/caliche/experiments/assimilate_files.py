@@ -61,9 +61,11 @@ class AssimilationFolder:
 
     def begin(self, config: str) -> None:
         """Make the folder, if it is not there."""
-        self._windows.mkdir(parents=True, exist_ok=True)
-        self.write_text("config.toml", config)
+        self.path.mkdir(parents=True, exist_ok=True)
+        # This first: a folder with anything but this in it is taken for something else.
         self.write_text("run.json", json.dumps({"mark": self._mark}) + "\n")
+        self._windows.mkdir(exist_ok=True)
+        self.write_text("config.toml", config)
 
     def read(self, number: int) -> Analysis | None:
         path = self._file(number)
