@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from caliche import whole_file
 from caliche.estimation import estimate
-from caliche.experiments import load_experiment
+from caliche.experiments import assimilate_files, load_experiment
 from caliche.experiments.assimilate import run_assimilation
 from caliche.experiments.assimilate_words import warnings_of
 
@@ -132,3 +133,22 @@ def test_what_a_reader_should_know_is_said(run):
     ):  # fmt: skip
         assert words in text
     assert not warnings_of(run.summary)
+
+
+@pytest.mark.parametrize("done", [0, 1])
+def test_killed_at_the_very_beginning_goes_on(tmp_path, monkeypatch, done):
+    """Of the files that begin a folder, one after another, only so many were written."""
+    written = []
+
+    def killed(path, text):
+        if len(written) == done:
+            raise KeyboardInterrupt
+        written.append(whole_file.write_text(path, text))
+
+    monkeypatch.setattr(assimilate_files, "write_text", killed)
+    folder = assimilate_files.AssimilationFolder(tmp_path / "run", "mark")
+    with pytest.raises(KeyboardInterrupt):
+        folder.begin("")
+    monkeypatch.undo()
+    assimilate_files.AssimilationFolder(tmp_path / "run", "mark").begin("")
+    assert (tmp_path / "run" / "config.toml").is_file()
