@@ -73,9 +73,9 @@ def at_site(problem: InverseProblem, data: BlockData) -> InverseProblem:
     return dataclasses.replace(problem, model=model, data=Record(forcing, weighted))
 
 
-def take(data: SiteData, rows: np.ndarray) -> SiteData:
-    """The data of some sites; without a copy where they are all of them in order."""
-    if len(rows) == len(data.sites) and np.array_equal(rows, np.arange(len(rows))):
+def take(data: SiteData, rows: np.ndarray | slice) -> SiteData:
+    """The data of some sites: a copy, but where they are a slice, or all of them in order."""
+    if not isinstance(rows, slice) and np.array_equal(rows, np.arange(len(data.sites))):
         return data
     return SiteData(
         {name: v[:, rows] for name, v in data.forcing.items()},

@@ -155,8 +155,11 @@ class BlockEstimator:
     # -- parts --------------------------------------------------------------------------------
 
     def _parts(self, batch: SiteData) -> Iterator[SiteData]:
-        for first in range(0, len(batch.sites), self.size):
-            yield take(batch, np.arange(first, min(first + self.size, len(batch.sites))))
+        n = len(batch.sites)
+        for first in range(0, n, self.size):
+            last = first + self.size
+            # What has to wait for others must not keep the whole batch in memory.
+            yield take(batch, slice(first, last) if last <= n else np.arange(first, n))
 
     def _start(self, data: SiteData) -> _Pending:
         n = len(data.sites)
