@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +14,10 @@ from benchmarks import problems, yardstick
 from benchmarks.cases_single import cost, normal_equations
 from benchmarks.forcing import STEPS_PER_YEAR
 from benchmarks.rows import Row, Size, blank_row, case, ratio_row, time_row
-from benchmarks.timing import compile_apart, interleave, time_once
+from benchmarks.timing import compile_apart, interleave, run_job, time_once
 from caliche import InverseProblem
 from caliche.estimation.block_data import BlockData, SiteData, at_site
-from caliche.estimation.blocks import BlockEstimator
+from caliche.estimation.blocks import BlockEstimator, SiteEstimates
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import CONVERGED
 
@@ -150,23 +149,31 @@ def ensemble(size: Size) -> list[Row]:
 @case("sites", "Many sites calibrated")
 def sites(size: Size) -> list[Row]:
     """Levenberg-Marquardt for every site with weather and observations of its own, from the
-    perturbed start, in blocks over the devices of this process, error bars included. Making the
-    weather and compiling are not timed."""
-    setup = problems.make_setup(size.steps, in_block=True)
+    perturbed start, in blocks over as many devices as there are cores, error bars included, in a
+    process of its own. Making the weather and compiling are not timed."""
+    found = run_job("calibrated_sites", steps=size.steps, number=size.sites).value
+    return [row for words, one in found.items() for row in _site_rows(size, words, one)]
+
+
+def calibrate_sites(steps: int, number: int) -> dict[str, dict[str, float]]:
+    """What `sites` tells of each variant, measured in this process on all its devices."""
+    setup = problems.make_setup(steps, in_block=True)
     began_at = problems.with_initial(setup.problem, setup.start)
-    rows = []
+    data = as_data(setup, problems.make_sites(setup, number))
+    found = {}
     for words, options in SITE_VARIANTS.items():
         estimator = BlockEstimator(began_at, **options)
-        estimator.size = min(estimator.size, size.sites * len(estimator.devices))
-        data = as_data(setup, problems.make_sites(setup, size.sites))
-        began = time.perf_counter()
-        list(estimator.run([data]))
-        first_call = time.perf_counter() - began
-        began = time.perf_counter()
-        done = list(estimator.run([data]))
-        seconds = time.perf_counter() - began
-        rows += _site_rows(size, setup, words, len(estimator.devices), first_call, seconds, done)
-    return rows
+        first = time_once(lambda e=estimator: list(e.run([data])))
+        done: list[SiteEstimates] = []
+        again = time_once(lambda e=estimator, d=done: d.extend(e.run([data])))
+        found[words] = {
+            "devices": len(estimator.devices),
+            "first_call": first.minimum,
+            "seconds": again.minimum,
+            "converged": int(sum((part.status == CONVERGED).sum() for part in done)),
+            "evaluations": float(np.concatenate([part.iterations for part in done]).mean()),
+        }
+    return found
 
 
 def as_data(setup: problems.Setup, made: problems.Sites) -> SiteData:
@@ -179,21 +186,17 @@ def as_data(setup: problems.Setup, made: problems.Sites) -> SiteData:
     )  # fmt: skip
 
 
-def _site_rows(
-    size: Size, setup: problems.Setup, words: str, devices: int, first_call: float,
-    seconds: float, done: list,
-) -> list[Row]:  # fmt: skip
-    years = size.sites * setup.steps / STEPS_PER_YEAR
-    status = np.concatenate([part.status for part in done])
-    evaluations = np.concatenate([part.iterations for part in done])
+def _site_rows(size: Size, words: str, found: dict[str, float]) -> list[Row]:
+    years = size.sites * size.steps / STEPS_PER_YEAR
+    seconds = found["seconds"]
     note = (
-        f"{size.sites} sites on {devices} device(s); {(status == CONVERGED).sum()} converged; "
-        f"{evaluations.mean():.1f} evaluations a site"
+        f"{size.sites} sites on {found['devices']} device(s); {found['converged']} converged; "
+        f"{found['evaluations'] + 1.0:.1f} evaluations a site, that of the error bars included"
     )
     whole = size.steps == STEPS_PER_YEAR
     return [
         Row(f"site-years calibrated per second, {words}", years / seconds, "1/s",
-            first_call_seconds=first_call, note=note),
+            first_call_seconds=found["first_call"], note=note),
         Row(f"1,000 site-years, {words}", 1000.0 * seconds / years, "s",
             target=2.0 if whole else None, extrapolated=size.sites != 1000,
             note=f"scaled from {size.sites} sites"),

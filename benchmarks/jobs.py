@@ -83,6 +83,16 @@ def streamed_sites(folder: str, collection: str) -> dict[str, float]:
     }
 
 
+def calibrated_sites(steps: int, number: int) -> dict[str, dict[str, float]]:
+    """Calibrate sites with a device for each core."""
+    import caliche
+
+    caliche.configure(cache=False, devices="all")
+    from benchmarks.cases_many import calibrate_sites
+
+    return calibrate_sites(steps, number)
+
+
 def command_stages(out: str) -> dict[str, float]:
     """Seconds of each stage of `caliche estimate twin-two-depths`."""
     import time
@@ -141,7 +151,14 @@ def time_loop(in_one_piece: bool) -> dict[str, float]:
 
 JOBS = {
     job.__name__: job
-    for job in (baseline, command_stages, long_gradient, streamed_sites, time_loop)
+    for job in (
+        baseline,
+        calibrated_sites,
+        command_stages,
+        long_gradient,
+        streamed_sites,
+        time_loop,
+    )
 }
 
 if __name__ == "__main__":
