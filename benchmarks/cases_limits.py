@@ -88,7 +88,7 @@ def _sites(kernel: yardstick.Kernel, size: Size) -> list[Row]:
     began_at = problems.with_initial(setup.problem, setup.start)
     estimator = BlockEstimator(began_at, lanes=number, devices=jax.local_devices()[:1])
     found = list(estimator.run([as_data(setup, made)]))
-    evaluations = 1.0 + float(np.concatenate([part.iterations for part in found]).mean())
+    evaluations = float(np.concatenate([part.iterations for part in found]).mean())
     theta = problems.members_theta(setup, jnp.tile(setup.start, (number, 1)))
     in_c = kernel.normal_equations_members(
         setup.column, made.kernel_forcing(), theta, made.kernel_observed()

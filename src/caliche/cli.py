@@ -121,7 +121,7 @@ def sites(
     batch: Annotated[int | None, typer.Option(help="Sites read and written together.")] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Where a site stops, in posterior standard deviations. [default: 1e-3]"),
+        typer.Option(help="Where a site stops, in posterior standard deviations. [default: 1e-4]"),
     ] = None,
     devices: Annotated[
         int | None, typer.Option(help="Devices to use. [default: every core, or every GPU]")

@@ -12,7 +12,6 @@ import xarray as xr
 from sites_cases import assert_same_as_alone, configuration, estimate_alone, read
 
 import caliche
-from caliche.estimation import blocks
 from caliche.estimation.blocks import devices_for
 from caliche.inverse_problem import InverseProblem
 from caliche.models import SoilHeat
@@ -36,24 +35,8 @@ def test_each_site_as_if_it_were_alone(write, twins):
         assert_same_as_alone(result, site, estimate_alone(dataset, site, configuration()))
     truth = np.stack([dataset[f"truth_{name}"] for name in result.parameter.values], axis=1)
     assert (np.abs(result.estimate - truth) < 4.5 * result.sd).all()
-    assert float(result.remaining_step.max()) < 1e-3
+    assert float(result.remaining_step.max()) < 1e-4
     assert json.loads(Path("out/summary.json").read_text("utf-8")) == run.summary
-
-
-def test_hope_of_a_step_is_checked(write, twins, monkeypatch):
-    """A site stops before the step that should bring it home; where that fails it goes on."""
-    dataset = twins.isel(site=slice(0, 8))
-    experiment = caliche.load_experiment(write())
-    estimate_sites(experiment, dataset, "right", lanes=8)
-    monkeypatch.setattr(blocks, "_lands", lambda before, after, tolerance: before > after)
-    blocks._programs.cache_clear()
-    estimate_sites(experiment, dataset, "wrong", lanes=8)
-    blocks._programs.cache_clear()
-    right, wrong = read("right"), read("wrong")
-    assert (right.status == wrong.status).all()
-    assert float(right.remaining_step.max()) < 1e-4
-    assert float(wrong.remaining_step.max()) < 1e-4
-    assert (np.abs(right.estimate - wrong.estimate) < 1e-3 * right.sd).all()
 
 
 def test_bounds_and_what_nobody_sees(write, twins):

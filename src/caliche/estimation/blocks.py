@@ -31,12 +31,13 @@ from caliche.estimation.block_data import (
     without_data,
 )
 from caliche.estimation.least_squares import LevenbergMarquardt, LevenbergMarquardtState
-from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, spectrum
+from caliche.estimation.method import NOT_FINITE, RUNNING
 from caliche.estimation.residuals import (
     ErrorBars,
     StreamSums,
     curvature,
     error_bars,
+    together,
     usual_spacing,
 )
 from caliche.inverse_problem import InverseProblem
@@ -46,12 +47,17 @@ from caliche.models.time_loop import cut, preparation
 LANES = 64
 # A block is broken up when fewer than this fraction of it still runs.
 BREAK_UP = 0.5
-# Where sites stop by default, in standard deviations. They take one whole Gauss-Newton step more
-# after that, which lands about a hundred times closer to the optimum.
-TOLERANCE = 1e-3
-# A step that left less than FAST of the way should be followed by one that leaves as little: a site
-# stops as soon as that would bring it to CLOSE tolerances, and goes on if it does not.
-FAST, CLOSE = 0.1, 0.1
+# Where sites stop by default, in standard deviations; noise alone moves an estimate by one.
+TOLERANCE = 1e-4
+
+
+class SiteState(NamedTuple):
+    """A site on its way: the state of the method, and the sums and Hessians of `curvature` at its
+    iterate, from the same run."""
+
+    search: LevenbergMarquardtState
+    sums: StreamSums
+    hessians: Any
 
 
 class SiteEstimates(NamedTuple):
@@ -77,7 +83,7 @@ class _Pending(NamedTuple):
 
     data: SiteData
     spacing: np.ndarray
-    state: LevenbergMarquardtState
+    state: SiteState
     iterations: np.ndarray
 
     def __len__(self) -> int:
@@ -91,8 +97,7 @@ class BlockEstimator:
     ----------
     problem : the model, free parameters, streams and their sigma; forcing and observations are
         those of no site in particular.
-    method : settings of Levenberg-Marquardt; a site that has converged, or will have by one step
-        more, takes that step, whose evaluation is that of the error bars.
+    method : settings of Levenberg-Marquardt.
     lanes : members for each device in a block; multiples of 8 fill the vectors of any processor.
     devices : those to use, not more than `devices_for` gives; default all of this process that it
         gives.
@@ -123,10 +128,10 @@ class BlockEstimator:
         self.devices = list(devices)
         self.size = lanes * len(self.devices)
         mesh = Mesh(np.array(self.devices), ("site",))
-        self._data, self._first, self._last = jax.tree.map(
-            lambda spec: NamedSharding(mesh, spec), (DATA, P("site"), P(None, "site"))
+        self._data, self._first = jax.tree.map(
+            lambda spec: NamedSharding(mesh, spec), (DATA, P("site"))
         )
-        self._init, self._advance, self._curvature = _programs(self.method, mesh)
+        self._init, self._advance = _programs(self.method, mesh)
 
     def run(self, batches: Iterable[SiteData]) -> Iterator[SiteEstimates]:
         """Estimate the sites of every batch; results come in the order in which sites finish.
@@ -177,12 +182,12 @@ class BlockEstimator:
         """Advance a block until most of it is done; set aside what still runs."""
         n = len(block)
         rows = np.arange(self.size) % n  # a short block is filled up with copies
-        data = self.place(take(block.data, rows))
+        data = self.place(take(block.data, rows), block.spacing[:, rows])
         state = jax.device_put(jax.tree.map(lambda x: x[rows], block.state), self._first)
         iterations = block.iterations.copy()
         alone = n <= BREAK_UP * self.size  # too few to be worth breaking up
         while True:
-            status = np.asarray(state.iterate.status)[:n]
+            status = np.asarray(state.search.iterate.status)[:n]
             running = (status == RUNNING) & (iterations < self.method.max_iterations)
             if not running.any() or (not alone and running.mean() < BREAK_UP):
                 break
@@ -191,48 +196,25 @@ class BlockEstimator:
             iterations += running
         done, left = np.flatnonzero(~running), np.flatnonzero(running)
         if len(done):
-            found = self._finish(block, data, state, iterations, rows, done)
-            short = self._short(found, np.asarray(state.iterate.remaining)[done])
-            if not short.all():
-                yield jax.tree.map(lambda x: x[~short], found)
-            left = np.sort(np.concatenate([left, done[short]]))
+            yield self._finish(block, state, iterations, done)
         if len(left):
             kept = jax.tree.map(lambda x: np.asarray(x)[left], state)
-            status = np.full_like(kept.iterate.status, RUNNING)
-            kept = kept._replace(iterate=kept.iterate._replace(status=status))
             spacing = block.spacing[:, left]
             waiting.append(_Pending(take(block.data, left), spacing, kept, iterations[left]))
 
-    def _short(self, found: SiteEstimates, before: np.ndarray) -> np.ndarray:
-        """Which sites stopped in the hope of a step that did not bring them near enough."""
-        tolerance = self.method.tolerance
-        hoped = (found.status == CONVERGED) & (before > tolerance)
-        missed = found.errors.remaining > CLOSE * tolerance
-        return hoped & missed & (found.iterations < self.method.max_iterations)
-
     def _finish(
-        self,
-        block: _Pending,
-        data: BlockData,
-        state: LevenbergMarquardtState,
-        iterations: np.ndarray,
-        rows: np.ndarray,
-        done: np.ndarray,
+        self, block: _Pending, state: SiteState, iterations: np.ndarray, done: np.ndarray
     ) -> SiteEstimates:
         """Results of the sites that are done."""
-        spacing = jax.device_put(block.spacing[:, rows], self._last)
-        curvature = self._curvature(self.problem, data, state, spacing)
-        found = jax.device_get((*curvature, state.iterate.status))
-        u, sums, hessian, status = jax.tree.map(lambda x: x[done], found)
-        informative = self.problem.space.informative
-        cost = 0.5 * (sums.square.sum(axis=1) + ((informative * u) ** 2).sum(axis=1))
-        errors = error_bars(self.problem.space, u, sums, hessian)
+        search, sums, hessians = jax.tree.map(lambda x: np.asarray(x)[done], state)
+        u, cost, status = search.iterate.u, search.iterate.cost, search.iterate.status
+        errors = error_bars(self.problem.space, u, sums, hessians)
         failed = status == NOT_FINITE
         u, cost = np.where(failed[:, None], np.nan, u), np.where(failed, np.nan, cost)
         sites = block.data.sites[done]
         return SiteEstimates(sites, status, iterations[done], cost, u, errors, sums)
 
-    def place(self, data: SiteData) -> BlockData:
+    def place(self, data: SiteData, spacing: np.ndarray) -> BlockData:
         """The data on the devices, each with its own sites."""
         visible = self.problem.operator.visible(len(data.mask))
         seen = tuple(
@@ -241,7 +223,7 @@ class BlockEstimator:
         )
         knots = np.zeros((0, len(data.sites)))
         initial = knots if data.initial_values is None else data.initial_values
-        return jax.device_put(BlockData(cut(data.forcing), cut(seen), initial), self._data)
+        return jax.device_put(BlockData(cut(data.forcing), cut(seen), initial, spacing), self._data)
 
 
 def devices_for(problem: InverseProblem, devices: Sequence[Any]) -> list[Any]:
@@ -263,31 +245,29 @@ def devices_for(problem: InverseProblem, devices: Sequence[Any]) -> list[Any]:
 
 
 @functools.lru_cache(maxsize=16)
-def _programs(method: LevenbergMarquardt, mesh: Mesh) -> tuple[Any, Any, Any]:
+def _programs(method: LevenbergMarquardt, mesh: Mesh) -> tuple[Any, Any]:
     """The compiled steps of a block, shared by all estimators of one kind: first states
-    (problem, u), next states (problem, data, state, running), and ends (problem, data, state,
-    spacing): u, and the sums and Hessians of `curvature` there."""
+    (problem, u), and next states (problem, data, state, running)."""
 
-    def init(problem: InverseProblem, u: Float[Array, " p"]) -> LevenbergMarquardtState:
-        return method.init(problem, u)
+    def init(problem: InverseProblem, u: Float[Array, " p"]) -> SiteState:
+        n, k = len(u), len(problem.operator.streams)
+        each = jnp.zeros(k)
+        sums = StreamSums(each, each, each, each, jnp.zeros((k, n)))
+        return SiteState(method.init(problem, u), sums, jnp.zeros((k, n, n)))
 
     def advance(
-        problem: InverseProblem, data: BlockData, state: LevenbergMarquardtState, running: Array
-    ) -> LevenbergMarquardtState:
-        new = method.advance(at_site(problem, data), state)
-        lands = _lands(state.iterate.remaining, new.iterate.remaining, method.tolerance)
-        status = jnp.where(lands & (new.iterate.status == RUNNING), CONVERGED, new.iterate.status)
-        new = new._replace(iterate=new.iterate._replace(status=status))
+        problem: InverseProblem, data: BlockData, state: SiteState, running: Array
+    ) -> SiteState:
+        there, u = at_site(problem, data), state.search.trial
+        sums, hessians = curvature(there, u, data.spacing)
+        search = method.absorb(there, state.search, together(problem.space, u, sums, hessians))
+        accepted = jnp.all(search.iterate.u == u)
+        sums, hessians = jax.tree.map(
+            lambda new, old: jnp.where(accepted, new, old),
+            (sums, hessians), (state.sums, state.hessians),
+        )  # fmt: skip
+        new = SiteState(search, sums, hessians)
         return jax.tree.map(lambda old, after: jnp.where(running, after, old), state, new)
-
-    def end(
-        problem: InverseProblem, data: BlockData, state: LevenbergMarquardtState, spacing: Array
-    ) -> tuple[Array, StreamSums, Float[Array, "stream p p"]]:
-        """One whole step on from where a site has converged."""
-        there, u = at_site(problem, data), state.iterate.u
-        step = spectrum(there, u, state.equations).step
-        u = jnp.where((state.iterate.status == CONVERGED) & jnp.isfinite(step), u + step, u)
-        return u, *curvature(there, u, spacing)
 
     def compiled(function: Any, axes: tuple, specs: tuple) -> Any:
         each = jax.vmap(function, in_axes=(None, *axes))
@@ -298,17 +278,7 @@ def _programs(method: LevenbergMarquardt, mesh: Mesh) -> tuple[Any, Any, Any]:
         )
 
     site = P("site")
-    return (
-        compiled(init, (0,), (site,)),
-        compiled(advance, (-1, 0, 0), (DATA, site, site)),
-        compiled(end, (-1, 0, 1), (DATA, site, P(None, "site"))),
-    )
-
-
-def _lands(before: Array, after: Array, tolerance: float) -> Array:
-    """Whether a step from where `after` is left to go, of `before`, should bring a site home."""
-    rate = after / before
-    return jnp.isfinite(before) & (rate < FAST) & (rate * after < CLOSE * tolerance)
+    return compiled(init, (0,), (site,)), compiled(advance, (-1, 0, 0), (DATA, site, site))
 
 
 def _join(parts: Sequence[_Pending]) -> _Pending:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from caliche.estimation.method import RANK_TOLERANCE, at_bound
 from caliche.estimation.posterior import LARGEST_AUTOCORRELATION
-from caliche.inverse_problem import InverseProblem, weighted_misfits
+from caliche.inverse_problem import InverseProblem, NormalEquations, weighted_misfits
 from caliche.models.tangents import Tangents, simulate_tangents
 from caliche.parameters.space import ParameterSpace
 
@@ -97,6 +97,18 @@ def curvature(
         ]
     )
     return StreamSums(count, square, products, pairs, gradient), hessian
+
+
+def together(
+    space: ParameterSpace, u: Float[Array, " p"], sums: StreamSums, hessians: Any
+) -> NormalEquations:
+    """The normal equations at u, of what `curvature` gives there for every stream."""
+    informative = jnp.asarray(space.informative, u.dtype)
+    return NormalEquations(
+        0.5 * jnp.sum(sums.square) + 0.5 * jnp.sum(informative * u**2),
+        jnp.sum(sums.gradient, axis=0) + informative * u,
+        jnp.sum(hessians, axis=0) + jnp.diag(informative),
+    )
 
 
 class ErrorBars(NamedTuple):

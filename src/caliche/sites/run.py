@@ -82,7 +82,7 @@ def estimate_sites(
     out : folder to write. If an earlier run of the same was stopped, this one goes on from there.
     batch : sites that are read, and written, together; default a block for all devices.
     lanes : sites in a block for each device.
-    tolerance : in posterior standard deviations; default that of the experiment, else 1e-3.
+    tolerance : in posterior standard deviations; default that of the experiment, else 1e-4.
     devices : how many to use; default all of this process.
     share : the part of this process, where there are several.
     callback : called whenever sites are done and after each batch is written.
@@ -216,7 +216,7 @@ def _method(experiment: Experiment, tolerance: float | None) -> LevenbergMarquar
         )  # fmt: skip
     if tolerance is not None and not 0.0 < tolerance < 1.0:
         raise InputError(
-            "a tolerance between 0 and 1 standard deviations", f"{tolerance:g}", "1e-3"
+            "a tolerance between 0 and 1 standard deviations", f"{tolerance:g}", "1e-4"
         )
     options: dict[str, Any] = {"tolerance": TOLERANCE, **c.options}
     if tolerance is not None:
