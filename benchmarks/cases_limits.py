@@ -24,9 +24,10 @@ SITES = 64
 @case("limits", "What the missed targets would take")
 def limits(size: Size) -> list[Row]:
     """Where a target is missed, what sets the pace. Forward: C takes a fixed number of Newton
-    iterations for the surface; ours goes on until a step is below 1e-5 K, so that budgets close to
-    round-off, which mostly takes three. Calibration: the normal equations that Levenberg-Marquardt
-    takes, and nothing else. Sites: as many normal equations as ours take, in C, on all cores."""
+    iterations for the surface, two in all other comparisons; ours goes on until a step is below
+    1e-5 K, so that budgets close to round-off. Calibration: the normal equations that
+    Levenberg-Marquardt takes, and nothing else. Sites: as many normal equations as ours take, in C,
+    on all cores."""
     try:
         kernel = yardstick.load_kernel()
     except yardstick.Unavailable as reason:
