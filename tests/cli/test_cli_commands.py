@@ -46,6 +46,30 @@ def test_the_module_runs_as_the_command():
     assert done.stdout.startswith("Usage: caliche ")
 
 
+@pytest.mark.parametrize(
+    ("body", "code", "out", "err"),
+    [
+        ("print('done', end='')\n    raise SystemExit(3)", 3, "done at exit", ""),
+        ("print('done', end='')\n    raise ValueError('why')", 1, "done at exit", "why"),
+        ("print('done', end='')", 1, "done at exit", ""),  # `main` never returns
+    ],
+)
+def test_the_command_ends_at_once_with_all_said_and_done(body, code, out, err):
+    program = f"""
+import atexit
+from caliche import __main__ as command
+def main():
+    atexit.register(lambda: print(" at exit", end=""))
+    {body}
+command.main = main
+command.command()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, out)
+    assert err in done.stderr
+    assert ("Traceback" in done.stderr) == bool(err)
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
 def test_help_names_every_command(caliche, arguments):
     outcome = caliche(*arguments)
