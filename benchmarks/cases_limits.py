@@ -13,7 +13,7 @@ from benchmarks import problems, yardstick
 from benchmarks.cases_many import as_data
 from benchmarks.cases_single import ITERATIONS_TO_CONVERGE, forward, normal_equations
 from benchmarks.rows import Row, Size, blank_row, case, ratio_row, time_row
-from benchmarks.timing import compile_apart, interleave, run_job
+from benchmarks.timing import compile_apart, fresh_cache, interleave, run_job
 from caliche.estimation.blocks import BlockEstimator
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import run_method
@@ -106,8 +106,8 @@ def stages(size: Size) -> list[Row]:
     compiled; the fastest of three. Most of it is Python: imports, tracing what is then found
     compiled, and drawing nine figures."""
     with tempfile.TemporaryDirectory() as folder:
-        fresh = {"XDG_CACHE_HOME": folder, "XLA_FLAGS": None, "JAX_COMPILATION_CACHE_DIR": None}
         runs = [
-            run_job("command_stages", fresh, out=f"{folder}/{number}").value for number in range(4)
+            run_job("command_stages", fresh_cache(folder), out=f"{folder}/{number}").value
+            for number in range(4)
         ]
     return [Row(name, min(run[name] for run in runs[1:]), "s") for name in runs[0]]

@@ -11,7 +11,7 @@ import numpy as np
 import caliche
 from benchmarks import eager_torch
 from benchmarks.rows import Row, Size, blank_row, case, time_row
-from benchmarks.timing import Timing, interleave, run_child, run_job
+from benchmarks.timing import Timing, fresh_cache, interleave, run_child, run_job
 from caliche.sites import synthetic
 
 SMALLEST_GAIN = 2.0  # of the XLA option, below which it no longer does what it is there for
@@ -166,12 +166,11 @@ def command_line(size: Size) -> list[Row]:
     seconds: dict[str, list[float]] = {"cold": [], "warm": []}
     for _ in range(3):
         with tempfile.TemporaryDirectory() as folder:
-            fresh = {
-                "XDG_CACHE_HOME": folder, "XLA_FLAGS": None, "JAX_COMPILATION_CACHE_DIR": None
-            }  # fmt: skip
             for words, samples in seconds.items():
                 arguments = ["estimate", "twin-two-depths", "--out", str(Path(folder) / words)]
-                samples.append(run_child([*command, *arguments], fresh, cwd=folder)[1])
+                samples.append(
+                    run_child([*command, *arguments], fresh_cache(folder), cwd=folder)[1]
+                )
     targets = {"cold": 8.0, "warm": 4.0}
     return [
         time_row(f"caliche estimate, {words}", Timing(tuple(samples)), "s", target=targets[words])

@@ -42,6 +42,11 @@ class Timing:
         return statistics.median(self.samples)
 
 
+def fresh_cache(folder: str) -> dict[str, str | None]:
+    """The environment of a child whose compiled programs are kept in a folder and nowhere else."""
+    return {"XDG_CACHE_HOME": folder, "XLA_FLAGS": None, "JAX_COMPILATION_CACHE_DIR": None}
+
+
 def interleave(
     jobs: Mapping[str, Job], seconds: float, least_rounds: int = 3, most_rounds: int = 60
 ) -> dict[str, Timing]:

@@ -170,7 +170,7 @@ class BlockEstimator:
         n = len(data.sites)
         starts = jnp.tile(self.problem.space.initial(), (self.size, 1))
         state = jax.device_get(self._init(self.problem, jax.device_put(starts, self._first)))
-        seen = data.mask & self.problem.operator.visible(len(data.mask))[:, :, None]
+        seen = self._fitted(data)
         streams = range(seen.shape[1])
         spacing = [[usual_spacing(seen[:, k, i]) for i in range(n)] for k in streams]
         return _Pending(
@@ -214,13 +214,14 @@ class BlockEstimator:
         sites = block.data.sites[done]
         return SiteEstimates(sites, status, iterations[done], cost, u, errors, sums)
 
+    def _fitted(self, data: SiteData) -> np.ndarray:
+        """Which values (time + 1, stream, site) are fitted: observed, and possible to predict."""
+        return data.mask & self.problem.operator.visible(len(data.mask))[:, :, None]
+
     def place(self, data: SiteData, spacing: np.ndarray) -> BlockData:
         """The data on the devices, each with its own sites."""
-        visible = self.problem.operator.visible(len(data.mask))
-        seen = tuple(
-            (data.values[:, k], data.mask[:, k] & visible[:, k, None])
-            for k in range(data.values.shape[1])
-        )
+        fitted = self._fitted(data)
+        seen = tuple((data.values[:, k], fitted[:, k]) for k in range(fitted.shape[1]))
         knots = np.zeros((0, len(data.sites)))
         initial = knots if data.initial_values is None else data.initial_values
         return jax.device_put(BlockData(cut(data.forcing), cut(seen), initial, spacing), self._data)
