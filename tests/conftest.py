@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import jaxlib
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
 from caliche.runtime import configure
 
-# As the command line sets JAX up, but with nothing kept on disk.
+
+def _flags_of_processor() -> str:
+    """What the processor can do, where the system says so."""
+    said = Path("/proc/cpuinfo")
+    lines = said.read_text().splitlines() if said.exists() else []
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+# Compiled programs are kept between workers and runs, the command line's included: compiling is
+# most of what the tests cost. Their key holds the program, jaxlib and its flags; the folder's name
+# adds the processor, whose instructions they use.
+_OF = f"{platform.machine()}-{platform.processor()}-{platform.release()}-{_flags_of_processor()}"
+_KEPT = Path(os.environ.get("CALICHE_TEST_CACHE", Path.home() / ".cache" / "caliche-tests"))
+_KEPT /= f"jaxlib-{jaxlib.__version__}-{hashlib.sha256(_OF.encode()).hexdigest()[:12]}"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_KEPT))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.02")
+for name in ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"):
+    given = os.environ[name.upper()]
+    jax.config.update(name, float(given) if name.endswith("secs") else given)
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="caliche-tests-")
 configure(cache=False)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
