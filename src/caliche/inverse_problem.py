@@ -6,33 +6,22 @@ Every method takes an inverse problem and nothing else. u is the whitened contro
 from __future__ import annotations
 
 import dataclasses
-import functools
-from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.models.base import Model
 from caliche.models.tangents import Tangents, simulate_tangents
 from caliche.models.time_loop import Cut, ParamsInTime, cut, simulate, simulate_total
 from caliche.observations import ObservationOperator, Observations
+from caliche.parameters.adjustment import Adjustment
 from caliche.parameters.space import ParameterSpace
-
-
-class NormalEquations(NamedTuple):
-    """Gauss-Newton quantities at a control vector.
-
-    cost : () J = |r|^2 / 2.  gradient : (P,) J^T r.  hessian : (P, P) J^T J.
-    """
-
-    cost: Float[Array, ""]
-    gradient: Float[Array, " parameter"]
-    hessian: Float[Array, "parameter parameter"]
+from caliche.problem import NormalEquations as NormalEquations
+from caliche.problem import Problem as Problem
 
 
 class Record(NamedTuple):
@@ -46,134 +35,14 @@ class Record(NamedTuple):
     seen: Cut
 
 
-class Problem(eqx.Module):
-    """What every method takes: a prediction at a control vector, observations, and a space.
-
-    Attributes
-    ----------
-    space : free and fixed parameters, those of the observations included.
-    observations : what was seen, and how well.
-    """
-
-    if TYPE_CHECKING:  # a field in one, computed in another; as fields here they would come first
-
-        @property
-        def space(self) -> ParameterSpace: ...
-
-        @property
-        def observations(self) -> Observations: ...
-
-    @property
-    @abstractmethod
-    def mask(self) -> Array:
-        """Which entries (time + 1, stream) are fitted: observed, and possible to predict."""
-
-    @property
-    @abstractmethod
-    def stream_names(self) -> tuple[str, ...]:
-        """Names of the streams, in order."""
-
-    @property
-    @abstractmethod
-    def pointwise(self) -> bool:
-        """Whether the misfit is a sum over times of what the model gives at that time."""
-
-    @abstractmethod
-    def forward(self, u: Float[Array, " parameter"]) -> Float[Array, "time stream"]:
-        """Predicted observations (time + 1, stream) at a control vector."""
-
-    @abstractmethod
-    def predict_tangents(
-        self, u: Float[Array, " parameter"]
-    ) -> tuple[Float[Array, "time stream"], Float[Array, "time stream parameter"]]:
-        """`forward(u)` and its exact derivative by u."""
-
-    @abstractmethod
-    def cost(self, u: Float[Array, " parameter"], segments: int = 1) -> Float[Array, ""]:
-        """J(u) = |residual(u)|^2 / 2; `segments` bounds the memory of its reverse gradient."""
-
-    @abstractmethod
-    def normal_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
-        """Cost, gradient and Gauss-Newton Hessian at u."""
-
-    @abstractmethod
-    def derived(self, u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
-        """Quantities computed from parameters alone; means over time where those vary."""
-
-    @property
-    @abstractmethod
-    def derived_labels(self) -> Mapping[str, tuple[str, str]]:
-        """Unit and long name of each derived quantity."""
-
-    @abstractmethod
-    def for_block(self) -> Problem:
-        """The same problem as one of many that are evaluated together."""
-
-    # -- what follows from these --------------------------------------------------------------
-
-    def standardised_misfit(self, u: Float[Array, " parameter"]) -> Float[Array, "time stream"]:
-        """(forward(u) - y) / sigma (time + 1, stream), zero where nothing was observed."""
-        observed = self.observations
-        # Where before subtracting: an unobserved prediction may be NaN, and 0 * NaN is not 0.
-        prediction = jnp.where(self.mask, self.forward(u), observed.values)
-        return (prediction - observed.values) / observed.scale
-
-    def residual(self, u: Float[Array, " parameter"]) -> Float[Array, " residual"]:
-        """The residuals of the observations, flattened, then the whitened prior departures.
-
-        An observation's residual is its standardised misfit where errors are independent and
-        normal; see `Observations.residual`.
-        """
-        prior = u[self.space.informative.nonzero()[0]]
-        residual = self.observations.residual(self.standardised_misfit(u), self.mask)
-        return jnp.concatenate([residual.ravel(), prior])
-
-    def log_posterior(self, u: Float[Array, " parameter"]) -> Float[Array, ""]:
-        """-J(u): the log posterior density of u up to a constant."""
-        return -self.cost(u)
-
-    def linearise(
-        self, u: Float[Array, " parameter"]
-    ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
-        """Residual and its exact Jacobian (residual, parameter)."""
-        return self.linearise_at(u, *self.predict_tangents(u))
-
-    def linearise_at(
-        self,
-        u: Float[Array, " parameter"],
-        prediction: Float[Array, "time stream"],
-        slopes: Float[Array, "time stream parameter"],
-    ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
-        """`linearise` where the predictions and their slopes at u are known."""
-        misfit = _weighted(self.weights, prediction - self.observations.values)
-        jacobian = _weighted(self.weights[..., None], slopes)
-        if not self.observations.independent:
-            function = functools.partial(self.observations.residual, mask=self.mask)
-            misfit, linear = jax.linearize(function, misfit)
-            jacobian = jax.vmap(linear, -1, -1)(jacobian)
-        informative = self.space.informative.nonzero()[0]
-        return (
-            jnp.concatenate([misfit.ravel(), u[informative]]),
-            jnp.concatenate([jacobian.reshape(-1, len(u)), jnp.eye(len(u))[informative]]),
-        )
-
-    @property
-    def weights(self) -> Float[Array, "time stream"]:
-        """1 / sigma where a value is fitted, else 0."""
-        return jnp.where(self.mask, 1.0 / self.observations.scale, 0.0)
-
-    @property
-    def n_observations(self) -> int:
-        """Number of observed values that are fitted."""
-        return int(np.asarray(self.mask).sum())
-
-
 class InverseProblem(Problem):
     """Estimate the free parameters of a model from observations.
 
-    cost(u) = 1/2 sum(((forward(u) - y) / sigma)^2 over what was observed) + 1/2 |u_prior|^2,
+    cost(u) = 1/2 sum(f ((forward(u) - y) / sigma)^2 over what was observed) + 1/2 |u_prior|^2,
 
-    where u_prior are the entries of u with an informative prior.
+    where u_prior are the entries of u with an informative prior and f, of each stream, says how
+    much its observations tell (`Observations.information`). What they tell more of some directions
+    than of others is in the `adjustment`.
 
     Attributes
     ----------
@@ -187,6 +56,7 @@ class InverseProblem(Problem):
         its tangents are then laid out as scalars. Compiles more slowly, runs several times faster.
     data : forcing and observations as the time loops read them, for one site of a block; the
         fields `forcing` and `observations` then hold no series. None elsewhere.
+    adjustment : what the observations tell beyond `Observations.information`; None if nothing.
     """
 
     model: Model
@@ -197,6 +67,7 @@ class InverseProblem(Problem):
     period: int = eqx.field(static=True, default=0)
     in_block: bool = eqx.field(static=True, default=False)
     data: Record | None = None
+    adjustment: Adjustment | None = None
 
     def __check_init__(self) -> None:
         if jnp.asarray(0.0).dtype != jnp.float64:
@@ -217,7 +88,8 @@ class InverseProblem(Problem):
         if self.data is not None:
             return self.data
         observed, mask = self.observations.values, self.mask
-        inverse = jnp.broadcast_to(1.0 / self.observations.scale, observed.shape)
+        weight = self.observations.root / self.observations.scale
+        inverse = jnp.broadcast_to(weight, observed.shape)
         columns = range(observed.shape[1])
         seen = tuple((observed[:, k], mask[:, k], inverse[:, k]) for k in columns)
         return Record(cut(self.forcing), cut(seen))
@@ -258,14 +130,21 @@ class InverseProblem(Problem):
         """
         return self.operator.pointwise and self.observations.independent
 
-    def cost(self, u: Float[Array, " parameter"], segments: int = 1) -> Float[Array, ""]:
-        """J(u) = |residual(u)|^2 / 2.
+    def background(self, u: Float[Array, " parameter"]) -> Float[Array, " background"]:
+        """The whitened prior departures, then those of the adjustment."""
+        prior = super().background(u)
+        if self.adjustment is None:
+            return prior
+        return jnp.concatenate([prior, self.adjustment.residual(self.space.vector(u))])
 
-        Summed up inside the time loop. `segments` bounds the memory of a reverse-mode gradient,
-        see `caliche.models.simulate`.
+    def misfit(self, u: Float[Array, " parameter"], segments: int = 1) -> Float[Array, ""]:
+        """The observations' part of J, summed up inside the time loop.
+
+        `segments` bounds the memory of a reverse-mode gradient, see `caliche.models.simulate`.
         """
         if not self.pointwise:
-            return 0.5 * jnp.sum(self.residual(u) ** 2)
+            n = self.observations.mask.size
+            return 0.5 * jnp.sum(self.residual(u)[:n] ** 2)
 
         def absorb(total: Array, seen: tuple, values: tuple) -> Array:
             for (observed, fitted, inverse), value in zip(seen, values, strict=True):
@@ -273,19 +152,19 @@ class InverseProblem(Problem):
             return total
 
         forcing, seen = self.record
-        misfit = simulate_total(
+        return simulate_total(
             self.model, self.space.to_physical(u), forcing, self.operator.select,
             absorb, jnp.zeros(()), seen, segments, self.period,
         )  # fmt: skip
-        return misfit + 0.5 * jnp.sum(jnp.asarray(self.space.informative, u.dtype) * u**2)
 
-    def normal_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
-        """Cost, gradient and Gauss-Newton Hessian by forward tangents, one per parameter.
+    def misfit_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
+        """The observations' part by forward tangents, one per parameter.
 
         Summed up inside the time loop: no trajectory and no Jacobian is stored.
         """
         if not self.pointwise:
-            residual, jacobian = self.linearise(u)
+            n = self.observations.mask.size
+            residual, jacobian = (part[:n] for part in self.linearise(u))
             return NormalEquations(
                 0.5 * jnp.sum(residual**2), jacobian.T @ residual, jacobian.T @ jacobian
             )
@@ -300,12 +179,7 @@ class InverseProblem(Problem):
                 [hessian[max(p, q)][min(p, q)] for q in range(len(u))] for p in range(len(u))
             ]
             gradient, hessian = jnp.stack(gradient), jnp.stack([jnp.stack(row) for row in hessian])
-        informative = jnp.asarray(self.space.informative, u.dtype)
-        return NormalEquations(
-            cost + 0.5 * jnp.sum(informative * u**2),
-            gradient + informative * u,
-            hessian + jnp.diag(informative),
-        )
+        return NormalEquations(cost, gradient, hessian)
 
     def predict_tangents(
         self, u: Float[Array, " parameter"]
@@ -351,11 +225,6 @@ def _nothing(n: int, separate: bool) -> tuple:
     if separate:
         return zero, (zero,) * n, tuple((zero,) * (p + 1) for p in range(n))
     return zero, jnp.zeros(n), jnp.zeros((n, n))
-
-
-def _weighted(weight: Array, number: Array) -> Array:
-    """Product where the weight is not zero: what cannot be predicted is NaN, and 0 NaN is not 0."""
-    return jnp.where(weight > 0.0, number * weight, 0.0)
 
 
 def weighted_misfits(seen: tuple, tangents: Tangents) -> list[tuple[Array, Any]]:

@@ -83,10 +83,13 @@ class JointProblem(Problem):
             )
         if any(o.freedom for o in parts):
             freedom = sum((o.freedom or (np.inf,) * o.values.shape[1] for o in parts), ())
+        told = None
+        if any(o.information is not None for o in parts):
+            told = jnp.concatenate([o.root[0] ** 2 for o in parts])
         sigma = [jnp.broadcast_to(o.scale, o.values.shape) for o in parts]
         return Observations(
             self._beside([o.values for o in parts], 0.0), self._beside([o.mask for o in parts],
-            False), self._beside(sigma, 1.0), memory, freedom or (),
+            False), self._beside(sigma, 1.0), memory, freedom or (), told,
         )  # fmt: skip
 
     @property
@@ -111,15 +114,13 @@ class JointProblem(Problem):
             slopes.append(slope @ self.mix[np.array(rows)])
         return self._beside(values, jnp.nan), self._beside(slopes, 0.0)
 
-    def cost(self, u: Float[Array, " parameter"], segments: int = 1) -> Float[Array, ""]:
+    def misfit(self, u: Float[Array, " parameter"], segments: int = 1) -> Float[Array, ""]:
         pairs = zip(self.problems, self.controls(u), strict=True)
-        return _prior_of(self, u) + sum(
-            problem.cost(own, segments) - _prior_of(problem, own) for problem, own in pairs
-        )
+        return jnp.sum(jnp.stack([problem.misfit(own, segments) for problem, own in pairs]))
 
-    def normal_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
+    def misfit_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
         pairs = zip(self.problems, self.controls(u), strict=True)
-        return self.join(u, [problem.normal_equations(own) for problem, own in pairs])
+        return self.join([problem.misfit_equations(own) for problem, own in pairs])
 
     def derived(self, u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
         found = {}
@@ -145,22 +146,17 @@ class JointProblem(Problem):
         mixed = self.mix @ u
         return [mixed[np.array(rows)] for rows in self.rows]
 
-    def join(
-        self, u: Float[Array, " parameter"], equations: Sequence[NormalEquations]
-    ) -> NormalEquations:
-        """Normal equations of the whole at u, from those of the sites at their control vectors."""
-        informative = jnp.asarray(self.space.informative, u.dtype)
-        cost, gradient = _prior_of(self, u), informative * u
-        hessian = jnp.diag(informative)
-        parts = zip(self.problems, self.controls(u), self.rows, equations, strict=True)
-        for problem, own, rows, found in parts:
-            by_u = self.mix[np.array(rows)]
-            prior = jnp.asarray(problem.space.informative, u.dtype)
-            # The prior counts once, in the joint space.
-            cost = cost + found.cost - _prior_of(problem, own)
-            gradient = gradient + by_u.T @ (found.gradient - prior * own)
-            hessian = hessian + by_u.T @ (found.hessian - jnp.diag(prior)) @ by_u
-        return NormalEquations(cost, gradient, hessian)
+    def join(self, equations: Sequence[NormalEquations]) -> NormalEquations:
+        """`misfit_equations` of the whole, from those of the sites at their control vectors.
+
+        The prior is that of the joint space, and counts once.
+        """
+        by_site = [self.mix[np.array(rows)] for rows in self.rows]
+        parts = [
+            NormalEquations(e.cost, by_u.T @ e.gradient, by_u.T @ e.hessian @ by_u)
+            for by_u, e in zip(by_site, equations, strict=True)
+        ]
+        return jax.tree.map(lambda *values: jnp.sum(jnp.stack(values), axis=0), *parts)
 
     def without(self, site: str) -> JointProblem:
         """The problem with nothing observed at a site; what it shares, the others say."""
@@ -180,11 +176,6 @@ class JointProblem(Problem):
             for p in parts
         ]
         return jnp.concatenate(filled, axis=1)
-
-
-def _prior_of(problem: Problem, u: Float[Array, " parameter"]) -> Float[Array, ""]:
-    """What the prior adds to the cost of a problem."""
-    return 0.5 * jnp.sum(jnp.asarray(problem.space.informative, u.dtype) * u**2)
 
 
 @jax.jit

@@ -61,7 +61,7 @@ def estimate_in_rounds(
     problem = with_memory(problem, unknown)
     if checkpoint is not None and not checkpoint.resume:
         forget_rounds(checkpoint.path)
-    runs, done, change, spent = 0, 0, np.inf, {}
+    runs, done, change, spent, told = 0, 0, np.inf, {}, None
     number = 0
     while True:
         result = fit(problem, starts, _further(callback, done), _of_round(checkpoint, number))
@@ -77,7 +77,7 @@ def estimate_in_rounds(
         else:
             said = _fit_by_members(problem, result.u, result.ensemble.u, residuals)
             runs += 1 + len(result.ensemble.u)
-        problem, u, change, spent = updated(problem, unknown, said)
+        problem, u, change, spent, told = updated(problem, unknown, said, told)
         if result.ensemble is None:  # a search goes on from where it was
             starts = jnp.asarray(u)[None]
     settled = bool(change < SETTLED)

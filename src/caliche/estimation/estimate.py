@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.constants import NORMAL_QUANTILE
 from caliche.errors import InputError, nearest
 from caliche.estimation.checkpoint import Checkpoint
 from caliche.estimation.ensemble_core import MemberMethod
@@ -22,6 +22,8 @@ from caliche.estimation.hyperparameters import (
     estimate_hyperparameters,
     of_one_site,
 )
+from caliche.estimation.information import kept, with_information
+from caliche.estimation.intervals import intervals, to_physical
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import (
     BOUND_REACHED,
@@ -35,10 +37,10 @@ from caliche.estimation.method import (
     run_method,
 )
 from caliche.estimation.optima import Optimum, find_optima, optima_note
-from caliche.estimation.posterior import Posterior, derived_quantities, posterior
+from caliche.estimation.posterior import Posterior, derived_quantities, linearised, posterior
 from caliche.estimation.result import ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
-from caliche.inverse_problem import Problem
+from caliche.inverse_problem import InverseProblem, Problem
 from caliche.parameters.space import Entry, ParameterSpace
 from caliche.variables import label
 
@@ -98,25 +100,59 @@ def estimate(
         )  # fmt: skip
     chosen = _method(method, options) if isinstance(method, str) else method
     starts = first_guesses(problem.space, starts, seed)
+    asked = Unknown() if unknown is None else unknown
+    if asked.information:
+        problem = with_information(of_one_site(problem), None)
     outcome = run_method(chosen, problem, starts, callback)
     best = best_start(outcome.final)
     hyper, runs = None, 0
-    if unknown and np.isfinite(outcome.final.cost[best]):
-        problem = of_one_site(problem)
-        runs = int(np.sum(outcome.final.model_runs))
-        fitting = chosen if isinstance(chosen, LevenbergMarquardt) else LevenbergMarquardt()
-        problem, u, hyper = estimate_hyperparameters(
-            problem, outcome.final.u[best], unknown, fitting
+    if asked and np.isfinite(outcome.final.cost[best]):
+        problem, hyper, runs, outcome = _with_hyperparameters(
+            chosen, of_one_site(problem), starts, outcome, best, asked, callback
         )
-        runs += hyper.n_model_runs
-        starts = jnp.concatenate([jnp.asarray(u)[None], starts[1:]])
-        outcome = run_method(chosen, problem, starts, callback)
         best = best_start(outcome.final)
-    curvature = posterior(problem, np.asarray(outcome.final.u[best]))
+    u = np.asarray(outcome.final.u[best])
+    curvature = posterior(problem, u, at_their_word=asked.information == "bars")
+    if asked.information == "bars" and curvature.told is not None:
+        told = kept(of_one_site(problem), u, ~curvature.held, curvature.told)
+        hyper = dataclasses.replace(hyper or Hyperparameters(), information=told)
     reason = reason_of(chosen, outcome.final, best)
     return curvature_result(
         problem, chosen.name, reason, seed, outcome, best, curvature, hyper, runs, watch
     )
+
+
+def _with_hyperparameters(
+    method: Method,
+    problem: InverseProblem,
+    starts: Float[Array, "start parameter"],
+    outcome: Outcome,
+    best: int,
+    unknown: Unknown,
+    callback: Callback | None,
+) -> tuple[InverseProblem, Hyperparameters, int, Outcome]:
+    """The problem with its hyperparameters estimated, these, the runs so far, and every start once
+    more."""
+    runs = int(np.sum(outcome.final.model_runs))
+    fitting = method if isinstance(method, LevenbergMarquardt) else LevenbergMarquardt()
+    alike = fitting is method
+
+    def run(method: Method, problem: Problem, u: Float[Array, "one p"]) -> Outcome:
+        # As many starts as there are, all the same: the program for them is compiled already.
+        return run_method(method, problem, jnp.broadcast_to(u, starts.shape) if alike else u)
+
+    problem, u, hyper = estimate_hyperparameters(
+        problem, outcome.final.u[best], unknown, fitting, run
+    )
+    runs += hyper.n_model_runs
+    again = run_method(method, problem, starts, callback)
+    found = again.final.cost[best_start(again.final)]
+    residual, _ = linearised(problem, u)
+    if not found <= 0.5 * residual @ residual + SAME_OPTIMUM:  # no start came back to where it is
+        runs += int(np.sum(again.final.model_runs))
+        starts = jnp.concatenate([jnp.asarray(u)[None], starts[1:]])
+        again = run_method(method, problem, starts, callback)
+    return problem, hyper, runs, again
 
 
 def first_guesses(
@@ -179,20 +215,17 @@ def curvature_result(
     space, final = problem.space, outcome.final
     u = curvature.u
     w, by_u, slopes = (np.asarray(part) for part in _slopes(space, jnp.asarray(u)))
-    sd_w = np.array([curvature.sd(row) for row in by_u])
-    reach = NORMAL_QUANTILE * np.where(np.isfinite(sd_w), sd_w, 0.0)
     ends, trajectory, central = to_physical(
         vectors, space, [np.asarray(final.u), outcome.history.u, u]
     )
-    below, above = to_physical(_values, space, [w - reach, w + reach])
     parameters, held = {}, _at_bounds(space, curvature, w)
+    failed = not np.isfinite(final.cost[best])  # slopes may be finite where values are not
+    below, above = intervals(space, curvature, w, by_u, slopes, central, np.array(held))
     for k, entry in enumerate(space.entries):
-        prior = entry.parameter.prior
-        known = np.isfinite(sd_w[k]) and not held[k]
-        interval = (below[k], above[k]) if known else (prior.lower, prior.upper)
+        interval = (np.nan, np.nan) if failed else (below[k], above[k])
         parameters[entry.name] = _estimate(
             entry, space.describe_prior(entry.parameter.name), held[k], central[k], interval,
-            curvature, slopes[k],
+            curvature, np.zeros_like(slopes[k]) if failed else slopes[k],
         )  # fmt: skip
     parameters = with_the_rest(space, parameters)
     covariance = slopes @ curvature.covariance @ slopes.T
@@ -244,25 +277,10 @@ def vectors(space: ParameterSpace, u: Float[Array, "row p"]) -> Float[Array, "ro
 
 
 @jax.jit
-def _values(space: ParameterSpace, w: Float[Array, "row p"]) -> Float[Array, "row p"]:
-    return jax.vmap(space.from_coordinates)(w)
-
-
-@jax.jit
 def _slopes(space: ParameterSpace, u: Float[Array, " p"]) -> tuple[Array, Array, Array]:
     """Coordinates (P,), and the derivatives (P, P) by u of them and of the physical values."""
     by_u = jax.jacfwd(space.coordinates)(u)
     return space.coordinates(u), by_u, jax.jacfwd(space.vector)(u)
-
-
-def to_physical(
-    function: Callable, space: ParameterSpace, controls: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    """Physical values of many vectors (..., P), in one compiled call."""
-    rows = [np.reshape(u, (-1, u.shape[-1])) for u in controls]
-    physical = np.asarray(function(space, jnp.asarray(np.concatenate(rows))))
-    parts = np.split(physical, np.cumsum([len(r) for r in rows])[:-1])
-    return [part.reshape(u.shape) for part, u in zip(parts, controls, strict=True)]
 
 
 def _at_bounds(space: ParameterSpace, curvature: Posterior, w: np.ndarray) -> list[bool]:

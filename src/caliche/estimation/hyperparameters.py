@@ -7,7 +7,8 @@ whitened increments v from the data, and its smoothness obeys tau^2 = tau^2 |v|^
 with n observations of which the parameters use g obeys sigma^2 = sigma^2 S / (n - g), where S is
 the derivative of |e|^2 / 2, e its residuals, by the logarithm of the scale of its misfits: |e|^2
 for normal errors, less for heavy tails. The autocorrelation is that of successive residuals. Error
-bars hold given these numbers.
+bars hold given these numbers. How much the observations tell, with residuals of that size and
+persistence, is found in the same rounds (`information`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,12 +26,13 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError
 from caliche.estimation.density import log_evidence
+from caliche.estimation.information import InformationEstimate, kept, with_information
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import CONVERGED, Method, Outcome, run_method
 from caliche.estimation.posterior import (
-    LARGEST_AUTOCORRELATION,
     lag1_autocorrelation,
     linearised,
+    posterior,
 )
 from caliche.estimation.tangent_run import run_with_tangents
 from caliche.inverse_problem import InverseProblem, Problem
@@ -38,6 +40,8 @@ from caliche.observations import Observations
 
 # Relative change of every hyperparameter at which the iteration ends.
 SETTLED = 0.01
+# And of the information of each stream, which an error bar holds the square root of.
+INFORMATION_SETTLED = 0.03
 MOST_ITERATIONS = 40
 # A record holds at least so many times the memory (e-folding time) of its errors.
 E_FOLDINGS = 10.0
@@ -52,13 +56,22 @@ class Unknown:
     """Which hyperparameters are to be estimated.
 
     smoothness : parameters that vary in time.  sigma, autocorrelation : streams.
+    information : "weights" if streams count with what their residuals say that they tell, "bars" if
+        they count as declared in the estimate, and as told in all that is said of its error; empty
+        if errors are at their word.
     """
 
     smoothness: tuple[str, ...] = ()
     sigma: tuple[str, ...] = ()
     autocorrelation: tuple[str, ...] = ()
+    information: Literal["", "weights", "bars"] = ""
 
     def __bool__(self) -> bool:
+        return self.changes_declared or self.information == "weights"
+
+    @property
+    def changes_declared(self) -> bool:
+        """Whether a declared error or a prior is to be estimated."""
         return bool(self.smoothness or self.sigma or self.autocorrelation)
 
 
@@ -83,7 +96,7 @@ class Hyperparameters:
 
     smoothness : by parameter.  sigma, autocorrelation : by stream; `sigma` as a factor on the
     declared one where that changes in time.  spent : degrees of freedom that each parameter's
-    variation took.  log_evidence : at the end.
+    variation took.  log_evidence : at the end.  information : how much the observations tell.
     """
 
     smoothness: Mapping[str, float] = field(default_factory=dict)
@@ -94,6 +107,19 @@ class Hyperparameters:
     converged: bool = True
     n_iterations: int = 0
     n_model_runs: int = 0
+    information: InformationEstimate | None = None
+
+    @property
+    def declared_changed(self) -> bool:
+        """Whether a declared error or a prior was estimated."""
+        return bool(self.smoothness or self.sigma or self.autocorrelation)
+
+    @staticmethod
+    def from_dict(said: Mapping[str, Any]) -> Hyperparameters:
+        """What `dataclasses.asdict` gave."""
+        told = said.get("information")
+        known = None if told is None else InformationEstimate(**told)
+        return Hyperparameters(**{**said, "information": known})
 
 
 def of_one_site(problem: Problem) -> InverseProblem:
@@ -130,7 +156,8 @@ def with_hyperparameters(problem: InverseProblem, found: Hyperparameters) -> Inv
         rho = jnp.asarray(values)
     observations = dataclasses.replace(observed, sigma=jnp.asarray(scale), autocorrelation=rho)
     space = problem.space.rescaled(found.smoothness)
-    return dataclasses.replace(problem, space=space, observations=observations)
+    problem = dataclasses.replace(problem, space=space, observations=observations)
+    return problem if found.information is None else with_information(problem, found.information)
 
 
 def estimate_hyperparameters(
@@ -150,7 +177,7 @@ def estimate_hyperparameters(
     """
     chosen = LevenbergMarquardt() if method is None else method
     problem = with_memory(problem, unknown)
-    runs, change, iteration = 0, np.inf, 0
+    runs, change, iteration, told = 0, np.inf, 0, None
     spent: dict[str, float] = {}
     while iteration < MOST_ITERATIONS:
         iteration += 1
@@ -161,12 +188,14 @@ def estimate_hyperparameters(
         u = outcome.final.u[0]
         if change < SETTLED and outcome.final.status[0] == CONVERGED:
             break
-        problem, u, change, spent = updated(problem, unknown, fit_of(problem, np.asarray(u)))
+        problem, u, change, spent, told = updated(
+            problem, unknown, fit_of(problem, np.asarray(u)), told
+        )
     u = np.asarray(u)
     found = dataclasses.replace(
         hyperparameters_of(problem, unknown),
         spent=spent, log_evidence=_evidence(problem, u), converged=bool(change < SETTLED),
-        n_iterations=iteration, n_model_runs=runs,
+        n_iterations=iteration, n_model_runs=runs, information=told,
     )  # fmt: skip
     return problem, u, found
 
@@ -199,8 +228,7 @@ def fit_of(problem: InverseProblem, u: np.ndarray) -> Fit:
     prediction = run_with_tangents(problem, jnp.asarray(u)).prediction
     n = problem.observations.mask.size
     rows = jacobian[:n]
-    hessian = rows.T @ rows + np.diag(problem.space.informative.astype(float))
-    covariance = np.linalg.pinv(hessian, hermitian=True)
+    covariance = np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)
     used = np.sum((rows @ covariance) * rows, axis=1).reshape(problem.observations.mask.shape)
     return Fit(u, covariance, used.sum(axis=0), *scale_slope(problem, prediction))
 
@@ -223,10 +251,14 @@ def _scale_slope(problem: InverseProblem, prediction: Array) -> tuple[Array, Arr
 
 
 def updated(
-    problem: InverseProblem, unknown: Unknown, fit: Fit
-) -> tuple[InverseProblem, np.ndarray, float, dict[str, float]]:
-    """One iteration of the fixed point: the new problem, a control vector with the same knots, the
-    largest relative change, and what each variation takes from the data."""
+    problem: InverseProblem, unknown: Unknown, fit: Fit, told: InformationEstimate | None = None
+) -> tuple[InverseProblem, np.ndarray, float, dict[str, float], InformationEstimate | None]:
+    """One iteration of the fixed point.
+
+    Returns the new problem, a control vector with the same knots, the largest relative change, what
+    each variation takes from the data, and how much the observations tell (`told` is what they did
+    before, if that is estimated).
+    """
     u, covariance = np.array(fit.u), fit.covariance
     changes, spent = [0.0], {}
     smoothness = {}
@@ -244,8 +276,36 @@ def updated(
                 u[rest] *= old / smoothness[p.name]
     errors, change = _update_errors(problem, unknown, fit)
     changes.append(change)
+    new = told
+    if unknown.information == "weights":
+        new = information_at(problem, fit.u)
+        changes.append(_change_of_information(told, new) * SETTLED / INFORMATION_SETTLED)
     space = problem.space.rescaled(smoothness)
-    return dataclasses.replace(problem, space=space, observations=errors), u, max(changes), spent
+    problem = dataclasses.replace(problem, space=space, observations=errors)
+    if new is not None:
+        problem = with_information(problem, new)
+    return problem, u, max(changes), spent, new
+
+
+def information_at(
+    problem: InverseProblem, u: np.ndarray, declared: bool = False
+) -> InformationEstimate | None:
+    """How much the observations tell at an optimum u (P,); None where the model fails there.
+
+    If weights are as `declared`, the powers are 1, and all is in share and term.
+    """
+    found = posterior(problem, u, at_their_word=declared)
+    return None if found.told is None else kept(problem, u, ~found.held, found.told)
+
+
+def _change_of_information(
+    old: InformationEstimate | None, new: InformationEstimate | None
+) -> float:
+    """Largest relative change of the weights, and of the whole."""
+    if old is None or new is None:
+        return 0.0 if new is None else float("inf")
+    pairs = [(old.factors[n], f) for n, f in new.factors.items()]
+    return max((abs(float(np.log(a / b))) for a, b in pairs), default=0.0)
 
 
 def _update_errors(
@@ -265,7 +325,7 @@ def _update_errors(
         if name in unknown.autocorrelation:
             series = np.where(mask[:, k], fit.misfit[:, k], np.nan)
             gap = _usual_gap(mask[:, k])
-            lag = float(np.clip(lag1_autocorrelation(series), 0.0, LARGEST_AUTOCORRELATION))
+            lag = max(lag1_autocorrelation(series), 0.0)
             new = min(lag ** (1.0 / gap), _longest_memory(mask[:, k]))
             change = max(change, abs(new - rho[k]))
             rho[k] = new

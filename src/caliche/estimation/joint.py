@@ -8,7 +8,7 @@ go side by side on the cores of the machine.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -121,9 +121,10 @@ def run_site(
     return _run(method, problem, starts[0], site_equations, None)
 
 
-def site_equations(problem: InverseProblem, u: Array) -> NormalEquations:
-    """Normal equations of one site at u."""
-    residual, jacobian = linearised(problem, np.asarray(u))
+def site_equations(problem: InverseProblem, u: Array, whole: bool = True) -> NormalEquations:
+    """Normal equations of one site at u; if not `whole`, its observations' part alone."""
+    n = None if whole else problem.observations.mask.size
+    residual, jacobian = (part[:n] for part in linearised(problem, np.asarray(u)))
     return NormalEquations(
         jnp.asarray(0.5 * residual @ residual), jnp.asarray(jacobian.T @ residual),
         jnp.asarray(jacobian.T @ jacobian),
@@ -132,7 +133,8 @@ def site_equations(problem: InverseProblem, u: Array) -> NormalEquations:
 
 def joint_equations(problem: JointProblem, u: Array) -> NormalEquations:
     """Normal equations of several sites at u, their runs side by side."""
-    found = side_by_side(site_equations, problem.problems, controls_of(problem, jnp.asarray(u)))
+    told = functools.partial(site_equations, whole=False)
+    found = side_by_side(told, problem.problems, controls_of(problem, jnp.asarray(u)))
     return _join(problem, jnp.asarray(u), found)
 
 
@@ -150,7 +152,9 @@ def joint_posterior(problem: JointProblem, u: np.ndarray) -> Posterior:
     return posterior_of_streams(problem.space, u, streams)
 
 
-_join = jax.jit(JointProblem.join)
+@jax.jit
+def _join(problem: JointProblem, u: Array, parts: Sequence[NormalEquations]) -> NormalEquations:
+    return problem.with_background(u, problem.join(parts))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,48 +1,53 @@
-"""Error bars from curvature: the Gauss-Newton posterior, and how far the residuals support it.
+"""Error bars from curvature: the Gauss-Newton posterior under what the observations tell.
 
-The naive covariance H^-1 = (J^T J)^-1 takes the declared sigma at its word and the errors as
-independent. Real residuals are larger and correlated in time. The inflated covariance is the
-sandwich H^-1 (sum_k c_k J_k^T J_k + prior) H^-1 over streams k, with
-c_k = max(1, s_k^2 max(1, (1 + rho_k) / (1 - rho_k))): s_k^2 the residual variance over the
-declared one, rho_k the lag-1 autocorrelation. The factor in rho is exact for a slowly varying
-sensitivity and generous otherwise (Bayley and Hammersley 1946, doi:10.2307/2983560).
+The covariance is the inverse of the curvature of J, in which the streams count with the information
+that they hold (`information`). A problem whose errors are at their word has it from its residuals
+at the optimum: with a flat prior that is the sandwich H^-1 V H^-1. The naive covariance
+(sum J_k^T J_k + prior)^-1 takes the declared sigma and independence at their word.
+
+A parameter on a bound is not known to be there: what the data say beyond it, a slope, leaves it an
+exponential tail inside. The others are then not conditional on the bound: it counts with the
+curvature that has the second moment of that tail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.estimation.bounded import tail_curvature
+from caliche.estimation.information import StreamRows, Told, what_is_told
 from caliche.estimation.method import RANK_TOLERANCE, at_bound
 from caliche.estimation.tangent_run import run_with_tangents
-from caliche.inverse_problem import Problem
+from caliche.inverse_problem import InverseProblem, Problem
 from caliche.parameters.space import ParameterSpace
-
-# Residuals cannot tell a longer memory than this from a trend.
-LARGEST_AUTOCORRELATION = 0.98
 
 
 @dataclass(frozen=True)
 class ResidualStatistics:
-    """Of one fitted stream: number fitted, residual variance over sigma^2, autocorrelation, and its
-    term of the cost, |residual|^2 / 2."""
+    """Of one fitted stream.
+
+    Attributes
+    ----------
+    n : number of values that are fitted.
+    variance_ratio : of the residuals over sigma^2.
+    lag1_autocorrelation : of successive residuals.
+    cost : the stream's term of J.
+    inflation : number of values over that of independent ones of the declared sigma that they are
+        worth; the size of residuals and their persistence are both in it.
+    memory_hours : integrated autocorrelation time of the residuals; NaN where it is not known.
+    """
 
     n: int
     variance_ratio: float
     lag1_autocorrelation: float
     cost: float = float("nan")
-
-    @property
-    def inflation(self) -> float:
-        """Factor c on the variance of the estimates."""
-        rho = min(self.lag1_autocorrelation, LARGEST_AUTOCORRELATION)
-        return max(1.0, self.variance_ratio * max(1.0, (1.0 + rho) / (1.0 - rho)))
+    inflation: float = 1.0
+    memory_hours: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,15 @@ class Posterior:
     Attributes
     ----------
     u : (P,) the optimum.
-    covariance, covariance_naive : (P, P) inflated and naive; they leave out the directions that
-        the data do not see, and parameters held by a bound.
+    covariance, covariance_naive : (P, P) under what the observations tell, and with errors at their
+        word; they leave out the directions that the data do not see, and parameters held by a
+        bound.
     unseen : (P, m) directions without curvature, of unit length after division by `scale`.
     scale : (P,) units in which the curvature is compared.
     held : (P,) parameters held by a bound.
     residuals : statistics of each fitted stream.
+    hessian, gradient : (P, P) and (P,) of J under what the observations tell.
+    told : how much that is; None where the problem had it already.
     """
 
     u: np.ndarray
@@ -67,6 +75,9 @@ class Posterior:
     scale: np.ndarray
     held: np.ndarray
     residuals: dict[str, ResidualStatistics]
+    hessian: np.ndarray
+    gradient: np.ndarray
+    told: Told | None = None
 
     def sd(self, slope: np.ndarray, naive: bool = False) -> float:
         """Standard deviation of a quantity with this derivative (P,) by u.
@@ -101,33 +112,36 @@ def lag1_autocorrelation(values: np.ndarray) -> float:
     return float(np.mean(values[pairs] * values[later]) / power)
 
 
-def residual_statistics(
-    problem: Problem, misfit: np.ndarray, fitted: float
+def statistics(
+    names: tuple[str, ...],
+    residual: np.ndarray,
+    mask: np.ndarray,
+    fitted: float,
+    told: Told | None = None,
+    powers: np.ndarray | None = None,
+    hours: float = float("nan"),
 ) -> dict[str, ResidualStatistics]:
-    """Statistics of the standardised misfits (time + 1, stream) of each stream.
+    """Statistics of residuals (time + 1, stream) over the declared sigma.
 
-    `fitted` is the number of degrees of freedom that the observations spent on parameters.
+    Parameters
+    ----------
+    fitted : number of degrees of freedom that the observations spent on parameters.
+    told : what the observations tell.  powers : (stream,) with which they count in J, if not 1.
+    hours : length of a time step.
     """
-    return _statistics(_series(problem, misfit), fitted)
-
-
-def _series(problem: Problem, misfit: np.ndarray) -> dict[str, np.ndarray]:
-    """Misfits (time + 1,) of each stream, NaN where it is not fitted."""
-    seen = np.where(np.asarray(problem.mask), misfit, np.nan)
-    return {name: seen[:, k] for k, name in enumerate(problem.stream_names)}
-
-
-def _statistics(series: Mapping[str, np.ndarray], fitted: float) -> dict[str, ResidualStatistics]:
-    counts = {name: int(np.isfinite(values).sum()) for name, values in series.items()}
-    kept = max(0.0, 1.0 - fitted / max(sum(counts.values()), 1))  # the streams share them
-    result = {}
-    for name, values in series.items():
-        square = float(np.nansum(values**2))
-        ratio = square / max(counts[name] * kept, 1.0)
-        result[name] = ResidualStatistics(
-            counts[name], ratio, lag1_autocorrelation(values), 0.5 * square
-        )
-    return result
+    seen = np.where(mask, residual, np.nan)
+    counts = np.isfinite(seen).sum(axis=0)
+    kept = max(0.0, 1.0 - fitted / max(int(counts.sum()), 1))  # the streams share them
+    found = {}
+    for k, name in enumerate(names):
+        square = float(np.nansum(seen[:, k] ** 2))
+        found[name] = ResidualStatistics(
+            int(counts[k]), square / max(counts[k] * kept, 1.0), lag1_autocorrelation(seen[:, k]),
+            0.5 * square * (1.0 if powers is None else float(powers[k])),
+            1.0 if told is None else float(told.inflation[k]),
+            float("nan") if told is None else float(told.scores.memory[k]) * hours,
+        )  # fmt: skip
+    return found
 
 
 @jax.jit
@@ -145,72 +159,109 @@ def linearised(problem: Problem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return np.asarray(residual), np.asarray(jacobian)
 
 
-class StreamCurvature(NamedTuple):
-    """What one stream says at u: J^T r (P,), J^T J (P, P), and its residuals (time + 1,), NaN where
-    it is not fitted."""
+def rows_of(problem: Problem, residual: np.ndarray, jacobian: np.ndarray) -> StreamRows:
+    """Residuals and Jacobian of each stream with errors at their word, from `linearised`."""
+    mask = np.asarray(problem.mask)
+    root = np.asarray(problem.observations.root)
+    n = mask.size
+    return StreamRows(
+        residual[:n].reshape(mask.shape) / root,
+        jacobian[:n].reshape(*mask.shape, -1) / root[..., None],
+        mask,
+    )
 
-    gradient: np.ndarray
-    hessian: np.ndarray
-    residuals: np.ndarray
+
+def inverse(
+    hessian: np.ndarray, held: np.ndarray, gradient: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Covariance (P, P) of a curvature, unseen directions (P, m) and the scale (P,) of `Posterior`.
+
+    With a gradient, parameters held by a bound leave the others not conditional on it.
+    """
+    free = ~np.logical_or.outer(held, held)
+    matrix = np.where(free, hessian, np.diag(held.astype(float)))
+    scale = np.sqrt(np.clip(np.diag(matrix), 1e-300, None))
+    values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+    seen = values > RANK_TOLERANCE * values[-1]
+    unseen = vectors[:, ~seen]
+    if gradient is not None and held.any() and np.isfinite(hessian).all():
+        tail = tail_curvature(hessian, gradient, held)
+        whole = hessian + np.diag(tail)
+        own = np.sqrt(np.clip(np.diag(whole), 1e-300, None))
+        values, vectors = np.linalg.eigh(whole / np.outer(own, own))
+        seen = values > RANK_TOLERANCE * values[-1]
+    else:
+        own = scale
+    found = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T / np.outer(own, own)
+    return np.where(free, found, 0.0), unseen, scale
 
 
-def posterior(problem: Problem, u: np.ndarray) -> Posterior:
-    """Gauss-Newton posterior of an inverse problem about its optimum."""
+def posterior(problem: Problem, u: np.ndarray, at_their_word: bool = False) -> Posterior:
+    """Gauss-Newton posterior of a problem about its optimum.
+
+    Whether or not its streams are weighed, one found with errors `at_their_word` is asked anew what
+    they tell.
+    """
+    u = np.asarray(u, float)
     residual, jacobian = linearised(problem, u)
     n = problem.observations.mask.size
-    own, rows = residual[n:], jacobian[n:]
-    streams = _by_stream(problem, residual[:n], jacobian[:n])
-    return posterior_of_streams(problem.space, u, streams, (rows.T @ own, rows.T @ rows))
+    one_site = isinstance(problem, InverseProblem)
+    extra = len(residual) - (problem.space.size if one_site and problem.adjustment else 0)
+    known = None if at_their_word else problem.observations.information
+    if at_their_word:
+        residual, jacobian = residual[:extra], jacobian[:extra]
+    slopes = jacobian[n:]
+    return posterior_of(
+        problem.space, u, problem.stream_names, rows_of(problem, residual, jacobian),
+        jacobian[n:extra].T @ jacobian[n:extra], (slopes.T @ residual[n:], slopes.T @ slopes),
+        None if known is None else np.asarray(known),
+        problem.operator.time_step / 3600.0 if one_site else float("nan"),
+    )  # fmt: skip
 
 
-def stream_curvatures(problem: Problem, u: np.ndarray) -> dict[str, StreamCurvature]:
-    """Gradient, curvature and residuals of each stream, in one run with tangents."""
-    residual, jacobian = linearised(problem, u)
-    n = problem.observations.mask.size
-    return _by_stream(problem, residual[:n], jacobian[:n])
-
-
-def _by_stream(
-    problem: Problem, residual: np.ndarray, jacobian: np.ndarray
-) -> dict[str, StreamCurvature]:
-    shape = problem.observations.mask.shape
-    residual, jacobian = residual.reshape(shape), jacobian.reshape(*shape, -1)
-    found = {}
-    for k, (name, values) in enumerate(_series(problem, residual).items()):
-        rows = jacobian[:, k]
-        found[name] = StreamCurvature(rows.T @ residual[:, k], rows.T @ rows, values)
-    return found
-
-
-def posterior_of_streams(
+def posterior_of(
     space: ParameterSpace,
     u: np.ndarray,
-    streams: Mapping[str, StreamCurvature],
-    prior: tuple[np.ndarray, np.ndarray] | None = None,
+    names: tuple[str, ...],
+    rows: StreamRows,
+    prior: np.ndarray,
+    term: tuple[np.ndarray, np.ndarray],
+    powers: np.ndarray | None,
+    hours: float,
 ) -> Posterior:
     """The posterior about u (P,), from what each stream says there.
 
-    prior : gradient and curvature of the prior's part of the cost; None for that of the space.
+    Parameters
+    ----------
+    prior : (P, P) curvature of the prior.
+    term : gradient (P,) and curvature (P, P) of all that J holds beside the streams.
+    powers : (stream,) with which the streams count in J; None has it from their residuals.
+    hours : length of a time step.
     """
-    informative = space.informative.astype(float)
-    pull, stiffness = (informative * u, np.diag(informative)) if prior is None else prior
-    gradient = pull + sum(s.gradient for s in streams.values())
-    data = sum(s.hessian for s in streams.values())
+    pull, stiffness = term
+    word = np.ones(len(names)) if powers is None else powers
+    gradient = pull + word @ rows.gradient
     held = np.asarray(at_bound(space, u, gradient))
-    free = ~np.logical_or.outer(held, held)
-    hessian = np.where(free, data + stiffness, np.diag(held.astype(float)))
-    scale = np.sqrt(np.clip(np.diag(hessian), 1e-300, None))
-    values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
-    seen = values > RANK_TOLERANCE * values[-1]
-    inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
-    naive = np.where(free, inverse / np.outer(scale, scale), 0.0)
-    # The trace of the influence matrix: a parameter that its prior determines takes none.
-    fitted = float(np.sum(naive * data))
-    statistics = _statistics({name: s.residuals for name, s in streams.items()}, fitted)
-    middle = stiffness
-    for name, stream in streams.items():
-        middle = middle + statistics[name].inflation * stream.hessian
-    return Posterior(u, naive @ middle @ naive, naive, vectors[:, ~seen], scale, held, statistics)
+    by_word = rows.hessian
+    naive, *_ = inverse(by_word.sum(axis=0) + prior, held)
+    fitted = float(np.sum(naive * by_word.sum(axis=0)))
+    finite = np.isfinite(rows.jacobian).all() and np.isfinite(rows.residual).all()
+    told = None
+    if finite:
+        # The weights of the fit among each other; what they are together does not matter here.
+        weights = word / word.max(initial=1e-300)
+        told = what_is_told(rows, prior, ~held, weights, declared=powers is None)
+    data = np.einsum("k,kpq->pq", word, by_word)
+    if powers is None and told is not None:
+        data = told.share * data + told.rows.T @ told.rows
+        gradient = pull + told.share * (gradient - pull)
+    hessian = data + stiffness
+    covariance, unseen, scale = inverse(hessian, held, gradient)
+    return Posterior(
+        u, covariance, naive, unseen, scale, held,
+        statistics(names, rows.residual, rows.mask, fitted, told, powers, hours),
+        hessian, gradient, told,
+    )  # fmt: skip
 
 
 @jax.jit

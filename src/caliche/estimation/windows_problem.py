@@ -24,7 +24,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from caliche.errors import InputError
-from caliche.inverse_problem import InverseProblem, NormalEquations
+from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Diagnostics, Forcing, Model, ParameterDeclaration, Params, State
 from caliche.models.time_loop import ParamsInTime, simulate
 from caliche.observations import ObservationOperator
@@ -121,40 +121,6 @@ class WindowProblem(InverseProblem):
     def background(self, u: Float[Array, " p"]) -> Float[Array, " p"]:
         """Residuals of the prior."""
         return self.root @ (u - self.mean)
-
-    def residual(self, u: Float[Array, " parameter"]) -> Float[Array, " residual"]:
-        n = self.observations.mask.size
-        return jnp.concatenate([super().residual(u)[:n], self.background(u)])
-
-    def cost(self, u: Float[Array, " parameter"], segments: int = 1) -> Float[Array, ""]:
-        if not self.pointwise:
-            return 0.5 * jnp.sum(self.residual(u) ** 2)
-        own = 0.5 * jnp.sum(jnp.asarray(self.space.informative, u.dtype) * u**2)
-        return super().cost(u, segments) - own + 0.5 * jnp.sum(self.background(u) ** 2)
-
-    def normal_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
-        if not self.pointwise:
-            return super().normal_equations(u)  # of the residual and Jacobian below
-        cost, gradient, hessian = super().normal_equations(u)
-        own, residual = jnp.asarray(self.space.informative, u.dtype), self.background(u)
-        return NormalEquations(
-            cost - 0.5 * jnp.sum(own * u**2) + 0.5 * jnp.sum(residual**2),
-            gradient - own * u + self.root.T @ residual,
-            hessian - jnp.diag(own) + self.root.T @ self.root,
-        )
-
-    def linearise_at(
-        self,
-        u: Float[Array, " parameter"],
-        prediction: Float[Array, "time stream"],
-        slopes: Float[Array, "time stream parameter"],
-    ) -> tuple[Float[Array, " residual"], Float[Array, "residual parameter"]]:
-        residual, jacobian = super().linearise_at(u, prediction, slopes)
-        n = self.observations.mask.size
-        return (
-            jnp.concatenate([residual[:n], self.background(u)]),
-            jnp.concatenate([jacobian[:n], self.root]),
-        )
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,9 @@ class Observations(eqx.Module):
     autocorrelation : (stream,) of errors one time step apart; None if errors are independent.
     freedom : degrees of freedom of Student's t of each stream, infinite for normal errors; empty if
         all are normal.
+    information : (stream,) power to which each stream's likelihood is raised, at most 1: how many
+        independent values of the declared sigma its observations are worth, over their number
+        (`caliche.estimation.information`). None takes errors at their word.
     """
 
     values: Float[Array, "time stream"]
@@ -40,6 +43,13 @@ class Observations(eqx.Module):
     sigma: Float[Array, " stream"] | Float[Array, "time stream"]
     autocorrelation: Float[Array, " stream"] | None = None
     freedom: tuple[float, ...] = eqx.field(static=True, default=())
+    information: Float[Array, " stream"] | None = None
+
+    @property
+    def root(self) -> Float[Array, "one stream"]:
+        """Square root of `information`, with a time axis of length one."""
+        known = self.information
+        return jnp.ones((1, self.values.shape[1])) if known is None else jnp.sqrt(known)[None, :]
 
     @property
     def independent(self) -> bool:
@@ -56,7 +66,8 @@ class Observations(eqx.Module):
     ) -> Float[Array, "time stream"]:
         """Independent residuals of standardised misfits, zero where `mask` is False.
 
-        The sum of their half squares is the negative log likelihood, up to a constant.
+        The sum of their half squares is the negative log likelihood, up to a constant, of errors
+        taken at their word: `information` is not in it.
         """
         if self.autocorrelation is not None:
             misfit = jax.vmap(whiten, (1, 1, 0), 1)(misfit, mask, self.autocorrelation)
@@ -72,19 +83,19 @@ class Observations(eqx.Module):
 
     def log_normaliser(self, mask: Array) -> Float[Array, ""]:
         """Log of the constant that divides exp(-sum(residual^2) / 2) in the density of the fitted
-        values (those in `mask`)."""
+        values (those in `mask`), each stream's to the power of its `information`."""
         n = jnp.sum(mask, axis=0, dtype=jnp.float64)
-        total = jnp.sum(jnp.where(mask, jnp.log(self.scale), 0.0))
+        total = jnp.sum(jnp.where(mask, jnp.log(self.scale), 0.0), axis=0)
         if self.autocorrelation is not None:
             kept = jax.vmap(lambda m, rho: _innovation(m, rho)[1], (1, 0), 1)
-            total = total + jnp.sum(jnp.log(kept(mask, self.autocorrelation)))
+            total = total + jnp.sum(jnp.log(kept(mask, self.autocorrelation)), axis=0)
         for k, nu in enumerate(self.freedom or (math.inf,) * mask.shape[1]):
             constant = 0.5 * math.log(2.0 * math.pi)
             if math.isfinite(nu):
                 constant = math.lgamma(nu / 2) - math.lgamma((nu + 1) / 2)
                 constant += 0.5 * math.log(nu * math.pi)
-            total = total + n[k] * constant
-        return total
+            total = total.at[k].add(n[k] * constant)
+        return jnp.sum(total if self.information is None else total * self.information)
 
     @staticmethod
     def from_series(
