@@ -36,17 +36,16 @@ class BlockData(NamedTuple):
 
     forcing : name -> value.  seen : for each stream its observed value, and whether it is fitted.
     Both cut at the start, once for all evaluations.  initial : (knot, site), no knots if the model
-    does not start from an observed profile.  spacing : (stream, site) as of `usual_spacing`.
+    does not start from an observed profile.
     """
 
     forcing: Cut
     seen: Cut
     initial: Any
-    spacing: Any
 
 
 _CUT = Cut(P("site"), P(None, "site"))
-DATA = BlockData(_CUT, _CUT, P(None, "site"), P(None, "site"))  # how it is dealt out
+DATA = BlockData(_CUT, _CUT, P(None, "site"))  # how it is dealt out
 
 
 def without_data(problem: InverseProblem) -> InverseProblem:
@@ -58,7 +57,7 @@ def without_data(problem: InverseProblem) -> InverseProblem:
 
 def at_site(problem: InverseProblem, data: BlockData) -> InverseProblem:
     """The problem with the data of one site."""
-    forcing, seen, initial, _ = data
+    forcing, seen, initial = data
     n_steps = len(jax.tree.leaves(seen.later)[0])
     inverse = cut(
         jnp.broadcast_to(1.0 / problem.observations.scale, (n_steps + 1, len(seen.first)))

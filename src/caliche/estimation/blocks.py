@@ -35,10 +35,10 @@ from caliche.estimation.method import NOT_FINITE, RUNNING
 from caliche.estimation.residuals import (
     ErrorBars,
     StreamSums,
+    block_steps,
     curvature,
     error_bars,
     together,
-    usual_spacing,
 )
 from caliche.inverse_problem import InverseProblem
 from caliche.models.time_loop import cut, preparation
@@ -78,11 +78,10 @@ class SiteEstimates(NamedTuple):
 
 
 class _Pending(NamedTuple):
-    """Sites on their way: data (axes as in `SiteData`), usual spacing of observations
-    (stream, site), and the state of the method and its iterations so far (site in front)."""
+    """Sites on their way: data (axes as in `SiteData`), and the state of the method and its
+    iterations so far (site in front)."""
 
     data: SiteData
-    spacing: np.ndarray
     state: SiteState
     iterations: np.ndarray
 
@@ -170,19 +169,13 @@ class BlockEstimator:
         n = len(data.sites)
         starts = jnp.tile(self.problem.space.initial(), (self.size, 1))
         state = jax.device_get(self._init(self.problem, jax.device_put(starts, self._first)))
-        seen = self._fitted(data)
-        streams = range(seen.shape[1])
-        spacing = [[usual_spacing(seen[:, k, i]) for i in range(n)] for k in streams]
-        return _Pending(
-            data, np.asarray(spacing, np.int32).reshape(len(streams), n),
-            jax.tree.map(lambda x: x[:n], state), np.zeros(n, int),
-        )  # fmt: skip
+        return _Pending(data, jax.tree.map(lambda x: x[:n], state), np.zeros(n, int))
 
     def _work(self, block: _Pending, waiting: list[_Pending]) -> Iterator[SiteEstimates]:
         """Advance a block until most of it is done; set aside what still runs."""
         n = len(block)
         rows = np.arange(self.size) % n  # a short block is filled up with copies
-        data = self.place(take(block.data, rows), block.spacing[:, rows])
+        data = self.place(take(block.data, rows))
         state = jax.device_put(jax.tree.map(lambda x: x[rows], block.state), self._first)
         iterations = block.iterations.copy()
         alone = n <= BREAK_UP * self.size  # too few to be worth breaking up
@@ -199,8 +192,7 @@ class BlockEstimator:
             yield self._finish(block, state, iterations, done)
         if len(left):
             kept = jax.tree.map(lambda x: np.asarray(x)[left], state)
-            spacing = block.spacing[:, left]
-            waiting.append(_Pending(take(block.data, left), spacing, kept, iterations[left]))
+            waiting.append(_Pending(take(block.data, left), kept, iterations[left]))
 
     def _finish(
         self, block: _Pending, state: SiteState, iterations: np.ndarray, done: np.ndarray
@@ -208,7 +200,9 @@ class BlockEstimator:
         """Results of the sites that are done."""
         search, sums, hessians = jax.tree.map(lambda x: np.asarray(x)[done], state)
         u, cost, status = search.iterate.u, search.iterate.cost, search.iterate.status
-        errors = error_bars(self.problem.space, u, sums, hessians)
+        n_steps = len(block.data.values) - 1
+        steps = block_steps(self.problem.operator.time_step)
+        errors = error_bars(self.problem.space, u, sums, hessians, steps, n_steps)
         failed = status == NOT_FINITE
         u, cost = np.where(failed[:, None], np.nan, u), np.where(failed, np.nan, cost)
         sites = block.data.sites[done]
@@ -218,13 +212,13 @@ class BlockEstimator:
         """Which values (time + 1, stream, site) are fitted: observed, and possible to predict."""
         return data.mask & self.problem.operator.visible(len(data.mask))[:, :, None]
 
-    def place(self, data: SiteData, spacing: np.ndarray) -> BlockData:
+    def place(self, data: SiteData) -> BlockData:
         """The data on the devices, each with its own sites."""
         fitted = self._fitted(data)
         seen = tuple((data.values[:, k], fitted[:, k]) for k in range(fitted.shape[1]))
         knots = np.zeros((0, len(data.sites)))
         initial = knots if data.initial_values is None else data.initial_values
-        return jax.device_put(BlockData(cut(data.forcing), cut(seen), initial, spacing), self._data)
+        return jax.device_put(BlockData(cut(data.forcing), cut(seen), initial), self._data)
 
 
 def devices_for(problem: InverseProblem, devices: Sequence[Any]) -> list[Any]:
@@ -252,15 +246,16 @@ def _programs(method: LevenbergMarquardt, mesh: Mesh) -> tuple[Any, Any]:
 
     def init(problem: InverseProblem, u: Float[Array, " p"]) -> SiteState:
         n, k = len(u), len(problem.operator.streams)
+        lengths = len(block_steps(problem.operator.time_step))
         each = jnp.zeros(k)
-        sums = StreamSums(each, each, each, each, jnp.zeros((k, n)))
+        sums = StreamSums(each, each, jnp.zeros((lengths, k)), jnp.zeros((k, n)))
         return SiteState(method.init(problem, u), sums, jnp.zeros((k, n, n)))
 
     def advance(
         problem: InverseProblem, data: BlockData, state: SiteState, running: Array
     ) -> SiteState:
         there, u = at_site(problem, data), state.search.trial
-        sums, hessians = curvature(there, u, data.spacing)
+        sums, hessians = curvature(there, u)
         search = method.absorb(there, state.search, together(problem.space, u, sums, hessians))
         accepted = jnp.all(search.iterate.u == u)
         sums, hessians = jax.tree.map(
@@ -300,7 +295,6 @@ def _join(parts: Sequence[_Pending]) -> _Pending:
     )
     return _Pending(
         joined,
-        np.concatenate([p.spacing for p in parts], axis=1),
         jax.tree.map(lambda *x: np.concatenate(x), *(p.state for p in parts)),
         np.concatenate([p.iterations for p in parts]),
     )
@@ -311,7 +305,6 @@ def _split(pending: _Pending, n: int) -> tuple[_Pending, _Pending]:
 
     def part(rows: np.ndarray) -> _Pending:
         state = jax.tree.map(lambda x: x[rows], pending.state)
-        data, spacing = take(pending.data, rows), pending.spacing[:, rows]
-        return _Pending(data, spacing, state, pending.iterations[rows])
+        return _Pending(take(pending.data, rows), state, pending.iterations[rows])
 
     return part(np.arange(n)), part(np.arange(n, len(pending)))

@@ -56,6 +56,24 @@ def bounded_intervals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Low and high ends (P,) of 95 % intervals: of an entry beside a bound (`near`) in physical
     values, of the others in w."""
+    centre, hessian, gradient, low, high = box_of(space, at, near)
+    below, above = centre.copy(), centre.copy()
+    for k in range(len(near)):
+        if not (np.isfinite(at.sd[k]) or at.held[k]):
+            continue
+        around = [int(j) for j in np.flatnonzero(near) if j != k]
+        matrix, slope = _reduced(hessian, gradient, [k, *around])
+        box = low[[k, *around]], high[[k, *around]]
+        below[k] = centre[k] - _end(matrix, slope, box, -1.0)
+        above[k] = centre[k] + _end(matrix, slope, box, 1.0)
+    return below, above
+
+
+def box_of(
+    space: ParameterSpace, at: Quadratic, near: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The quadratic in physical values of the entries `near`, and in w of the others: centre (P,),
+    curvature (P, P) and slope (P,), and how far each can move down and up (P,)."""
     stretch = np.where(near, 1.0 / np.where(at.slopes == 0.0, 1e-300, at.slopes), 1.0)
     hessian = at.hessian * np.outer(stretch, stretch)
     gradient = np.where(at.held, at.gradient * stretch, 0.0)  # at an optimum there is no other
@@ -63,16 +81,7 @@ def bounded_intervals(
     low = np.where(near, np.minimum(lower - at.values, 0.0), -np.inf)
     high = np.where(near, np.maximum(upper - at.values, 0.0), np.inf)
     centre = np.where(near, at.values, at.w)
-    below, above = centre.copy(), centre.copy()
-    for k in range(len(near)):
-        if not (np.isfinite(at.sd[k]) or at.held[k]):
-            continue
-        around = [j for j in np.flatnonzero(near) if j != k]
-        matrix, slope = _reduced(hessian, gradient, [k, *around])
-        box = low[[k, *around]], high[[k, *around]]
-        below[k] = centre[k] - _end(matrix, slope, box, -1.0)
-        above[k] = centre[k] + _end(matrix, slope, box, 1.0)
-    return below, above
+    return centre, hessian, gradient, low, high
 
 
 def _bounds(space: ParameterSpace) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +126,7 @@ def _end(
         if far >= farthest or far > 1e8 * alone:
             return farthest if np.isfinite(farthest) else float("inf")
         far = min(2.0 * far, farthest)
-    return float(brentq(beyond, 0.0, far, xtol=1e-6 * far)) if far > 0.0 else 0.0
+    return float(np.asarray(brentq(beyond, 0.0, far, xtol=1e-6 * far))) if far > 0.0 else 0.0
 
 
 def _least(

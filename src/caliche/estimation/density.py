@@ -1,4 +1,4 @@
-"""The posterior density of u: with flat priors uniform in physical space, whitened, inflated.
+"""The posterior density of u: with flat priors uniform in physical space, and whitened.
 
 Under an informative prior u ~ N(0, 1), which J says already. A flat prior is uniform in its
 parameter x, so that the density in u carries the slope dx/du.
@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError
 from caliche.estimation.method import BOUND_REACHED, RANK_TOLERANCE, at_bound
-from caliche.estimation.posterior import Posterior, linearised, posterior
-from caliche.inverse_problem import NormalEquations, Problem
+from caliche.estimation.posterior import linearised, posterior
+from caliche.inverse_problem import Problem
 from caliche.parameters.space import ParameterSpace
 
 # Where a parameter that sits on its bound is looked at instead: well inside it.
@@ -134,33 +134,14 @@ def _curvature(
     return problem.normal_equations(u).hessian + jnp.diag(jnp.maximum(prior, floor))
 
 
-def inflate(u: np.ndarray, problem: Problem, curvature: Posterior) -> np.ndarray:
-    """Draws u (..., P) spread out as the residuals inflate the covariance of the estimate.
-
-    The declared errors enter the density that is sampled; where residuals are larger or repeat
-    each other, the draws are too close together. They are moved away from their mean by the linear
-    map that turns the naive covariance into the inflated one (Shaby 2014,
-    doi:10.1080/10618600.2013.842174), in u, so that bounds hold.
-    """
-    white = whitening(problem, curvature.u)
-    root = np.asarray(white.root)
-    inverse = np.linalg.inv(root)
-    more = curvature.covariance - curvature.covariance_naive
-    values, vectors = np.linalg.eigh(np.eye(len(root)) + inverse @ more @ inverse.T)
-    factor = (vectors * np.sqrt(np.maximum(values, 1.0))) @ vectors.T
-    mean = u.reshape(-1, u.shape[-1]).mean(axis=0)
-    return mean + (u - mean) @ (root @ factor @ inverse).T
-
-
 def degrees_of_freedom(problem: Problem, u: np.ndarray) -> float:
     """Number of parameters that the observations, rather than priors, determine at an optimum.
 
     tr(H^-1 J^T J) with J the Jacobian of the observations alone (Rodgers 2000, section 2.4).
     """
-    gained = np.asarray(_equations(problem, jnp.asarray(u)).hessian) - np.diag(
-        problem.space.informative.astype(float)
-    )
-    return float(np.trace(posterior(problem, u).covariance_naive @ gained))
+    curvature = posterior(problem, u)
+    gained = curvature.hessian - np.diag(problem.space.informative.astype(float))
+    return float(np.trace(curvature.covariance @ gained))
 
 
 def log_evidence(problem: Problem, u: np.ndarray) -> float:
@@ -194,8 +175,3 @@ def log_evidence(problem: Problem, u: np.ndarray) -> float:
     free = float(log_slope(space, jnp.asarray(u))) if flat else 0.0
     free += 0.5 * math.log(2.0 * math.pi) * flat
     return float(-0.5 * residual @ residual - half_logdet - normaliser + free)
-
-
-@jax.jit
-def _equations(problem: Problem, u: Float[Array, " p"]) -> NormalEquations:
-    return problem.normal_equations(u)

@@ -23,7 +23,12 @@ from caliche.estimation.ensemble_engine import (
 from caliche.estimation.ensemble_hyperparameters import estimate_in_rounds
 from caliche.estimation.ensemble_result import ensemble_result, failure_note
 from caliche.estimation.estimate import best_start, curvature_result, first_guesses
-from caliche.estimation.hyperparameters import Unknown, of_one_site
+from caliche.estimation.hyperparameters import (
+    Hyperparameters,
+    Unknown,
+    information_at,
+    of_one_site,
+)
 from caliche.estimation.method import (
     CONVERGED,
     NOT_FINITE,
@@ -39,7 +44,7 @@ from caliche.estimation.posterior import posterior
 from caliche.estimation.result import Result
 from caliche.estimation.threads import side_by_side
 from caliche.estimation.timing import Stopwatch
-from caliche.inverse_problem import Problem
+from caliche.inverse_problem import InverseProblem, Problem
 
 # A search has arrived when the Gauss-Newton step still to go is shorter, in posterior sds.
 ARRIVED = 0.1
@@ -57,11 +62,13 @@ class Batch:
         self._problem = problem
         self._seen = np.flatnonzero(np.asarray(problem.mask).ravel())
         self._width = 0
+        adjusted = isinstance(problem, InverseProblem) and problem.adjustment is not None
+        self._rows = problem.space.size if adjusted else 0
 
     @property
     def n(self) -> int:
-        """Number of observations."""
-        return len(self._seen)
+        """Number of residuals."""
+        return len(self._seen) + self._rows
 
     def grid(self, u: np.ndarray) -> np.ndarray:
         """Residuals (k, time + 1, stream), zero where nothing was observed."""
@@ -81,16 +88,26 @@ class Batch:
         return np.concatenate(side_by_side(part, parts))[:k]
 
     def residuals(self, u: np.ndarray) -> np.ndarray:
-        """Residuals (k, n) of what was observed."""
-        return self.grid(u).reshape(len(u), -1)[:, self._seen]
+        """Residuals (k, n) of what was observed, and of what it tells of some directions more."""
+        seen = self.grid(u).reshape(len(u), -1)[:, self._seen]
+        if not self._rows:
+            return seen
+        return np.concatenate([seen, np.asarray(_term(self._problem, jnp.asarray(u)))], axis=1)
 
 
 @jax.jit
 def _residuals(problem: Problem, u: Float[Array, "member p"]) -> Float[Array, "member time stream"]:
     def one(u: Float[Array, " p"]) -> Float[Array, "time stream"]:
-        return problem.observations.residual(problem.standardised_misfit(u), problem.mask)
+        seen = problem.observations
+        return seen.residual(problem.standardised_misfit(u), problem.mask) * seen.root
 
     return jax.vmap(one)(u)
+
+
+@jax.jit
+def _term(problem: InverseProblem, u: Float[Array, "member p"]) -> Float[Array, "member row"]:
+    assert problem.adjustment is not None
+    return jax.vmap(problem.adjustment.residual)(jax.vmap(problem.space.vector)(u))
 
 
 def estimate_by_members(
@@ -104,8 +121,13 @@ def estimate_by_members(
     watch: Stopwatch,
 ) -> Result:
     """See `caliche.estimate`. An ensemble begins at the prior, a search at each start in turn."""
-    if not unknown:
-        return _estimate(problem, method, starts, seed, callback, checkpoint, watch)
+    bars = unknown is not None and unknown.information == "bars"
+    if unknown is None or not (unknown or (bars and method.gaussian)):
+        result = _estimate(problem, method, starts, seed, callback, checkpoint, watch)
+        if not bars:
+            return result
+        told = information_at(of_one_site(problem), result.u, declared=True)
+        return dataclasses.replace(result, hyperparameters=Hyperparameters(information=told))
 
     def fit(
         problem: Problem, starts: Any, callback: Callback | None, kept: Checkpoint | None

@@ -30,6 +30,7 @@ from caliche.estimation.hyperparameters import (
     updated,
     with_memory,
 )
+from caliche.estimation.information import with_information
 from caliche.estimation.method import Callback
 from caliche.estimation.result import Result
 from caliche.estimation.timing import Stopwatch
@@ -59,6 +60,8 @@ def estimate_in_rounds(
     residuals : (k, time + 1, stream) of members u (k, P) of a problem.
     """
     problem = with_memory(problem, unknown)
+    if unknown.information:
+        problem = with_information(problem, None)
     if checkpoint is not None and not checkpoint.resume:
         forget_rounds(checkpoint.path)
     runs, done, change, spent, told = 0, 0, np.inf, {}, None
@@ -83,9 +86,11 @@ def estimate_in_rounds(
     settled = bool(change < SETTLED)
     found = dataclasses.replace(
         hyperparameters_of(problem, unknown),
-        spent=spent, converged=settled, n_iterations=number, n_model_runs=runs,
+        spent=spent, converged=settled, n_iterations=number, n_model_runs=runs, information=told,
     )  # fmt: skip
-    text = "the sizes of errors and the smoothness" if unknown.smoothness else "the sizes of errors"
+    text = "what the observations tell"
+    if unknown.changes_declared:
+        text = "the sizes of errors" + " and the smoothness" * bool(unknown.smoothness)
     reason = f"{result.reason}; {text} have settled after {number} rounds"
     if not settled:
         reason = f"{result.reason}; {text} still change after {number} rounds"

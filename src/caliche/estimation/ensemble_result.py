@@ -29,7 +29,7 @@ from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, STATUS
 from caliche.estimation.posterior import Posterior, residual_statistics
 from caliche.estimation.result import Ensemble, ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
-from caliche.inverse_problem import Problem
+from caliche.inverse_problem import InverseProblem, Problem
 from caliche.parameters.space import ParameterSpace
 
 TEMPERED = EnsembleKalmanInversion, EnsembleTransformKalmanInversion, UnscentedKalmanInversion
@@ -59,21 +59,24 @@ def ensemble_result(
     values, value = physical(space, members), physical(space, u)
     residual = run(u[None])[0]
     prior = prior_cost(space, u)
-    misfit = float(0.5 * np.sum(residual**2)) + prior
+    told = float(0.5 * np.sum(residual**2)) + _term(problem, value)
+    misfit = told + prior
     ok = np.isfinite(misfit)
     if isinstance(method, FourDEnVar) and ok:
-        verdict = method.promise_kept(engine.state, 0.5 * float(np.sum(residual**2))) or verdict
+        verdict = method.promise_kept(engine.state, told) or verdict
     runs = engine.runs + 1
     drawn = method.posterior(engine.state)
     if isinstance(method, TEMPERED) and ok and verdict.converged and drawn is not None:
         away = step_left(drawn, method.estimate(engine.state), residual, run(members))
         verdict, runs = _arrived(verdict, away), runs + len(members)
-    statistics = residual_statistics(problem, residual, engine.informed) if ok else {}
+    found = residual_statistics(problem, residual, engine.informed) if ok else {}
     # Flat arrays: no direction is left out, and no parameter lies on a bound.
     covariance_u = np.cov(members, rowvar=False).reshape(space.size, space.size)
     nothing, one = np.zeros((space.size, 0)), np.ones(space.size)
     held = np.zeros(space.size, bool)
-    curvature = Posterior(u, covariance_u, covariance_u, nothing, one, held, statistics)
+    curvature = Posterior(
+        u, covariance_u, covariance_u, nothing, one, held, found, np.eye(space.size), one
+    )
     parameters = _parameters(problem, method.name, members, values, value)
     covariance = np.cov(values, rowvar=False).reshape(space.size, space.size)
     status = NOT_FINITE if not ok else CONVERGED if verdict.converged else RUNNING
@@ -102,7 +105,7 @@ def ensemble_result(
         starts=(start,),
         misfit=np.array([[*engine.misfits, misfit]]),
         trajectory=trajectory[None],
-        residuals=statistics,
+        residuals=found,
         derived=_derived(problem, u, members),
         warnings=(
             *_notes(method.name, values, failed, runs),
@@ -114,6 +117,13 @@ def ensemble_result(
             members, values, np.asarray(getattr(engine.state, "times", ())), tuple(engine.failed)
         ),
     )
+
+
+def _term(problem: Problem, values: np.ndarray) -> float:
+    """What the term of the information adds to J at physical values (P,)."""
+    if not isinstance(problem, InverseProblem) or problem.adjustment is None:
+        return 0.0
+    return 0.5 * float(np.sum(np.asarray(problem.adjustment.residual(jnp.asarray(values))) ** 2))
 
 
 def step_left(

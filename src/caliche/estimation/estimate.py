@@ -23,7 +23,7 @@ from caliche.estimation.hyperparameters import (
     of_one_site,
 )
 from caliche.estimation.information import kept, with_information
-from caliche.estimation.intervals import intervals, to_physical
+from caliche.estimation.intervals import intervals, quadratic_at, to_physical
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import (
     BOUND_REACHED,
@@ -214,13 +214,13 @@ def curvature_result(
     """The result of an outcome, with the error bars of a Gauss-Newton posterior."""
     space, final = problem.space, outcome.final
     u = curvature.u
-    w, by_u, slopes = (np.asarray(part) for part in _slopes(space, jnp.asarray(u)))
     ends, trajectory, central = to_physical(
         vectors, space, [np.asarray(final.u), outcome.history.u, u]
     )
-    parameters, held = {}, _at_bounds(space, curvature, w)
+    at = quadratic_at(space, curvature)
+    parameters, held, slopes = {}, at.held.tolist(), np.asarray(_slopes(space, jnp.asarray(u)))
     failed = not np.isfinite(final.cost[best])  # slopes may be finite where values are not
-    below, above = intervals(space, curvature, w, by_u, slopes, central, np.array(held))
+    below, above = intervals(space, at)
     for k, entry in enumerate(space.entries):
         interval = (np.nan, np.nan) if failed else (below[k], above[k])
         parameters[entry.name] = _estimate(
@@ -277,23 +277,9 @@ def vectors(space: ParameterSpace, u: Float[Array, "row p"]) -> Float[Array, "ro
 
 
 @jax.jit
-def _slopes(space: ParameterSpace, u: Float[Array, " p"]) -> tuple[Array, Array, Array]:
-    """Coordinates (P,), and the derivatives (P, P) by u of them and of the physical values."""
-    by_u = jax.jacfwd(space.coordinates)(u)
-    return space.coordinates(u), by_u, jax.jacfwd(space.vector)(u)
-
-
-def _at_bounds(space: ParameterSpace, curvature: Posterior, w: np.ndarray) -> list[bool]:
-    """Which parameters, or knots at coordinates w, lie on a bound that held them.
-
-    Where a bound holds the first knot, the others that lie there too have no error bar either.
-    """
-    held, lead = [], False
-    for k, entry in enumerate(space.entries):
-        if entry.leads:
-            lead = bool(curvature.held[k])
-        held.append(lead and (entry.leads or abs(w[k]) > BOUND_REACHED))
-    return held
+def _slopes(space: ParameterSpace, u: Float[Array, " p"]) -> Float[Array, "p p"]:
+    """Derivative of the physical values by u."""
+    return jax.jacfwd(space.vector)(u)
 
 
 def _estimate(

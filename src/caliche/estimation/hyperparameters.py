@@ -280,6 +280,9 @@ def updated(
     if unknown.information == "weights":
         new = information_at(problem, fit.u)
         changes.append(_change_of_information(told, new) * SETTLED / INFORMATION_SETTLED)
+    elif unknown.information and told is None:  # weights as declared: the optimum stays
+        new = information_at(problem, fit.u, declared=True)
+        changes.append(np.inf)
     space = problem.space.rescaled(smoothness)
     problem = dataclasses.replace(problem, space=space, observations=errors)
     if new is not None:

@@ -208,13 +208,15 @@ def linearised(problem: InverseProblem, u: np.ndarray) -> Linearised:
             "finite derivatives of the model at these parameters", "none",
             "choose other values with --at or --set",
         )  # fmt: skip
-    n = problem.observations.mask.size  # the misfits come first, then the prior departures
+    # The misfits come first, then the prior departures, then what is told of some directions more.
+    n, prior = problem.observations.mask.size, int(problem.space.informative.sum())
     physical = by_physical(jacobian, slopes)
+    told = np.concatenate([physical[:n], physical[n + prior :]])
     entries = tuple(
         _entry(problem.space, name, float(value))
         for name, value in zip(problem.space.names, values, strict=True)
     )
-    return Linearised(np.asarray(u), entries, triangle(physical[:n]), physical[n:])
+    return Linearised(np.asarray(u), entries, triangle(told), physical[n : n + prior])
 
 
 def by_physical(by_u: np.ndarray, slopes: np.ndarray) -> np.ndarray:

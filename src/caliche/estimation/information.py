@@ -39,6 +39,8 @@ from caliche.parameters.space import ParameterSpace
 # A direction of which the observations tell less than this share (of observations and prior) is
 # left to the power of the likelihood alone.
 MATTERS = 1e-2
+# No direction scatters less than this share of what independent errors of the declared size do.
+LEAST = 0.5
 # A scaled curvature below this is none.
 NOTHING = 1e-10
 
@@ -129,11 +131,50 @@ def what_is_told(
     by_word = np.einsum("pq,kpq->k", covariance, scores.independent)
     scattered = np.einsum("pq,kkpq->k", covariance, scores.blocks)
     sees = by_word > 0.0
-    inflation = np.where(sees, scattered / np.where(sees, by_word, 1.0), 1.0)
+    inflation = np.maximum(np.where(sees, scattered / np.where(sees, by_word, 1.0), 1.0), 1.0)
     factors = np.ones_like(inflation) if declared else 1.0 / inflation
     data = np.einsum("k,kpq->pq", factors, scores.independent)
     middle = np.einsum("k,j,kjpq->pq", factors, factors, scores.blocks)
-    # Coordinates z in which observations and prior together have the curvature 1.
+    empty = np.zeros((size, size)), np.zeros(size)
+    basis = _seen(data, prior, free)
+    if not basis.shape[1]:
+        return Told(factors, inflation, float(factors.min(initial=1.0)), *empty, scores)
+    word = np.einsum("k,kpq->pq", factors**2, scores.independent)
+    spread, turn = np.linalg.eigh(_at_least(basis.T @ middle @ basis, basis.T @ word @ basis))
+    known = 1.0 / spread
+    share = float(min(1.0, known.min()))
+    more = np.sqrt(np.clip(known - share, 0.0, None))
+    term = np.zeros((size, size))
+    term[: len(more)] = more[:, None] * (turn.T @ basis.T @ data)
+    pull = np.einsum("k,kp->p", factors, rows.gradient) * free
+    return Told(factors, inflation, share, term, -basis @ (basis.T @ pull), scores)
+
+
+def _at_least(middle: np.ndarray, word: np.ndarray) -> np.ndarray:
+    """A covariance of the score that is no less than `LEAST` of that of independent errors of the
+    declared size, in any direction; an estimate of it need not even be positive."""
+    least = LEAST * word + 1e-12 * np.trace(middle) * np.eye(len(word))
+    more, along = np.linalg.eigh(middle - least)
+    return least + (along * np.clip(more, 0.0, None)) @ along.T
+
+
+def godambe(
+    data: np.ndarray, middle: np.ndarray, word: np.ndarray, prior: np.ndarray, free: np.ndarray
+) -> np.ndarray:
+    """G = H V^-1 H (P, P) of the observations, H their curvature `data`, V the covariance of their
+    score and `word` that with errors at their word, in the directions that they see."""
+    basis = _seen(data, prior, free)
+    if not basis.shape[1]:
+        return data
+    rows = basis.T @ data
+    return rows.T @ np.linalg.solve(
+        _at_least(basis.T @ middle @ basis, basis.T @ word @ basis), rows
+    )
+
+
+def _seen(data: np.ndarray, prior: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Basis (P, m) of the directions of which the observations tell, of unit curvature in them."""
+    # First coordinates in which observations and prior together have the curvature 1.
     whole = np.where(np.logical_and.outer(free, free), data + prior, 0.0)
     scale = np.sqrt(np.clip(np.diag(whole), 1e-300, None))
     values, vectors = np.linalg.eigh(whole / np.outer(scale, scale))
@@ -141,18 +182,7 @@ def what_is_told(
     basis = vectors[:, seen] / np.sqrt(values[seen]) / scale[:, None]
     told, turn = np.linalg.eigh(basis.T @ data @ basis)
     matters = told > MATTERS
-    empty = np.zeros((size, size)), np.zeros(size)
-    if not matters.any():
-        return Told(factors, inflation, float(factors.min(initial=1.0)), *empty, scores)
-    basis = (basis @ turn)[:, matters] / np.sqrt(told[matters])  # and then the observations alone
-    spread, turn = np.linalg.eigh(basis.T @ middle @ basis)
-    known = 1.0 / np.maximum(spread, 1e-12 * spread[-1])
-    share = float(min(1.0, known.min()))
-    more = np.sqrt(np.clip(known - share, 0.0, None))
-    term = np.zeros((size, size))
-    term[: len(more)] = more[:, None] * (turn.T @ basis.T @ data)
-    pull = np.einsum("k,kp->p", factors, rows.gradient) * free
-    return Told(factors, inflation, share, term, -basis @ (basis.T @ pull), scores)
+    return (basis @ turn)[:, matters] / np.sqrt(told[matters])
 
 
 def _inverse(matrix: np.ndarray, free: np.ndarray) -> np.ndarray:

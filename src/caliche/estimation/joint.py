@@ -7,6 +7,7 @@ go side by side on the cores of the machine.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,16 +22,23 @@ from caliche.estimation.hyperparameters import (
     Hyperparameters,
     Unknown,
     estimate_hyperparameters,
+    information_at,
+)
+from caliche.estimation.information import (
+    at_their_word,
+    godambe,
+    what_is_told,
+    with_information,
 )
 from caliche.estimation.least_squares import LevenbergMarquardt, LevenbergMarquardtState
-from caliche.estimation.method import RUNNING, Callback, History, Outcome, settled
+from caliche.estimation.method import RUNNING, Callback, History, Outcome, at_bound, settled
 from caliche.estimation.posterior import (
     Posterior,
-    StreamCurvature,
+    inverse,
     linearised,
     posterior,
-    posterior_of_streams,
-    stream_curvatures,
+    rows_of,
+    statistics,
 )
 from caliche.estimation.result import Result
 from caliche.estimation.threads import side_by_side
@@ -90,13 +98,23 @@ def fit_site(
 
     Returns the problem with its hyperparameters as they were found, the fit, and what they are.
     """
+    asked = Unknown() if unknown is None else unknown
+    if asked.information:
+        problem = with_information(problem, None)
     outcome = run_site(method, problem, problem.space.initial()[None])
-    if not unknown or not np.isfinite(outcome.final.cost[0]):
+    if not np.isfinite(outcome.final.cost[0]):
         return problem, outcome, None
-    problem, u, found = estimate_hyperparameters(
-        problem, outcome.final.u[0], unknown, method, run_site
-    )
-    return problem, run_site(method, problem, jnp.asarray(u)[None]), found
+    found = None
+    if asked:
+        problem, u, found = estimate_hyperparameters(
+            problem, outcome.final.u[0], asked, method, run_site
+        )
+        outcome = run_site(method, problem, jnp.asarray(u)[None])
+    if asked.information == "bars":
+        told = information_at(problem, np.asarray(outcome.final.u[0]), declared=True)
+        found = dataclasses.replace(found or Hyperparameters(), information=told)
+        problem = at_their_word(problem)
+    return problem, outcome, found
 
 
 def site_result(
@@ -139,17 +157,44 @@ def joint_equations(problem: JointProblem, u: Array) -> NormalEquations:
 
 
 def joint_posterior(problem: JointProblem, u: np.ndarray) -> Posterior:
-    """The posterior of several sites about u, from what each stream of each site says there."""
+    """The posterior of several sites about u, from what each stream of each site says there.
+
+    With errors at their word what the observations tell is asked site by site: errors of different
+    sites are independent.
+    """
     controls = [np.asarray(own) for own in controls_of(problem, jnp.asarray(u))]
-    parts = side_by_side(stream_curvatures, problem.problems, controls)
-    mix, streams = np.asarray(problem.mix), {}
-    for site, rows, found in zip(problem.sites, problem.rows, parts, strict=True):
+    parts = side_by_side(linearised, problem.problems, controls)
+    space, mix = problem.space, np.asarray(problem.mix)
+    prior = np.diag(space.informative.astype(float))
+    sites = []
+    for site, own, rows, found in zip(
+        problem.sites, problem.problems, problem.rows, parts, strict=True
+    ):
+        seen = rows_of(own, *found)
         by_u = mix[list(rows)]
-        for name, stream in found.items():
-            streams[f"{name}@{site}"] = StreamCurvature(
-                by_u.T @ stream.gradient, by_u.T @ stream.hessian @ by_u, stream.residuals
-            )
-    return posterior_of_streams(problem.space, u, streams)
+        seen = seen._replace(jacobian=seen.jacobian @ by_u)
+        known = own.observations.information
+        names = tuple(f"{name}@{site}" for name in own.stream_names)
+        powers = np.ones(len(names)) if known is None else np.asarray(known)
+        sites.append((names, seen, powers, known is None, own.operator.time_step / 3600.0))
+    by_word = np.sum([rows.hessian.sum(axis=0) for _, rows, *_ in sites], axis=0)
+    each = [np.einsum("k,kpq->pq", powers, rows.hessian) for _, rows, powers, *_ in sites]
+    data = np.sum(each, axis=0)
+    pull = space.informative * u
+    gradient = pull + sum(powers @ rows.gradient for _, rows, powers, *_ in sites)
+    held = np.asarray(at_bound(space, u, gradient))
+    naive, *_ = inverse(by_word + prior, held)
+    middle, word, found = np.zeros_like(prior), np.zeros_like(prior), {}
+    for (names, rows, powers, at_word, hours), own_data in zip(sites, each, strict=True):
+        rest = prior + data - own_data
+        told = what_is_told(rows, rest, ~held, powers, declared=at_word)
+        middle = middle + np.einsum("k,j,kjpq->pq", powers, powers, told.scores.blocks)
+        word = word + np.einsum("k,kpq->pq", powers**2, told.scores.independent)
+        fitted = float(np.sum(naive * rows.hessian.sum(axis=0)))
+        found |= statistics(names, rows.residual, rows.mask, fitted, told, powers, hours)
+    data = godambe(data, middle, word, prior, ~held)
+    covariance, unseen, scale = inverse(data + prior, held, gradient)
+    return Posterior(u, covariance, naive, unseen, scale, held, found, data + prior, gradient)
 
 
 @jax.jit

@@ -12,6 +12,7 @@ curvature that has the second moment of that tail.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import jax
@@ -22,6 +23,7 @@ from jaxtyping import Array, Float
 from caliche.estimation.bounded import tail_curvature
 from caliche.estimation.information import StreamRows, Told, what_is_told
 from caliche.estimation.method import RANK_TOLERANCE, at_bound
+from caliche.estimation.score_covariance import memory_of
 from caliche.estimation.tangent_run import run_with_tangents
 from caliche.inverse_problem import InverseProblem, Problem
 from caliche.parameters.space import ParameterSpace
@@ -142,6 +144,30 @@ def statistics(
             float("nan") if told is None else float(told.scores.memory[k]) * hours,
         )  # fmt: skip
     return found
+
+
+def residual_statistics(
+    problem: Problem, residual: np.ndarray, fitted: float
+) -> dict[str, ResidualStatistics]:
+    """Statistics of residuals (time + 1, stream) as J has them, where no slopes are known: the
+    inflation is then that of their size and integrated autocorrelation time.
+
+    `fitted` is the number of degrees of freedom that the observations spent on parameters.
+    """
+    mask, observed = np.asarray(problem.mask), problem.observations
+    plain = np.where(mask, residual, 0.0) / np.asarray(observed.root)
+    powers = None if observed.information is None else np.asarray(observed.information)
+    hours = problem.operator.time_step / 3600.0 if isinstance(problem, InverseProblem) else np.nan
+    found = statistics(problem.stream_names, plain, mask, fitted, None, powers, hours)
+    memory = memory_of(plain, mask)
+    spacing = len(mask) / np.maximum(mask.sum(axis=0), 1)
+    return {
+        name: dataclasses.replace(
+            r, inflation=max(1.0, r.variance_ratio * memory[k] / spacing[k]),
+            memory_hours=float(memory[k]) * hours,
+        )
+        for k, (name, r) in enumerate(found.items())
+    }  # fmt: skip
 
 
 @jax.jit

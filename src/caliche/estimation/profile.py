@@ -3,7 +3,8 @@
 The profile of a parameter is J_p(x) = min over the others of J with the parameter held at x. Its
 interval ends where 2 (J_p - J) reaches the quantile of chi-square with one degree of freedom
 (Venzon and Moolgavkar 1988, doi:10.2307/2347496), which needs no Gaussian posterior. Under an
-informative prior the prior is part of J: this is then the profile of the posterior density.
+informative prior the prior is part of J: this is then the profile of the posterior density. How
+much the observations tell is in J as well.
 
 An end that is not reached before a bound, or only because another parameter ran into a bound, is
 not known from the data, and is said not to be.
@@ -46,7 +47,6 @@ def profile(
     problem: InverseProblem,
     u: np.ndarray,
     names: Sequence[str] | None = None,
-    inflated: bool = False,
     points: int = 8,
     callback: Callable[[int, int], None] | None = None,
 ) -> Profiles:
@@ -59,9 +59,6 @@ def profile(
     ----------
     names : which parameters; all that are constant in time if None. Of one that varies, the entries
         of u are a mean and increments, none of which is the value of a knot.
-    inflated : raise the chi-square quantile by the factor by which the residuals inflate the
-        reported variance of the parameter (`Posterior`), so that the interval compares with the
-        reported standard deviation. Otherwise the declared errors are taken at their word.
     callback : called with the number of fits done, and known of so far.
 
     Raises
@@ -83,7 +80,7 @@ def profile(
     for space, turn, members in _turns(problem.space, chosen):
         turned = dataclasses.replace(problem, space=space)
         fits = Fits(turned, callback)
-        misfit, sides = _sides(turned, fits, turn @ u, members, inflated, points)
+        misfit, sides = _sides(turned, fits, turn @ u, members, points)
         pairs = zip(sides[::2], sides[1::2], strict=True)
         found |= {k: _profile(turned, *pair) for k, pair in zip(members, pairs, strict=True)}
         lowest = min((fit for side in sides for fit in side.fits), key=lambda fit: fit.cost)
@@ -118,14 +115,12 @@ def _sides(
     fits: Fits,
     u: np.ndarray,
     chosen: Sequence[int],
-    inflated: bool,
     points: int,
 ) -> tuple[float, list[_Side]]:
     """J at the optimum, and the two sides of each profile with all their fits."""
     curvature, centre = posterior(problem, u), fits.evaluate(u)
     limits = bounds_in_u(problem.space, u)
-    sides = [_Side(k, way, limits[k], curvature, inflated, centre)
-             for k in chosen for way in (-1, 1)]  # fmt: skip
+    sides = [_Side(k, way, limits[k], curvature, centre) for k in chosen for way in (-1, 1)]
     for _ in range(PASSES):
         if not _extend(sides, fits, limits, [side.next_points(points) for side in sides]):
             break
@@ -143,19 +138,17 @@ class _Side:
     """
 
     def __init__(
-        self, k: int, way: int, limits: tuple[float, float], curvature: Posterior,
-        inflated: bool, centre: Fit,
-    ) -> None:  # fmt: skip
+        self, k: int, way: int, limits: tuple[float, float], curvature: Posterior, centre: Fit
+    ) -> None:
         unit = np.eye(len(centre.u))[k]
-        sd, naive = curvature.sd(unit), curvature.sd(unit, naive=True)
-        seen = bool(np.isfinite(sd) and naive > 0.0)
+        sd = curvature.sd(unit)
+        seen = bool(np.isfinite(sd) and sd > 0.0)
         self.k, self.way, self.centre = k, way, centre
-        self.inflation = (sd / naive) ** 2 if inflated and seen else 1.0
-        self.threshold = self.inflation * quantile(LEVELS[-1])
+        self.threshold = quantile(LEVELS[-1])
         self.limit = max(0.0, way * (limits[way > 0] - centre.u[k]))
         self._reach, self.seen = 0.0, seen
-        self._first = REACH * np.sqrt(self.inflation) * naive if seen else 2.0
-        line = curvature.covariance_naive[:, k] if seen else unit
+        self._first = REACH * sd if seen else 2.0
+        line = curvature.covariance[:, k] if seen else unit
         self._line = line / line[k]
         self.fits: list[Fit] = []
 
@@ -198,7 +191,7 @@ class _Side:
         """Distances of the ends by interpolation, where no fit has been made close to one yet."""
         found = []
         for level in LEVELS:
-            threshold = self.inflation * quantile(level)
+            threshold = quantile(level)
             crossed = self.crossing(threshold)
             if crossed is None or not np.isfinite(self.rise[crossed]):
                 continue
@@ -287,7 +280,7 @@ def _profile(problem: InverseProblem, below: _Side, above: _Side) -> ParameterPr
     others = physical(space, u)
     intervals = {}
     for level in LEVELS:
-        threshold = below.inflation * quantile(level)
+        threshold = quantile(level)
         low, high = (_end(space, side, threshold) for side in (below, above))
         intervals[level] = (low, high)
     return ParameterProfile(
@@ -298,7 +291,6 @@ def _profile(problem: InverseProblem, below: _Side, above: _Side) -> ParameterPr
         others=others,
         converged=np.array([fit.converged for fit in path]),
         held=np.stack([fit.held for fit in path]),
-        inflation=below.inflation,
         intervals=intervals,
         verdict=_verdict(below, above, *intervals[LEVELS[-1]]),
     )

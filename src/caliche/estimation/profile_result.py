@@ -38,7 +38,6 @@ class ParameterProfile:
     others : (point, P) every parameter's physical value there.
     converged : (point,) whether the fit of the others converged.
     held : (point, P) parameters that a bound held there.
-    inflation : factor on the chi-square quantile of the intervals; 1 as errors were declared.
     intervals : level (0.68, 0.95) -> both ends.
     verdict : what a reader should know, in words; empty if there is nothing.
     """
@@ -50,7 +49,6 @@ class ParameterProfile:
     others: np.ndarray
     converged: np.ndarray
     held: np.ndarray
-    inflation: float
     intervals: Mapping[float, tuple[End, End]]
     verdict: str
 

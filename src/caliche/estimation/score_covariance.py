@@ -22,8 +22,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
+from numpy.fft import irfft, rfft
+from scipy.fft import next_fast_len
 from scipy.stats import t as student
+
+from caliche.constants import NORMAL_QUANTILE
 
 # The window reaches WIDTH times the shortest lag that is WINDOW times the time integrated up to it;
 # that lag is at most so large a share of the record.
@@ -32,7 +35,7 @@ WINDOW, WIDTH, LARGEST_SHARE = 5.0, 2.0, 1.0 / 3.0
 PARZEN = 3.71
 # Fewer observations than this say nothing about persistence.
 FEWEST = 10
-ITERATIONS = 4
+ITERATIONS = 3
 # Residuals of two streams count as correlated beyond so many standard errors.
 SURE = 3.0
 # A direction counts for the width of the window if it has this share of its stream's influence.
@@ -75,52 +78,91 @@ def score_covariance(
     covariance : (P, P) inverse Hessian of that fit, its prior included.
     """
     n, n_stream, _ = jacobian.shape
-    size = next_fast_len(2 * n, real=True)
+    size = int(next_fast_len(2 * n, True))  # type: ignore[arg-type]
     lag = np.minimum(np.arange(size), size - np.arange(size))[:, None, None]
     count = np.maximum(np.round(_pairs(rfft(mask.astype(float), size, axis=0), size)), 0.0)
     products = _pairs(rfft(residual, size, axis=0), size)
     influence = jacobian @ covariance
     spectrum, influence_spectrum = (rfft(x, size, axis=0) for x in (jacobian, influence))
     directions = _directions(spectrum, covariance, size, n)
-    lost = np.zeros_like(products)
-    reach, covary = np.ones(n_stream), np.eye(n_stream, dtype=bool)
-    for iteration in range(ITERATIONS):
-        raw = np.where(count > 0.0, (products + lost) / np.maximum(count, 1.0), 0.0)
-        reach = np.array([
-            _reach(raw[:n, k, k], count[:n, k, k], directions[:, k]) for k in range(n_stream)
-        ])  # fmt: skip
-        if iteration == 0:
-            covary = _correlated(raw, count, reach)
-        width = WIDTH * np.maximum(reach[:, None], reach[None, :])
-        tapered = np.where(covary, raw * _parzen(lag / width), 0.0)
-        kernel = np.conj(rfft(tapered, axis=0))
-        weighted = weights[:, None] * spectrum
-        moved = irfft(np.einsum("fkj,fjp->fkp", kernel, weighted), size, axis=0)[:n]
-        moved = moved * mask[:, :, None]
-        if iteration == ITERATIONS - 1:
-            break
-        score = np.einsum("tkp,tkq->pq", jacobian * weights[:, None], moved)
-        a, w = influence_spectrum, rfft(moved, size, axis=0)
-        b = rfft(influence @ (0.5 * (score + score.T)), size, axis=0)
-        gone = irfft(_cross(a, w) + _cross(w, a) - _cross(b, a), size, axis=0)
-        lost = np.where(lag <= width, gone, 0.0)
+    window = _windowed(products, count, directions, lag, n)
+    covary = _correlated(window.raw, count, window.reach)
+    for _ in range(ITERATIONS):
+        kernel = np.conj(rfft(np.where(covary, window.tapered, 0.0), axis=0))
+        gone = _lost(jacobian, influence, mask, weights, spectrum, influence_spectrum, kernel, size)
+        lost = np.where(lag <= window.width, gone, 0.0)
+        window = _windowed(products + lost, count, directions, lag, n)
+    kernel = np.conj(rfft(np.where(covary, window.tapered, 0.0), axis=0))
     blocks = np.stack(
         [_blocks(jacobian, kernel[:, k], spectrum, size, mask, k) for k in range(n_stream)]
     )
     independent = np.einsum("tkp,tkq->kpq", jacobian, jacobian)
-    blocks = _at_least_declared(blocks, independent, covariance)
+    blocks = _at_least_declared(blocks, window.raw[0].diagonal())
     values = count[0].diagonal()
-    freedom = _freedom(blocks, covariance, np.where(values >= FEWEST, PARZEN * n / width.diagonal(),
-                                                    np.inf))  # fmt: skip
-    usual = np.quantile([FEWEST_FREEDOM, max(freedom, FEWEST_FREEDOM)], 1.0)
+    each = np.where(values >= FEWEST, PARZEN * n / window.width.diagonal(), np.inf)
+    freedom = _freedom(blocks, covariance, each)
     if np.isfinite(freedom):
-        blocks = blocks * (student.ppf(0.975, usual) / student.ppf(0.975, np.inf)) ** 2
+        wider = student.ppf(0.975, max(freedom, FEWEST_FREEDOM)) / NORMAL_QUANTILE
+        blocks = blocks * wider**2
     memory = np.array([
-        _integrated(raw[:n, k, k], count[:n, k, k], int(reach[k])) for k in range(n_stream)
+        _integrated(window.raw[:n, k, k], count[:n, k, k], int(window.reach[k]))
+        for k in range(n_stream)
     ])  # fmt: skip
     span = np.array([np.ptp(np.flatnonzero(column)) if column.any() else 0 for column in mask.T])
     memories = np.where(values >= FEWEST, span / memory, np.inf)
     return ScoreCovariance(blocks, independent, memory, memories, float(freedom))
+
+
+class _Window(NamedTuple):
+    """Autocovariance (lag, stream, stream), as it is and tapered; how far the window of each stream
+    reaches (stream,), and of each pair (stream, stream)."""
+
+    raw: np.ndarray
+    tapered: np.ndarray
+    reach: np.ndarray
+    width: np.ndarray
+
+
+def _windowed(
+    products: np.ndarray, count: np.ndarray, directions: np.ndarray, lag: np.ndarray, n: int
+) -> _Window:
+    raw = np.where(count > 0.0, products / np.maximum(count, 1.0), 0.0)
+    streams = range(raw.shape[1])
+    reach = np.array([_reach(raw[:n, k, k], count[:n, k, k], directions[:, k]) for k in streams])
+    width = WIDTH * np.maximum(reach[:, None], reach[None, :])
+    return _Window(raw, raw * _parzen(lag / width), reach, width)
+
+
+def _lost(
+    jacobian: np.ndarray,
+    influence: np.ndarray,
+    mask: np.ndarray,
+    weights: np.ndarray,
+    spectrum: np.ndarray,
+    influence_spectrum: np.ndarray,
+    kernel: np.ndarray,
+    size: int,
+) -> np.ndarray:
+    """What the fit takes of sums of products of errors (lag, stream, stream): Q R + R Q - Q R Q."""
+    weighted = weights[:, None] * spectrum
+    moved = irfft(np.einsum("fkj,fjp->fkp", kernel, weighted), size, axis=0)[: len(jacobian)]
+    moved = moved * mask[:, :, None]
+    score = np.einsum("tkp,tkq->pq", jacobian * weights[:, None], moved)
+    a, w = influence_spectrum, rfft(moved, size, axis=0)
+    b = rfft(influence @ (0.5 * (score + score.T)), size, axis=0)
+    return irfft(_cross(a, w) + _cross(w, a) - _cross(b, a), size, axis=0)
+
+
+def memory_of(residual: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Integrated autocorrelation time (stream,) of residuals (time, stream), in time steps."""
+    n, n_stream = residual.shape
+    size = int(next_fast_len(2 * n, True))  # type: ignore[arg-type]
+    found = np.ones(n_stream)
+    for k in range(n_stream):
+        count = irfft(np.abs(rfft(mask[:, k].astype(float), size)) ** 2, size)[:n].round()
+        raw = irfft(np.abs(rfft(residual[:, k], size)) ** 2, size)[:n] / np.maximum(count, 1.0)
+        found[k] = _integrated(raw, count, int(_reach(raw, count, np.zeros((n, 0)))))
+    return found
 
 
 def _pairs(spectrum: np.ndarray, size: int) -> np.ndarray:
@@ -208,18 +250,11 @@ def _blocks(
     return np.einsum("tp,tjq->jpq", jacobian[:, k], moved)
 
 
-def _at_least_declared(
-    blocks: np.ndarray, independent: np.ndarray, covariance: np.ndarray
-) -> np.ndarray:
-    """With each stream's scores scattering at least as its declared errors say, on average over the
-    directions it has something to say of."""
+def _at_least_declared(blocks: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Blocks of errors whose variance (stream,), over the declared one, is at least 1."""
     found = 0.5 * (blocks + blocks.transpose(1, 0, 3, 2))
-    scale = np.ones(len(found))
-    for k in range(len(found)):
-        declared = np.sum(covariance * independent[k])
-        scattered = np.sum(covariance * found[k, k])
-        if declared > 0.0:
-            scale[k] = np.sqrt(max(1.0, declared / max(scattered, 1e-12 * declared)))
+    scale = np.sqrt(1.0 / np.clip(variance, 1e-12, 1.0))
+    scale = np.where(variance > 0.0, scale, 1.0)
     return found * scale[:, None, None, None] * scale[None, :, None, None]
 
 

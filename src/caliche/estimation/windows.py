@@ -33,10 +33,10 @@ import numpy as np
 
 from caliche.errors import InputError, nearest
 from caliche.estimation.estimate import best_start, curvature_result
+from caliche.estimation.information import what_is_told
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import (
     CONVERGED,
-    RANK_TOLERANCE,
     STATUS,
     History,
     Iterate,
@@ -46,8 +46,10 @@ from caliche.estimation.method import (
 )
 from caliche.estimation.posterior import (
     Posterior,
+    inverse,
     linearised,
-    residual_statistics,
+    rows_of,
+    statistics,
 )
 from caliche.estimation.tangent_run import run_with_tangents
 from caliche.estimation.timing import Stopwatch
@@ -264,32 +266,28 @@ def _curvature(
 ) -> tuple[Posterior, np.ndarray, np.ndarray]:
     """Gaussian posterior of a window, its Hessian, and the covariance of the cost's gradient.
 
-    The covariance is the sandwich of `posterior` over all windows so far: `score` is what earlier
+    The covariance is the sandwich H^-1 V H^-1 over all windows so far: `score` is what earlier
     ones, with their residuals, put in the middle.
     """
     residual, jacobian = linearised(window, u)
-    n_time, n_stream = window.observations.mask.shape
-    n = n_time * n_stream
-    data = jacobian[:n].reshape(n_time, n_stream, -1)
-    hessian = jacobian.T @ jacobian
-    held = np.asarray(at_bound(window.space, u, jacobian.T @ residual))
-    free = ~np.logical_or.outer(held, held)
-    matrix = np.where(free, hessian, np.diag(held.astype(float)))
-    scale = np.sqrt(np.clip(np.diag(matrix), 1e-300, None))
-    values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-    seen = values > RANK_TOLERANCE * values[-1]
-    inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
-    naive = np.where(free, inverse / np.outer(scale, scale), 0.0)
-    statistics = {}
+    rows, n = rows_of(window, residual, jacobian), window.observations.mask.size
+    hessian, gradient = jacobian.T @ jacobian, jacobian.T @ residual
+    held = np.asarray(at_bound(window.space, u, gradient))
+    naive, unseen, scale = inverse(hessian, held)
+    found = {}
     if window.n_observations:
-        fitted = float(np.sum((jacobian[:n] @ naive) * jacobian[:n]))
-        misfit = residual[:n].reshape(n_time, n_stream)
-        statistics = residual_statistics(window, misfit, fitted)
-        for k, stream in enumerate(window.operator.streams):
-            rows = data[:, k]
-            score = score + statistics[stream.name].inflation * rows.T @ rows
+        known = window.observations.information
+        powers = np.ones(rows.mask.shape[1]) if known is None else np.asarray(known)
+        prior = jacobian[n:].T @ jacobian[n:]
+        told = what_is_told(rows, prior, ~held, powers, declared=True)
+        score = score + np.einsum("k,j,kjpq->pq", powers, powers, told.scores.blocks)
+        fitted = float(np.sum(naive * (hessian - prior)))
+        found = statistics(
+            window.stream_names, rows.residual, rows.mask, fitted, told, powers,
+            window.operator.time_step / 3600.0,
+        )  # fmt: skip
     covariance = naive @ score @ naive
-    curvature = Posterior(u, covariance, naive, vectors[:, ~seen], scale, held, statistics)
+    curvature = Posterior(u, covariance, naive, unseen, scale, held, found, hessian, gradient)
     return curvature, hessian, score
 
 

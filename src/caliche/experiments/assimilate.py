@@ -14,8 +14,10 @@ import xarray as xr
 
 from caliche._version import __version__
 from caliche.errors import InputError
+from caliche.estimation import estimate
 from caliche.estimation.checkpoint import fingerprint
 from caliche.estimation.ensemble_estimate import problem_parts
+from caliche.estimation.information import with_information
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.windows import (
     Analysis,
@@ -68,6 +70,7 @@ def run_assimilation(
     cut(problem, settings.steps, settings.lead)
     settings.drift_of(problem.space)
     method = _method(experiment)
+    problem = _weighed(experiment, problem, method)
     if out is None:
         out = Path("runs") / f"{experiment.config.name}-windows-{datetime.now():%Y%m%d-%H%M%S}"
     folder = AssimilationFolder(out, _mark(problem, settings, method))
@@ -88,8 +91,8 @@ def _settings(
     experiment: Experiment, days: float, drift: float | Mapping[str, float], forget: float
 ) -> WindowSettings:
     window = experiment.config.window
-    if experiment.unknown:
-        unknown = experiment.unknown
+    unknown = experiment.unknown
+    if unknown.changes_declared:
         names = [*unknown.sigma, *unknown.autocorrelation, *unknown.smoothness]
         raise InputError(
             "errors of known size and memory, as every window needs them",
@@ -111,6 +114,18 @@ def _settings(
             f"{days:g} days", "--window 30",
         )  # fmt: skip
     return WindowSettings(steps, round(window.spin_up / window.time_step), drift, forget)
+
+
+def _weighed(
+    experiment: Experiment, problem: InverseProblem, method: LevenbergMarquardt
+) -> InverseProblem:
+    """The problem with the information that its streams hold by a calibration of the whole record:
+    a window is too short to tell how long errors last."""
+    if experiment.unknown.information != "weights":
+        return problem
+    found = estimate(problem, method, unknown=experiment.unknown).hyperparameters
+    told = None if found is None else found.information
+    return problem if told is None else with_information(problem, told, whole=False)
 
 
 def _method(experiment: Experiment) -> LevenbergMarquardt:

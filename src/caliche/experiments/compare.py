@@ -163,7 +163,7 @@ def hold_hyperparameters(experiment: Experiment, folder: CompareFolder) -> Exper
     ------
     InputError : the model gives no finite misfit.
     """
-    if not experiment.unknown:
+    if not (experiment.unknown or experiment.unknown.information):
         return experiment
     found = folder.hyperparameters()
     if found is None:

@@ -88,7 +88,7 @@ class CompareFolder:
 
     def hyperparameters(self) -> Hyperparameters | None:
         found = _read(self.path / "hyperparameters.json")
-        return None if found is None else Hyperparameters(**found)
+        return None if found is None else Hyperparameters.from_dict(found)
 
     def write_hyperparameters(self, found: Hyperparameters) -> None:
         self._begin()

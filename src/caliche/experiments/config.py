@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -168,7 +168,11 @@ class MethodConfig:
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """Everything an experiment says. `raw` is the merged TOML, which the run folder keeps."""
+    """Everything an experiment says. `raw` is the merged TOML, which the run folder keeps.
+
+    weights : whether streams count in the misfit with the information that their residuals say they
+        hold, or as declared, with that information in the error bars alone.
+    """
 
     name: str
     title: str
@@ -189,6 +193,7 @@ class ExperimentConfig:
     training: TrainingConfig
     raw: Mapping[str, Any]
     prior_correlations: Mapping[tuple[str, str], float]
+    weights: Literal["information", "declared"] = "information"
 
     @property
     def soil_heat(self) -> ModelConfig:

@@ -211,6 +211,7 @@ class Experiment:
             tuple(n for n, variation in varying if variation.smoothness is None),
             tuple(n for n, o in streams if o.estimate_sigma),
             tuple(n for n, o in streams if o.estimate_autocorrelation),
+            "weights" if c.weights == "information" else "bars",
         )
 
     def problem(self) -> InverseProblem:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -85,6 +85,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
         training=parse_training(top.section("training", {}), window.time_step),
         raw=raw,
         prior_correlations=prior_correlations(top),
+        weights=_weights(top.section("likelihood", {})),
     )
     top.finish()
     if synthetic is None and not config.sources and not only_sites:
@@ -116,6 +117,12 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
                 f"{stream.average:g} s", "give the averaging time in seconds",
             )  # fmt: skip
     return config
+
+
+def _weights(section: Section) -> Literal["information", "declared"]:
+    weights = section.choice("weights", ("information", "declared"), "information")
+    section.finish()
+    return "declared" if weights == "declared" else "information"
 
 
 def _window(

@@ -15,16 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array
 
-from caliche.constants import NORMAL_QUANTILE
 from caliche.errors import InputError, nearest
 from caliche.estimation import estimate
-from caliche.estimation.density import inflate, physical, reach
+from caliche.estimation.density import physical
+from caliche.estimation.gaussian_draws import gaussian_draws
+from caliche.estimation.hyperparameters import information_at
+from caliche.estimation.information import with_information
 from caliche.estimation.posterior import Posterior, posterior
 from caliche.estimation.profile import LEVELS, Profiles, profile
 from caliche.estimation.result import Result
@@ -45,10 +45,9 @@ from caliche.experiments.posterior_files import (
     update_dataset,
     write_json,
 )
-from caliche.experiments.predictive import DRAWS, predictive_bands
+from caliche.experiments.predictive import predictive_bands
 from caliche.experiments.run import finite, read_hyperparameters, versions
 from caliche.inverse_problem import InverseProblem
-from caliche.parameters import ParameterSpace
 from caliche.whole_file import remove
 
 CHECKPOINT = "nuts-checkpoint.npz"
@@ -61,8 +60,9 @@ SAME_OPTIMUM = 1e-3
 @dataclass(frozen=True)
 class Options:
     """What to do. `inflated` intervals allow for residuals larger or more persistent than declared,
-    as those that `caliche estimate` reports do; otherwise the declared errors are taken at their
-    word. `members` are those of each ensemble."""
+    as those that `caliche estimate` reports do: all methods see the likelihood with the information
+    that the observations hold. Otherwise the declared errors are taken at their word. `members` are
+    those of each ensemble."""
 
     methods: Sequence[str] = ("laplace", "profile")
     inflated: bool = True
@@ -140,17 +140,16 @@ def run_posterior(
     """
     options = options or Options()
     experiment, values = open_run(folder)
-    problem = experiment.problem()
     callback(Progress("looking at the optimum"))
-    result = _optimum(problem, values)
+    problem, result = _optimum(experiment.problem(), values, options.inflated)
     curvature = posterior(problem, result.u)
     summary = _begin(folder, options, result, curvature, command)
-    summary["parameters"] = _laplace(problem, options, result, curvature, summary["parameters"])
+    summary["parameters"] = _laplace(problem, result, curvature, summary["parameters"])
     datasets, samples = [], None
     draws: dict[str, np.ndarray] = {}
     if "profile" in options.methods:
         found = profile(
-            problem, result.u, inflated=options.inflated,
+            problem, result.u,
             callback=lambda done, total: callback(Progress("profiles: fits", done, total)),
         )  # fmt: skip
         summary["profile"] = _add_profiles(found, summary["parameters"])
@@ -162,16 +161,15 @@ def run_posterior(
                 Progress(f"sampling, {bad} divergent: steps", done, total)
             ),
         )  # fmt: skip
-        draws["nuts"] = inflate(samples.u, problem, curvature) if options.inflated else samples.u
+        draws["nuts"] = samples.u
         values = physical(problem.space, draws["nuts"])
         summary["nuts"] = _add_samples(samples, values, summary["parameters"])
         add_groups(folder, experiment, samples, values, options.inflated)
     for method in (name for name in ENSEMBLES if name in options.methods):
         callback(Progress(f"ensemble {method}"))
         u, summary["ensembles"][method] = ensemble_posterior(
-            problem, method, options.members, options.sampling.seed,
-            curvature if options.inflated else None,
-        )  # fmt: skip
+            problem, method, options.members, options.sampling.seed
+        )
         if u is not None:
             draws[method] = u
             for name, entry in ensemble_entries(problem, method, u).items():
@@ -180,7 +178,7 @@ def run_posterior(
             datasets.append(members_dataset(method, problem.space.names, values, options.inflated))
     if draws:
         callback(Progress("bands of the predictions"))
-        draws["laplace"] = gaussian_draws(curvature, options.inflated, options.sampling.seed)
+        draws["laplace"] = gaussian_draws(problem.space, curvature, options.sampling.seed)
         datasets += _add_bands(experiment, summary, draws, curvature, options)
     summary["agreement"] = agreement(summary["parameters"], unusable(summary))
     update_dataset(folder, datasets, fresh=summary.pop("fresh"))
@@ -214,17 +212,6 @@ def _add_bands(
     return datasets
 
 
-def gaussian_draws(
-    curvature: Posterior, inflated: bool, seed: int, number: int = DRAWS
-) -> np.ndarray:
-    """Draws u (number, P) of the Gaussian about the optimum."""
-    covariance = curvature.covariance if inflated else curvature.covariance_naive
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    normal = np.random.default_rng([seed, 1]).standard_normal((DRAWS, len(root)))
-    return curvature.u + normal @ root.T
-
-
 def unusable(summary: Mapping[str, Any]) -> set[str]:
     """Methods whose draws cannot be relied upon."""
     ensembles = summary.get("ensembles", {})
@@ -232,18 +219,25 @@ def unusable(summary: Mapping[str, Any]) -> set[str]:
     return found | ({"nuts"} if not summary.get("nuts", {"usable": True})["usable"] else set())
 
 
-def _optimum(problem: InverseProblem, values: Mapping[str, float]) -> Result:
-    """Where the run ended, as exactly as Levenberg-Marquardt can tell."""
+def _optimum(
+    problem: InverseProblem, values: Mapping[str, float], inflated: bool
+) -> tuple[InverseProblem, Result]:
+    """Where the run ended, as exactly as Levenberg-Marquardt can tell, and the problem with what
+    its observations tell, or with errors at their word."""
     u = np.asarray(problem.space.to_whitened(values))
     # A parameter that ended on its bound has no finite coordinate.
     start = np.clip(np.nan_to_num(u, nan=0.0, posinf=20.0, neginf=-20.0), -20.0, 20.0)
     start = np.where(np.isfinite(u) & (np.abs(u) < 20.0), u, start)
+    if inflated and problem.observations.information is None:
+        problem = with_information(problem, information_at(problem, start, declared=True))
+    elif not inflated:
+        problem = with_information(problem, None)
     result = estimate(problem, "lm", starts=jnp.asarray(start[None]))
     if not result.converged:
         raise InputError(
             "a run that ended at an optimum", result.reason, "calibrate again with more starts"
         )
-    return result
+    return problem, result
 
 
 def _begin(
@@ -284,46 +278,29 @@ def _explanation(inflated: bool, largest: float) -> str:
         return f"{text}."
     return (
         "Intervals allow for residuals that are larger or more persistent than declared: up to "
-        f"{np.sqrt(largest):.2g} times as wide as declared errors alone would make them. "
-        "The profile's threshold and the spread of the draws are raised alike."
+        f"{np.sqrt(largest):.2g} times as wide as declared errors alone would make them. All "
+        "methods see the same likelihood."
     )
 
 
 def _laplace(
-    problem: InverseProblem, options: Options, result: Result, curvature: Posterior,
-    earlier: Mapping[str, Any],
-) -> dict[str, dict[str, Any]]:  # fmt: skip
-    """Entries of the parameters with their Gaussian intervals, by the rule of `estimate`."""
-    space = problem.space
-    w, by_u = (np.asarray(part) for part in _coordinates(space, jnp.asarray(result.u)))
-    sd = np.array([curvature.sd(row, naive=not options.inflated) for row in by_u])
-    half = NORMAL_QUANTILE * np.where(np.isfinite(sd), sd, 0.0)
-    below, above = (np.asarray(space.from_coordinates(jnp.asarray(w + x))) for x in (-half, half))
-    lowest, highest = reach(space, result.u)
-    values = physical(space, result.u)
+    problem: InverseProblem, result: Result, curvature: Posterior, earlier: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Entries of the parameters with their Gaussian intervals, those of `estimate`."""
     entries = {}
-    for k, name in enumerate(space.names):
-        interval: list[float] | None = [float(below[k]), float(above[k])]
-        if np.isnan(sd[k]):
-            interval = None
-        elif np.isinf(sd[k]):
-            interval = [float(lowest[k]), float(highest[k])]
-        known = result.parameters.get(name)
+    for k, name in enumerate(problem.space.names):
+        known = result.parameters[name]
+        interval = known.interval
+        assert interval is not None
         entries[name] = {
             **earlier.get(name, {}),
-            "long_name": name.replace("_", " ") if known is None else known.long_name,
-            "unit": "" if known is None else known.unit,
-            "estimate": float(values[k]),
+            "long_name": known.long_name,
+            "unit": known.unit,
+            "estimate": known.estimate,
             "at_bound": bool(curvature.held[k]),
-            "laplace": {"interval95": interval},
+            "laplace": {"interval95": list(interval)},
         }
     return entries
-
-
-@jax.jit
-def _coordinates(space: ParameterSpace, u: Array) -> tuple[Array, Array]:
-    """Coordinates (P,) in which intervals are symmetric, and their derivatives (P, P) by u."""
-    return space.coordinates(u), jax.jacfwd(space.coordinates)(u)
 
 
 def _add_profiles(found: Profiles, entries: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -337,7 +314,6 @@ def _add_profiles(found: Profiles, entries: dict[str, dict[str, Any]]) -> dict[s
             **intervals,
             "open": [not low.closed, not high.closed],
             "at_bounds_of": sorted({*low.held, *high.held}),
-            "inflation": p.inflation,
             "verdict": p.verdict,
         }
     return {"n_model_runs": found.n_model_runs, "warnings": list(found.warnings)}

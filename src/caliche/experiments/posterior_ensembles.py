@@ -10,10 +10,9 @@ import numpy as np
 from caliche.constants import NORMAL_QUANTILE
 from caliche.errors import InputError
 from caliche.estimation import estimate
-from caliche.estimation.density import inflate, physical
+from caliche.estimation.density import physical
 from caliche.estimation.ensemble_prior import normal_prior
 from caliche.estimation.ensemble_result import member_intervals
-from caliche.estimation.posterior import Posterior
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters.space import ParameterSpace
 
@@ -26,15 +25,9 @@ QUANTILES = {"interval68": 0.994457883209753, "interval95": NORMAL_QUANTILE}
 
 
 def ensemble_posterior(
-    problem: InverseProblem, method: str, members: int, seed: int, curvature: Posterior | None
+    problem: InverseProblem, method: str, members: int, seed: int
 ) -> tuple[np.ndarray | None, dict[str, Any]]:
-    """Members u (N, P) of a method, and what is said of them; None if it could not run.
-
-    Parameters
-    ----------
-    curvature : members are spread out as the residuals inflate the covariance at this optimum, see
-        `density.inflate`; None leaves them as they are.
-    """
+    """Members u (N, P) of a method, and what is said of them; None if it could not run."""
     try:
         result = estimate(problem, method, seed=seed, members=members, **ENSEMBLES[method])
     except InputError as error:
@@ -51,7 +44,7 @@ def ensemble_posterior(
         "usable": result.converged,
         "verdict": f"{len(u)} members, {result.n_model_runs:,} model runs; {result.reason}",
     }
-    return (u if curvature is None else inflate(u, problem, curvature)), said
+    return u, said
 
 
 def remixed(space: ParameterSpace, u: np.ndarray, seed: int) -> np.ndarray:

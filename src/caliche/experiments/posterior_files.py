@@ -60,8 +60,6 @@ def profile_dataset(found: Profiles, others: Sequence[str]) -> xr.Dataset:
         "profile_converged": (each, stacked("converged"), "1 where that fit converged"),
         "profile_others": (full, stacked("others"), "all parameters where that fit ended"),
         "profile_held": (full, stacked("held"), "1 for those that a bound held there"),
-        "profile_inflation": (("parameter",), np.array([p.inflation for p in profiles]),
-                              "factor on the chi-square quantile"),
     }  # fmt: skip
     return xr.Dataset(
         {name: (dims, values, {"long_name": text}) for name, (dims, values, text) in data.items()},
@@ -127,8 +125,8 @@ def add_groups(
 ) -> None:
     """Write the draws into groups of result.nc, by the names that ArviZ gives them.
 
-    `posterior` holds physical values (chain, draw), one variable a parameter; if `inflated`, spread
-    out as `caliche.estimation.density.inflate` says. `unconstrained_posterior` holds u as it was
+    `posterior` holds physical values (chain, draw), one variable a parameter; `inflated` says under
+    which errors. `unconstrained_posterior` holds u as it was
     drawn. The root group stays as it was.
     """
     path = folder / "result.nc"

@@ -305,8 +305,10 @@ def read_hyperparameters(folder: Path) -> Hyperparameters | None:
     found = summary.get("hyperparameters")
     if found is None:
         return None
-    evidence = found.pop("log_evidence")
-    return Hyperparameters(**found, log_evidence=math.nan if evidence is None else evidence)
+    evidence = found["log_evidence"]
+    return Hyperparameters.from_dict(
+        {**found, "log_evidence": math.nan if evidence is None else evidence}
+    )
 
 
 def versions() -> dict[str, str]:

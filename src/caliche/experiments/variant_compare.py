@@ -27,7 +27,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from caliche.estimation.posterior import LARGEST_AUTOCORRELATION
 from caliche.experiments.variant_config import relatives
 
 Record = dict[str, Any]
@@ -109,8 +108,7 @@ def effective_size(record: Record) -> float:
     """Number of independent observations that residuals leave, at least e."""
     total = 0.0
     for r in record["residuals"].values():
-        rho = min(max(r["lag1_autocorrelation"] or 0.0, 0.0), LARGEST_AUTOCORRELATION)
-        total += r["n"] * (1.0 - rho) / (1.0 + rho)
+        total += r["n"] * max(1.0, r["variance_ratio"] or 1.0) / (r["inflation"] or 1.0)
     return max(total, math.e)
 
 

@@ -129,7 +129,7 @@ def fit(
     found = None
     if base is not None and base["hyperparameters"] is not None:
         # Errors and smoothness are those of the base: else no two fits could be compared.
-        found = Hyperparameters(**base["hyperparameters"])
+        found = Hyperparameters.from_dict(base["hyperparameters"])
         problem = with_hyperparameters(problem, found)
     points = starting_points(problem.space, base, starts, seed)
     unknown = experiment.unknown if base is None else None

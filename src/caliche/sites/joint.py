@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation.checkpoint import fingerprint
 from caliche.estimation.ensemble_estimate import problem_parts
+from caliche.estimation.information import at_their_word, with_information
 from caliche.estimation.joint import (
     controls_by_site,
     fit_joint,
     fit_site,
     joint_equations,
     joint_result,
-    run_site,
     site_result,
 )
 from caliche.estimation.least_squares import LevenbergMarquardt
@@ -53,14 +52,15 @@ Scores = tuple[dict[str, Score], dict[str, Score] | None]  # fitted window, hold
 
 @dataclass(frozen=True)
 class Site:
-    """A site that takes part: its experiment with the hyperparameters of its own calibration, its
-    problem with errors inflated as that one's residuals ask for, and what that says."""
+    """A site that takes part: its experiment with the hyperparameters of its own calibration, what
+    that says, and its problem with streams that count with the information found there.
+
+    Half a year of half hours would else outweigh any prior, and what other sites say with it."""
 
     name: str
     experiment: Experiment
     problem: InverseProblem
     result: Result
-    inflation: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def calibrate_jointly(
 ) -> tuple[JointFit, Stages]:
     """Calibrate the sites of a joint file.
 
-    The sizes of errors that are to be estimated are those of each site's own calibration; their
-    variance is then inflated by the size and autocorrelation of its residuals, see `inflated`. A
-    site that cannot be calibrated is named in `failures`, and the others go on.
+    The sizes of errors that are to be estimated, and how much the observations tell, are those of
+    each site's own calibration. A site that cannot be calibrated is named in `failures`, and the
+    others go on.
 
     Parameters
     ----------
@@ -173,14 +173,8 @@ def _by_themselves(
         kept = stages.get(f"alone-{name}")
         if kept is not None:
             return kept
-        problem, outcome, found = fit_site(problem, experiment.unknown, method)
-        inflation: dict[str, float] = {}
-        if np.isfinite(outcome.final.cost[0]):
-            residuals = site_result(problem, outcome, method).residuals
-            inflation = {stream: r.inflation for stream, r in residuals.items()}
-            start = jnp.asarray(outcome.final.u)
-            outcome = run_site(method, inflated(problem, inflation), start)
-        fit = stages.put(f"alone-{name}", Fit(outcome, found, {}, inflation))
+        _, outcome, found = fit_site(problem, experiment.unknown, method)
+        fit = stages.put(f"alone-{name}", Fit(outcome, found, {}))
         tell(f"{name} by itself: {_line(outcome)}")
         return fit
 
@@ -190,22 +184,17 @@ def _by_themselves(
             failures[name] = "The model gives no finite misfit at this site."
             continue
         experiment = opened[name][0].calibrated(fit.hyperparameters)
-        problem = inflated(experiment.problem(), fit.inflation)
-        result = site_result(problem, fit.outcome, method, fit.hyperparameters)
-        sites.append(Site(name, experiment, problem, result, fit.inflation))
+        problem, told = (
+            experiment.problem(),
+            fit.hyperparameters and fit.hyperparameters.information,
+        )
+        declared = opened[name][0].unknown.information == "bars"
+        own = at_their_word(problem) if declared else problem
+        result = site_result(own, fit.outcome, method, fit.hyperparameters)
+        if told is not None:
+            problem = with_information(problem, told, whole=False)
+        sites.append(Site(name, experiment, problem, result))
     return sites
-
-
-def inflated(problem: InverseProblem, factors: Mapping[str, float]) -> InverseProblem:
-    """The problem with the error variance of each stream times a factor.
-
-    Successive residuals are alike, so that they are worth fewer independent ones: taken at their
-    number, half a year of half hours outweighs any prior, and what other sites say with it.
-    """
-    root = np.sqrt([factors.get(name, 1.0) for name in problem.stream_names])
-    observed = problem.observations
-    sigma = observed.sigma * jnp.asarray(root if observed.sigma.ndim == 1 else root[None, :])
-    return dataclasses.replace(problem, observations=dataclasses.replace(observed, sigma=sigma))
 
 
 def _enough(sites: Sequence[Site], failures: Mapping[str, str]) -> None:

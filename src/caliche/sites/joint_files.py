@@ -87,7 +87,7 @@ def summary(fit: JointFit, command: str | None) -> dict[str, Any]:
                 "cost": site.result.starts[0].misfit,
                 "sigma": {n: float(np.median(np.asarray(site.problem.observations.scale)[:, k]))
                           for k, n in enumerate(site.problem.stream_names)},
-                "inflation": dict(site.inflation),
+                "inflation": {n: r.inflation for n, r in site.result.residuals.items()},
                 "by_itself": {n: _estimate(site.result.parameters[n]) for n in site.result.names},
                 "together": {n: _estimate(p) for n, p in taken[site.name].items()},
             }

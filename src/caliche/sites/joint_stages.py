@@ -19,13 +19,11 @@ from caliche.estimation.method import History, Iterate, Outcome
 
 
 class Fit(NamedTuple):
-    """A fit, with the hyperparameters and spreads that were found on the way, and the factor by
-    which the error variance of each stream was inflated."""
+    """A fit, with the hyperparameters and spreads that were found on the way."""
 
     outcome: Outcome
     hyperparameters: Hyperparameters | None = None
     spreads: Mapping[str, float] = {}
-    inflation: Mapping[str, float] = {}
 
 
 class Stages:
@@ -64,7 +62,6 @@ class Stages:
             "n_iterations": fit.outcome.n_iterations,
             "hyperparameters": fit.hyperparameters and asdict(fit.hyperparameters),
             "spreads": dict(fit.spreads),
-            "inflation": dict(fit.inflation),
         }
         arrays = {"said": np.asarray(json.dumps(said)), "misfit": fit.outcome.history.misfit,
                   "u": fit.outcome.history.u}  # fmt: skip
@@ -88,5 +85,5 @@ class Stages:
         final = Iterate(**{name: jnp.asarray(arrays[f"final_{name}"]) for name in Iterate._fields})
         outcome = Outcome(final, History(arrays["misfit"], arrays["u"]), said["n_iterations"])
         found = said["hyperparameters"]
-        hyperparameters = None if found is None else Hyperparameters(**found)
-        return Fit(outcome, hyperparameters, said["spreads"], said["inflation"])
+        hyperparameters = None if found is None else Hyperparameters.from_dict(found)
+        return Fit(outcome, hyperparameters, said["spreads"])
