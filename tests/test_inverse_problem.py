@@ -143,7 +143,7 @@ def test_the_order_of_streams_does_not_matter(twin, control):
     for name, statistics in one.residuals.items():
         assert other.residuals[name].n == statistics.n
         assert other.residuals[name].inflation == pytest.approx(statistics.inflation, rel=1e-9)
-    assert len({statistics.inflation for statistics in one.residuals.values()}) == 3
+    assert len({statistics.inflation for statistics in one.residuals.values()}) > 1
     np.testing.assert_allclose(other.covariance_naive, one.covariance_naive, rtol=1e-8)
     np.testing.assert_allclose(other.covariance, one.covariance, rtol=1e-8)
 

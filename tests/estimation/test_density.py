@@ -6,18 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import truncnorm
 
 from caliche.errors import InputError
 from caliche.estimation import estimate
 from caliche.estimation.density import (
     bounds_in_u,
     degrees_of_freedom,
-    inflate,
     log_density,
     log_evidence,
+    physical,
     reach,
     whitening,
 )
+from caliche.estimation.gaussian_draws import gaussian_draws
 from caliche.estimation.posterior import posterior
 from caliche.parameters import Flat, LogNormal, Normal
 from problems import LinearGaussian, line_problem, make_problem, product_problem
@@ -109,14 +111,23 @@ def test_an_endless_posterior_is_refused():
         whitening(problem, np.zeros(2))
 
 
-def test_inflated_draws_have_the_inflated_covariance():
-    x = np.arange(40.0)
-    problem = line_problem(x, 1.0 + 0.5 * x + 3.0 * np.cos(0.4 * x))
-    curvature = posterior(problem, estimate(problem, "lm").u)
-    root = np.linalg.cholesky(curvature.covariance_naive)
-    z = np.random.default_rng(0).standard_normal((500, 2))
-    z = np.linalg.solve(np.linalg.cholesky(np.cov(z.T, bias=True)), (z - z.mean(axis=0)).T).T
-    draws = (np.array([3.0, -1.0]) + z @ root.T).reshape(5, 100, 2)
-    spread = inflate(draws, problem, curvature).reshape(-1, 2)
-    np.testing.assert_allclose(spread.mean(axis=0), [3.0, -1.0])
-    np.testing.assert_allclose(np.cov(spread.T, bias=True), curvature.covariance, rtol=1e-9)
+def test_draws_of_the_gaussian_have_its_covariance_in_any_number():
+    x = np.linspace(-1.0, 1.0, 60)
+    problem = line_problem(x, x + 3.0 * np.cos(5.0 * x))
+    curvature = posterior(problem, estimate(problem).u)
+    draws = gaussian_draws(problem.space, curvature, 0, 20000)
+    assert draws.shape == (20000, 2)
+    np.testing.assert_allclose(np.cov(draws.T), curvature.covariance, rtol=0.05, atol=0.1)
+
+
+def test_draws_beside_a_bound_stay_inside_and_fill_the_tail():
+    """The slope would be 1.5 sd above its bound: what is left is a normal distribution cut off."""
+    x = np.ones(50)
+    sd = 0.1 / np.sqrt(50.0)
+    problem = make_problem(lambda p, f: p["a"] * f["x"], {"a": Flat(0.0, 1.0)}, {"a": 0.5},
+                           {"x": x}, (1.0 + 1.5 * sd) * x, 0.1)  # fmt: skip
+    curvature = posterior(problem, estimate(problem).u)
+    a = physical(problem.space, gaussian_draws(problem.space, curvature, 0, 20000))[:, 0]
+    assert a.max() <= 1.0
+    exact = truncnorm(-np.inf, -1.5, loc=1.0 + 1.5 * sd, scale=sd)
+    np.testing.assert_allclose(np.quantile(a, [0.1, 0.5]), exact.ppf([0.1, 0.5]), atol=0.1 * sd)

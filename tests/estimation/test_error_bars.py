@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from caliche.estimation import estimate
-from caliche.estimation.posterior import ResidualStatistics, lag1_autocorrelation
+from caliche.estimation.posterior import lag1_autocorrelation
 from caliche.parameters import Flat
 from problems import SEEN, line_problem, with_observed
 
@@ -15,7 +15,7 @@ X = np.linspace(0.0, 1.0, 11)
 
 @pytest.mark.parametrize("outside", [-2.0, 2.0])
 def test_an_optimum_outside_the_bounds_ends_on_the_bound(outside):
-    """It is flagged and has no error bar; those of the others hold with it fixed there."""
+    """It is flagged, and its interval ends there; those of the others allow for values inside."""
     noise = 0.01 * np.cos(2.0 * np.arange(11.0) ** 2)
     problem = line_problem(X, 3.0 + outside * X + noise, 0.1, slope=Flat(-1.0, 1.0))
     result = estimate(problem)
@@ -25,7 +25,10 @@ def test_an_optimum_outside_the_bounds_ends_on_the_bound(outside):
     assert slope.estimate == pytest.approx(np.sign(outside), abs=1e-5)
     assert np.isnan(slope.sd)
     assert np.isnan(slope.sd_naive)
-    assert slope.interval == (-1.0, 1.0)
+    low, high = sorted(np.sign(outside) * np.array(slope.interval))
+    assert high == pytest.approx(1.0)
+    assert -1.0 < low < 1.0
+    assert intercept.sd > intercept.sd_naive
     assert not intercept.at_bound
     mean = np.mean(3.0 + outside * X + noise - np.sign(outside) * X)
     assert intercept.estimate == pytest.approx(mean, rel=1e-5)
@@ -59,20 +62,14 @@ def test_lag1_autocorrelation_where_there_is_little_to_tell_it_from():
     assert lag1_autocorrelation(alternating) == pytest.approx(-1.0)
 
 
-@pytest.mark.parametrize(
-    ("ratio", "rho", "expected"),
-    [
-        (0.5, 0.0, 1.0),  # better than declared is not believed
-        (4.0, 0.0, 4.0),
-        (4.0, -0.5, 4.0),  # nor is compensation
-        (1.0, 0.5, 3.0),
-        (4.0, 0.5, 12.0),
-        (0.5, 0.5, 1.5),
-        (1.0, 1.0, 99.0),  # no more than a memory that can be told from a trend
-    ],
-)
-def test_inflation(ratio, rho, expected):
-    assert ResidualStatistics(100, ratio, rho).inflation == pytest.approx(expected)
+@pytest.mark.parametrize(("size", "expected"), [(0.5, 1.0), (2.0, 4.0)])
+def test_inflation(size, expected):
+    """Errors smaller than declared are not believed; larger ones are."""
+    x = np.linspace(-1.0, 1.0, 400)
+    noise = size * np.random.default_rng(2).standard_normal(400)
+    found = estimate(line_problem(x, x + noise)).residuals[SEEN]
+    assert found.inflation == pytest.approx(expected, rel=0.3)
+    assert found.inflation >= 1.0
 
 
 def autoregressive(rng: np.random.Generator, n: int, rho: float) -> np.ndarray:

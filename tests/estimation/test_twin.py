@@ -98,5 +98,5 @@ def test_temperatures_alone_cannot_tell_sensible_from_latent_heat(tmp_path):
         assert not result.parameters[name].at_bound
         assert any(result.parameters[name].long_name in text for text in result.warnings)
     value, sd, *_ = result.derived["combined_heat_transfer_coefficient"]
-    assert abs(value - 25.0) < 4.0 * sd < 1.0
+    assert abs(value - 25.0) < 4.0 * sd < 1.2
     assert result.parameters["thermal_conductivity"].sd < 0.1

@@ -184,13 +184,15 @@ def joint_posterior(problem: JointProblem, u: np.ndarray) -> Posterior:
     gradient = pull + sum(powers @ rows.gradient for _, rows, powers, *_ in sites)
     held = np.asarray(at_bound(space, u, gradient))
     naive, *_ = inverse(by_word + prior, held)
+    # As for one problem, all streams share what the parameters spend.
+    spent = float(np.sum(naive * by_word)) / max(sum(rows.mask.sum() for _, rows, *_ in sites), 1)
     middle, word, found = np.zeros_like(prior), np.zeros_like(prior), {}
     for (names, rows, powers, at_word, hours), own_data in zip(sites, each, strict=True):
         rest = prior + data - own_data
         told = what_is_told(rows, rest, ~held, powers, declared=at_word)
         middle = middle + np.einsum("k,j,kjpq->pq", powers, powers, told.scores.blocks)
         word = word + np.einsum("k,kpq->pq", powers**2, told.scores.independent)
-        fitted = float(np.sum(naive * rows.hessian.sum(axis=0)))
+        fitted = spent * float(rows.mask.sum())
         found |= statistics(names, rows.residual, rows.mask, fitted, told, powers, hours)
     data = godambe(data, middle, word, prior, ~held)
     covariance, unseen, scale = inverse(data + prior, held, gradient)

@@ -31,11 +31,16 @@ from caliche.constants import NORMAL_QUANTILE
 # The window reaches WIDTH times the shortest lag that is WINDOW times the time integrated up to it;
 # that lag is at most so large a share of the record.
 WINDOW, WIDTH, LARGEST_SHARE = 5.0, 2.0, 1.0 / 3.0
+# Residuals of less than this share of the declared variance are those of data without errors.
+UNSEEN = 1e-6
 # Degrees of freedom of Parzen's window: this times the length of the record over its own.
 PARZEN = 3.71
 # Fewer observations than this say nothing about persistence.
 FEWEST = 10
-ITERATIONS = 3
+# What is lost to the fit is a share p / n of what is left; a short record can lose much of it.
+ITERATIONS, ITERATIONS_IF_SHORT, SHORT = 3, 40, 1000
+# Reach of a window that holds no lag but zero.
+ALONE = 0.25
 # Residuals of two streams count as correlated beyond so many standard errors.
 SURE = 3.0
 # A direction counts for the width of the window if it has this share of its stream's influence.
@@ -87,7 +92,7 @@ def score_covariance(
     directions = _directions(spectrum, covariance, size, n)
     window = _windowed(products, count, directions, lag, n)
     covary = _correlated(window.raw, count, window.reach)
-    for _ in range(ITERATIONS):
+    for _ in range(ITERATIONS if n > SHORT else ITERATIONS_IF_SHORT):
         kernel = np.conj(rfft(np.where(covary, window.tapered, 0.0), axis=0))
         gone = _lost(jacobian, influence, mask, weights, spectrum, influence_spectrum, kernel, size)
         lost = np.where(lag <= window.width, gone, 0.0)
@@ -97,7 +102,7 @@ def score_covariance(
         [_blocks(jacobian, kernel[:, k], spectrum, size, mask, k) for k in range(n_stream)]
     )
     independent = np.einsum("tkp,tkq->kpq", jacobian, jacobian)
-    blocks = _at_least_declared(blocks, window.raw[0].diagonal())
+    blocks = _at_least_declared(blocks, independent, window.raw[0].diagonal())
     values = count[0].diagonal()
     each = np.where(values >= FEWEST, PARZEN * n / window.width.diagonal(), np.inf)
     freedom = _freedom(blocks, covariance, each)
@@ -207,7 +212,7 @@ def _reach(acf: np.ndarray, count: np.ndarray, directions: np.ndarray) -> float:
     n, spacing = len(acf), len(acf) / max(count[0], 1.0)
     longest = max(1, int(LARGEST_SHARE * n))
     if count[0] < FEWEST or acf[0] <= 0.0:
-        return 1.0
+        return ALONE
     rho = acf[: longest + 1] / acf[0]
     seen = [rho * count[: longest + 1] / count[0]]
     seen += [rho * d[: longest + 1] for d in directions.T if np.isfinite(d[0])]
@@ -250,12 +255,18 @@ def _blocks(
     return np.einsum("tp,tjq->jpq", jacobian[:, k], moved)
 
 
-def _at_least_declared(blocks: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Blocks of errors whose variance (stream,), over the declared one, is at least 1."""
+def _at_least_declared(
+    blocks: np.ndarray, independent: np.ndarray, variance: np.ndarray
+) -> np.ndarray:
+    """Blocks of errors whose variance (stream,), over the declared one, is at least 1; errors that
+    are not seen at all are taken at their word."""
     found = 0.5 * (blocks + blocks.transpose(1, 0, 3, 2))
-    scale = np.sqrt(1.0 / np.clip(variance, 1e-12, 1.0))
-    scale = np.where(variance > 0.0, scale, 1.0)
-    return found * scale[:, None, None, None] * scale[None, :, None, None]
+    seen = variance > UNSEEN
+    scale = np.where(seen, np.sqrt(1.0 / np.clip(variance, UNSEEN, 1.0)), 0.0)
+    found = found * scale[:, None, None, None] * scale[None, :, None, None]
+    for k in np.flatnonzero(~seen):
+        found[k, k] = independent[k]
+    return found
 
 
 def _freedom(blocks: np.ndarray, covariance: np.ndarray, freedom: np.ndarray) -> float:

@@ -226,7 +226,7 @@ def _analyse(
         },
         "innovations": {name: asdict(entry) for name, entry in innovations.items()},
         "residuals": {
-            name: {"n": r.n, "variance_ratio": r.variance_ratio,
+            name: {"n": r.n, "variance_ratio": r.variance_ratio, "inflation": r.inflation,
                    "lag1_autocorrelation": r.lag1_autocorrelation}
             for name, r in curvature.residuals.items()
         },
