@@ -14,12 +14,24 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
-from caliche.data.assemble import Series, assemble, attributes, check_exists, in_si, screen
+from caliche.data.assemble import (
+    Series,
+    assemble,
+    attributes,
+    check_exists,
+    filled_in,
+    first_with_values,
+    in_si,
+    screen,
+)
+from caliche.data.csv_table import CsvTable
 from caliche.data.fluxnet_days import Days, read_days, screen_share
-from caliche.data.humidity import saturation_vapour_pressure, specific_humidity
+from caliche.data.humidity import contradiction, saturation_vapour_pressure, specific_humidity
+from caliche.data.missing import without_missing
+from caliche.data.origin import add_note
 from caliche.data.quality import check_scale, check_time
 from caliche.data.source import Fluxnet, Source, TimeAxis
-from caliche.data.table import CsvTable, interval_end_utc
+from caliche.data.table import interval_end_utc
 from caliche.errors import InputError
 from caliche.variables import FORCING, SIGMA, stream_name
 
@@ -41,7 +53,9 @@ CORRECTED = {"sensible_heat_flux": "H_CORR", "latent_heat_flux": "LE_CORR"}
 RANDOM_UNCERTAINTY = {"sensible_heat_flux": "H_RANDUNC", "latent_heat_flux": "LE_RANDUNC"}
 # Humidity, as vapour pressure deficit (hPa), relative humidity (%) or vapour pressure (kPa).
 HUMIDITY = {"VPD_F": 100.0, "VPD": 100.0, "RH": 0.01, "eair": 1000.0}
+FOR_HUMIDITY = ("air_temperature", "air_pressure")  # read for it even where not wanted themselves
 SOIL, MOISTURE, PLATE = ("TS_F_MDS", "TS"), ("SWC_F_MDS", "SWC"), ("G_F_MDS", "G")
+LARGEST_FRACTION = 1.1  # of a relative humidity, which is in % in these files
 LONGEST = 3600.0  # s; longer means are laid out over days
 MEAN_OVER = "mean_over"  # attribute: s before its stamp of which a value is the mean
 _POSITION = re.compile(r"_(\d+)_(\d+)_(\d+)$")
@@ -54,9 +68,10 @@ class _File:
     def __init__(self, source: Source, options: Fluxnet) -> None:
         check_exists(source.path)
         self.name, self.source, self.options = source.path.name, source, options
-        self.table = CsvTable(source.path, ",", _is_read)
-        self.columns = [str(column) for column in self.table.frame.columns]
+        self.table = CsvTable(source.path, ",", _is_read, source.missing)
+        self.columns = [name for name in self.table.names if _is_read(name)]
         self.days: Days | None = None
+        self.notes: dict[str, str] = {}  # of a stream whose first column is empty
         self.times, self.interval = self._times()
 
     def _times(self) -> tuple[np.ndarray, float]:
@@ -88,33 +103,42 @@ class _File:
             )  # fmt: skip
         return ends[0], interval
 
-    def find(self, names: Iterable[str]) -> str | None:
-        """The first of the names that the file has, as it is or with the first position."""
+    def find(self, names: Iterable[str], stream: str) -> str | None:
+        """The first of the names that has values, as it is or with the first position."""
+        there = []
         for name in names:
-            if name in self.columns:
-                return name
+            there += [name] if name in self.columns else []
             placed = [c for c in self.columns if _POSITION.sub("", c) == name and c != name]
-            if placed:
-                return min(placed, key=_position)
-        return None
+            there += sorted(placed, key=_position)
+        return self.first(there, stream)
+
+    def first(self, columns: Sequence[str], stream: str) -> str | None:
+        """The first of these columns that has values; if another is empty, that is noted."""
+        found, note = first_with_values(columns, self.own, self.name)
+        if note:
+            self.notes[stream] = note
+        return found
+
+    def own(self, column: str) -> np.ndarray:
+        """One column in its own unit (n rows of the file,), NaN where missing."""
+        return without_missing(self.table.numbers(column), self.source.missing)
 
     def series(self, column: str, stream: str, unit: str, flag: str | None = None) -> Series:
         """One column in SI, flags applied, its scale checked."""
         where = f"{column} of {self.name}"
         raw = self.raw(column, stream, flag)
         series = in_si(raw, stream, unit, self.interval, where)
-        check_scale(series.values, stream, self.times, where, unit)
+        check_scale(series.values, stream, self.times, where, unit, self.source.ranges)
         return series
 
     def raw(self, column: str, stream: str, flag: str | None = None) -> Series:
         """One column in its own unit, sentinels and rejected values missing."""
-        values = self.table.numbers(column)
-        values[np.isin(values, list(self.source.missing))] = np.nan
+        values = self.own(column)
         flag = flag or f"{column}_QC"
         flags = self.table.numbers(flag) if flag in self.columns else None
         if self.days is not None:
             if stream in FORCING:  # filled from a reanalysis where it was not measured
-                return self.days.repeated(screen_share(values, None, 0.0))
+                return self.days.repeated(screen_share(values, flags, -np.inf))
             return self.days.at_end(screen_share(values, flags, self.options.least_measured))
         weather = self.options.accept_forcing
         mine = weather if stream in FORCING and weather is not None else self.source.accept_qc
@@ -143,6 +167,7 @@ def read_fluxnet(source: Source) -> xr.Dataset:
     streams |= _humidity(file, streams, origin)
     streams |= _soil(file, options, origin)
     streams |= _moisture(file, options, origin)
+    streams = {stream: series for stream, series in streams.items() if source.wants(stream)}
     if not streams:
         raise InputError(
             f"FLUXNET columns such as TA_F, SW_IN_F and H_F_MDS in {file.name}",
@@ -156,10 +181,17 @@ def read_fluxnet(source: Source) -> xr.Dataset:
         "longitude": options.longitude,
     }
     dataset = assemble(file.times, streams, file.name, file.interval, known)
-    for stream, column in origin.items():
-        if "_F" in column and f"{column}_QC" not in file.columns:
-            dataset[stream].attrs["quality"] = "no flags: filled and measured values look alike"
+    for stream in streams:
+        column = origin[stream]
+        if f"{column}_QC" not in file.columns:
+            if "_F" in column:
+                dataset[stream].attrs["quality"] = "no flags: filled and measured values look alike"
+            elif column not in CORRECTED.values():
+                dataset[stream].attrs["flags"] = "raw"
         dataset[stream].attrs["column"] = column
+        if stream in file.notes:
+            add_note(dataset, stream, file.notes[stream])
+    _against_other_humidity(file, dataset)
     if file.days is not None:
         for stream in dataset.data_vars:
             if stream not in FORCING:
@@ -171,10 +203,13 @@ def _plain(file: _File, options: Fluxnet) -> tuple[dict[str, Series], dict[str, 
     """Streams that are one column each, and which column."""
     streams, origin = {}, {}
     for stream, (unit, names) in VARIABLE_MAP.items():
-        column, flag = file.find(names), None
+        if not file.source.wants(stream) and stream not in FOR_HUMIDITY:
+            continue
+        column, flag = file.find(names, stream), None
         if options.fluxes == "corrected" and stream in CORRECTED:
             flag = None if column is None else f"{column}_QC"  # corrected ones have none
-            column = file.find([CORRECTED[stream]])
+            file.notes.pop(stream, None)
+            column = file.find([CORRECTED[stream]], stream)
             if column is None:
                 raise InputError(
                     f"the corrected flux {CORRECTED[stream]} in {file.name}", "no such column",
@@ -187,8 +222,8 @@ def _plain(file: _File, options: Fluxnet) -> tuple[dict[str, Series], dict[str, 
 
 def _humidity(file: _File, streams: dict[str, Series], origin: dict[str, str]) -> dict[str, Series]:
     """Specific humidity from what the file has of it, temperature and pressure."""
-    column = file.find(HUMIDITY)
-    if column is None or not {"air_temperature", "air_pressure"} <= set(streams):
+    column = file.find(HUMIDITY, "specific_humidity")
+    if column is None or not set(FOR_HUMIDITY) <= set(streams):
         return {}
     name = _POSITION.sub("", column)
     raw = file.raw(column, "specific_humidity")
@@ -197,12 +232,29 @@ def _humidity(file: _File, streams: dict[str, Series], origin: dict[str, str]) -
     vapour = {"VPD": saturated - scaled, "RH": scaled * saturated, "eair": scaled}
     actual = np.maximum(vapour[name.removesuffix("_F")], 0.0)  # a deficit rounded past saturation
     values = specific_humidity(actual, pressure.values)
-    check_scale(values, "specific_humidity", file.times, f"{column} of {file.name}")
+    where = f"{column} of {file.name}"
+    if name == "RH" and np.isfinite(raw.values).any() and np.nanmax(raw.values) <= LARGEST_FRACTION:
+        raise InputError(
+            f"relative humidity in % in {where}", f"no value above {np.nanmax(raw.values):.3g}",
+            "multiply it by 100",
+        )  # fmt: skip
+    ranges = file.source.ranges
+    check_scale(values, "specific_humidity", file.times, where, ranges=ranges)
     origin["specific_humidity"] = column
-    rejected = raw.rejected | pressure.rejected
-    if name != "eair":
-        rejected |= temperature.rejected
-    return {"specific_humidity": Series(values, rejected)}
+    parts = (raw, pressure) if name == "eair" else (raw, pressure, temperature)
+    rejected = np.logical_or.reduce([part.rejected for part in parts])
+    return {"specific_humidity": Series(values, rejected, filled_in(parts))}
+
+
+def _against_other_humidity(file: _File, dataset: xr.Dataset) -> None:
+    """Note a relative humidity that is not that of the deficit or vapour pressure that was used."""
+    column = file.find(["RH"], "")
+    used = dataset["specific_humidity"].attrs["column"] if "specific_humidity" in dataset else None
+    if column is None or used is None or column == used or file.days is not None:
+        return
+    sentence = contradiction(dataset, 0.01 * file.own(column), used, f"{column} of {file.name}")
+    if sentence:
+        add_note(dataset, "specific_humidity", sentence)
 
 
 def _soil(file: _File, options: Fluxnet, origin: dict[str, str]) -> dict[str, Series]:
@@ -210,23 +262,27 @@ def _soil(file: _File, options: Fluxnet, origin: dict[str, str]) -> dict[str, Se
     streams = {}
     for stream, column in _at_depths(file, SOIL, "soil_temperature", options.soil_depths).items():
         streams[stream], origin[stream] = file.series(column, stream, "degC"), column
-    plate = file.find(PLATE)
-    if plate is not None and options.plate_depth is not None:
-        stream = stream_name("ground_heat_flux", options.plate_depth)
+    if options.plate_depth is None:
+        return streams
+    stream = stream_name("ground_heat_flux", options.plate_depth)
+    plate = file.find(PLATE, stream)
+    if plate is not None:
         streams[stream], origin[stream] = file.series(plate, stream, "W m-2"), plate
     return streams
 
 
 def _moisture(file: _File, options: Fluxnet, origin: dict[str, str]) -> dict[str, Series]:
-    """Soil moistures, in % as the format has them, or fractions where none is above 1."""
-    streams = {}
-    for stream, column in _at_depths(
-        file, MOISTURE, "soil_moisture", options.moisture_depths
-    ).items():
-        found = file.raw(column, stream).values
-        fractions = np.isfinite(found).any() and np.nanmax(found) <= 1.0
-        streams[stream] = file.series(column, stream, "1" if fractions else "%")
-        origin[stream] = column
+    """Soil moistures, in % as the format has them, unless the source says otherwise."""
+    streams, unit = {}, options.moisture_unit
+    depths = options.moisture_depths
+    for stream, column in _at_depths(file, MOISTURE, "soil_moisture", depths).items():
+        found = file.own(column)
+        if unit == "%" and np.isfinite(found).any() and np.nanmax(found) <= 1.0:
+            file.notes[stream] = (
+                f"{column} of {file.name} is read in %, as the format has it, and nowhere exceeds "
+                f"{np.nanmax(found):.2g} %; if these are fractions, give moisture_unit = '1'"
+            )
+        streams[stream], origin[stream] = file.series(column, stream, unit), column
     return streams
 
 
@@ -234,7 +290,8 @@ def _at_depths(
     file: _File, bases: Sequence[str], name: str, depths: Sequence[float]
 ) -> dict[str, str]:
     """Stream -> column, for sensors at the depths that were given for them."""
-    columns = soil_columns(file.columns, bases)
+    profiles = [c for c in soil_profiles(file.columns, bases) if c]
+    columns, note = _first_alive(file, profiles, len(depths))
     if len(depths) > len(columns):
         words = name.replace("_", " ") + "s"
         key = "soil_depths" if bases == SOIL else "moisture_depths"
@@ -243,30 +300,55 @@ def _at_depths(
             f"{len(depths)} depths for {len(columns)} ({', '.join(columns) or 'none'})",
             "give one depth in metres for each, in the order of the columns",
         )
-    return {stream_name(name, d): c for c, d in zip(columns, depths, strict=False)}
+    streams = {stream_name(name, d): c for c, d in zip(columns, depths, strict=False)}
+    if note:
+        file.notes |= dict.fromkeys(streams, note)
+    return streams
+
+
+def _first_alive(
+    file: _File, profiles: Sequence[Sequence[str]], number: int
+) -> tuple[Sequence[str], str]:
+    """The first profile with values in any of its first columns, and a note if it is not first."""
+    if not profiles or not number:
+        return profiles[0] if profiles else [], ""
+    for k, columns in enumerate(profiles):
+        if any(np.isfinite(file.own(column)).any() for column in columns[:number]):
+            dead = " and ".join(c for profile in profiles[:k] for c in profile[:number])
+            return columns, (
+                f"{dead} of {file.name} empty, so {', '.join(columns[:number])} read" if k else ""
+            )
+    return profiles[0], ""
 
 
 def soil_columns(columns: Sequence[str], bases: Sequence[str] = SOIL) -> list[str]:
     """Columns of a profile from the top down: TS_F_MDS_n, TS_n, or the first TS_H_V_R."""
+    return next(iter(soil_profiles(columns, bases)), [])
+
+
+def soil_profiles(columns: Sequence[str], bases: Sequence[str] = SOIL) -> list[list[str]]:
+    """All such profiles in the order of preference, one for each horizontal position."""
+    found = []
     for base in bases:
         numbered = [c for c in columns if re.fullmatch(rf"{base}_\d+", c)]
         if numbered:
-            return sorted(numbered, key=lambda c: int(c.rpartition("_")[2]))
+            found.append(sorted(numbered, key=lambda c: int(c.rpartition("_")[2])))
         placed = sorted((c for c in columns if _POSITION.sub("", c) == base and c != base),
                         key=_position)  # fmt: skip
-        if placed:
-            first = _position(placed[0])[0]
-            profile = {_position(c)[1]: c for c in reversed(placed) if _position(c)[0] == first}
-            return [profile[vertical] for vertical in sorted(profile)]
-    return []
+        for horizontal in dict.fromkeys(_position(c)[0] for c in placed):
+            profile = {
+                _position(c)[1]: c for c in reversed(placed) if _position(c)[0] == horizontal
+            }
+            found.append([profile[vertical] for vertical in sorted(profile)])
+    return found
 
 
 def _uncertainty(file: _File, streams: dict[str, Series]) -> dict[str, tuple]:
     """The random uncertainty of each flux that the file has it for."""
     found = {}
     for stream, name in RANDOM_UNCERTAINTY.items():
-        column = file.find([name])
-        if column is None or stream not in streams:
+        column = file.find([name], "") if stream in streams else None
+        if column is None:
             continue
         values = file.raw(column, stream).values
         values[~(values > 0.0) | np.isnan(streams[stream].values)] = np.nan
