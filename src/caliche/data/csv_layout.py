@@ -16,8 +16,12 @@ from caliche.data.missing import SPREADSHEET
 from caliche.errors import InputError
 
 # First field -> number of header lines, the one with the names, the one with the units.
-KINDS = {"TOA5": (4, 1, 2), "TOACI1": (2, 1, None), "file_info": (3, 1, 2)}
-_BRACKETS = re.compile(r"\[.*\]|")
+KINDS: dict[str, tuple[int, int, int | None]] = {
+    "TOA5": (4, 1, 2),
+    "TOACI1": (2, 1, None),
+    "file_info": (3, 1, 2),
+}
+_BRACKETS = re.compile(r"\[.*\]")
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Layout:
 
     names: tuple[str, ...]
     units: dict[str, str]
-    skipped: tuple[int, ...]
+    skipped: list[int]
     width: int
     comment: str
 
@@ -48,42 +52,46 @@ def read_layout(path: Path, separator: str) -> Layout:
     """
     heads: list[list[str]] = []
     skipped: list[int] = []
-    comment, needed, width, first = "", (1, 0, None), 0, True
+    comment, (needed, at_names, at_units), expected, width, rows = "", (1, 0, None), 0, 0, 0
     with path.open(encoding="utf-8-sig", newline="") as file:
         for number, line in enumerate(_logical_lines(file, path)):
             text = line.strip()
             if not text or _is_comment(text):
                 comment = text if text and not heads else comment
                 skipped.append(number)
-                continue
-            fields = _fields(line, separator)
-            if not heads:
-                needed = KINDS.get(fields[0].strip(), needed)
-            if len(heads) < needed[0]:
-                heads.append(fields)
+            elif len(heads) < needed:
+                heads.append(_fields(line, separator))
+                if len(heads) == 1:
+                    needed, at_names, at_units = KINDS.get(heads[0][0].strip(), (1, 0, None))
+                if len(heads) == needed:
+                    expected = width = len(heads[at_names])
+                    _check_separator(heads[at_names], separator, path.name)
                 skipped.append(number)
-                continue
-            if first and all(_BRACKETS.fullmatch(f.strip()) for f in fields):  # a line of units
-                needed = (needed[0], needed[1], len(heads))
-                heads.append(fields)
+            elif not rows and len(heads) == needed and _is_units(_fields(line, separator)):
+                at_units = needed
+                heads.append(_fields(line, separator))
                 skipped.append(number)
-                first = False
-                continue
-            first = False
-            _check_width(fields, len(heads[needed[1]]), path.name, number + 1)
-            width = max(width, len(fields))
-    if len(heads) < needed[0]:
+            else:
+                rows += 1
+                if '"' in line or line.count(separator) + 1 != expected:
+                    fields = _fields(line, separator)
+                    _check_width(fields, expected, path.name, number + 1)
+                    width = max(width, len(fields))
+    if len(heads) < needed:
         raise InputError(
             f"a table that can be read at {path}", "no line of column names",
-            f"write {needed[0]} header line{'s' if needed[0] > 1 else ''} and the rows below",
+            f"write {needed} header line{'s' if needed > 1 else ''} and the rows below",
         ) from None  # fmt: skip
-    names = tuple(name.strip() for name in heads[needed[1]])
-    _check_separator(names, separator, path.name)
-    units = {} if needed[2] is None else dict(zip(names, heads[needed[2]], strict=False))
-    return Layout(
-        names, {k: _plain(u) for k, u in units.items()}, tuple(skipped), max(width, len(names)),
-        comment,
-    )  # fmt: skip
+    names = tuple(name.strip() for name in heads[at_names])
+    units = {} if at_units is None else dict(zip(names, heads[at_units], strict=False))
+    plain = {name: _plain(unit) for name, unit in units.items()}
+    return Layout(names, plain, skipped, width, comment)
+
+
+def _is_units(fields: list[str]) -> bool:
+    """Whether every field of a row is a unit in brackets, or empty."""
+    filled = [field.strip() for field in fields if field.strip()]
+    return bool(filled) and all(_BRACKETS.fullmatch(field) for field in filled)
 
 
 def _logical_lines(file: Iterable[str], path: Path) -> Iterator[str]:
@@ -125,12 +133,12 @@ def _check_width(fields: list[str], expected: int, where: str, line: int) -> Non
     )
 
 
-def _check_separator(names: tuple[str, ...], separator: str, where: str) -> None:
+def _check_separator(names: list[str], separator: str, where: str) -> None:
     """Raises InputError if the names are separated by something else."""
     if len(names) > 1:
         return
     for other, word in ((";", "semicolons"), ("\t", "tabs"), (",", "commas")):
-        if other != separator and other in names[0]:
+        if other != separator and other in "".join(names):
             own = "tabs" if separator == "\t" else "commas"
             raise InputError(
                 f"fields separated by {own} in {where}", word,

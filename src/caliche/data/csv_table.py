@@ -42,12 +42,13 @@ class CsvTable:
         try:
             self._layout = read_layout(path, separator)
             self.names = self._layout.names
+            every = list(range(self._layout.width))
             read = [k for k, name in enumerate(self.names) if wanted is None or wanted(name)]
             # As text: a time such as 201205010700 must not become a number.
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 self._frame = pd.read_csv(
-                    path, sep=separator, dtype=str, header=None, names=range(self._layout.width),
+                    path, sep=separator, dtype=str, header=None, names=every,
                     usecols=read, skiprows=self._layout.skipped, skipinitialspace=True,
                     keep_default_na=False, encoding="utf-8-sig", index_col=False,
                 )  # fmt: skip

@@ -290,8 +290,8 @@ def _at_depths(
     file: _File, bases: Sequence[str], name: str, depths: Sequence[float]
 ) -> dict[str, str]:
     """Stream -> column, for sensors at the depths that were given for them."""
-    profiles = [c for c in soil_profiles(file.columns, bases) if c]
-    columns, note = _first_alive(file, profiles, len(depths))
+    profiles = soil_profiles(file.columns, bases)
+    columns, notes = _first_alive(file, profiles, len(depths))
     if len(depths) > len(columns):
         words = name.replace("_", " ") + "s"
         key = "soil_depths" if bases == SOIL else "moisture_depths"
@@ -301,24 +301,46 @@ def _at_depths(
             "give one depth in metres for each, in the order of the columns",
         )
     streams = {stream_name(name, d): c for c, d in zip(columns, depths, strict=False)}
-    if note:
-        file.notes |= dict.fromkeys(streams, note)
+    file.notes |= {stream: notes[c] for stream, c in streams.items() if c in notes}
     return streams
 
 
 def _first_alive(
     file: _File, profiles: Sequence[Sequence[str]], number: int
-) -> tuple[Sequence[str], str]:
-    """The first profile with values in any of its first columns, and a note if it is not first."""
-    if not profiles or not number:
-        return profiles[0] if profiles else [], ""
-    for k, columns in enumerate(profiles):
-        if any(np.isfinite(file.own(column)).any() for column in columns[:number]):
-            dead = " and ".join(c for profile in profiles[:k] for c in profile[:number])
-            return columns, (
-                f"{dead} of {file.name} empty, so {', '.join(columns[:number])} read" if k else ""
-            )
-    return profiles[0], ""
+) -> tuple[list[str], dict[str, str]]:
+    """The first profile with values, and for each column that is not the first choice a sentence.
+
+    Within it, an empty column gives way to one of the same sensor (TS_1 for TS_F_MDS_1) or place
+    (another replicate).
+    """
+
+    def alive(column: str) -> bool:
+        return bool(np.isfinite(file.own(column)).any())
+
+    wanted = [list(profile[:number]) for profile in profiles]
+    first = next((p for p in wanted if any(alive(c) for c in p)), wanted[0] if wanted else [])
+    notes = {}
+    if first and first is not wanted[0]:
+        dead = " and ".join(c for p in wanted[: wanted.index(first)] for c in p)
+        notes = {c: f"{dead} of {file.name} are empty, so {c} was read" for c in first}
+    found = list(profiles[wanted.index(first)]) if first else []
+    for k, column in enumerate(first):
+        others = [c for c in file.columns if c != column and _sensor(c) == _sensor(column)]
+        other = None if alive(column) else next((c for c in others if alive(c)), None)
+        if other is not None:
+            found[k] = other
+            notes[other] = f"{column} of {file.name} is empty, so {other} was read"
+        elif not alive(column):
+            there = [c for p in profiles for c in p if c not in first and alive(c)]
+            hint = f"; {', '.join(there)} has values" if there else ""
+            notes[column] = f"{column} of {file.name} is empty{hint}"
+    return found, notes
+
+
+def _sensor(column: str) -> str:
+    """What the columns of one sensor, or of sensors in one place, have in common."""
+    match = _POSITION.search(column)
+    return column[: match.start(3)] if match else column.replace("_F_MDS", "")
 
 
 def soil_columns(columns: Sequence[str], bases: Sequence[str] = SOIL) -> list[str]:

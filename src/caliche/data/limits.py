@@ -30,6 +30,8 @@ def as_declared(dataset: xr.Dataset, source: Source) -> xr.Dataset:
         that is not the file's.
     """
     dataset = _believed(_chosen(_placed(dataset, source), source), source)
+    for array in dataset.values():
+        array.attrs["format"] = source.format
     for name, (low, high) in USUAL.items():
         if name in dataset and name not in source.ranges:
             values = dataset[name].values
@@ -69,8 +71,9 @@ def _chosen(dataset: xr.Dataset, source: Source) -> xr.Dataset:
                     f"the streams of {key} in {source.path.name}", f"no {name}",
                     nearest(name, streams),
                 )  # fmt: skip
-    dropped = [name for name in streams if not source.wants(name)]
-    if TOTAL in streams and TOTAL not in source.variables and set(PARTS) & set(dropped):
+    dropped = [name for name in streams if name != TOTAL and not source.wants(name)]
+    parts_kept = not set(PARTS) & set(dropped)
+    if not (TOTAL in source.variables or (parts_kept and TOTAL not in source.leave_out)):
         dropped.append(TOTAL)
     return without(dataset, dropped)
 

@@ -13,15 +13,17 @@ from caliche.data.origin import ORIGIN, add_note
 from caliche.errors import InputError
 from caliche.variables import FORCING
 
+PAIRED = "urban-plumber"  # the format that comes in two files with the same weather
+
 
 def merge_sources(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     """Join what several files measured at one site.
 
     Time becomes the union of all stamps; a stream is NaN at stamps that its own file does not
     have, and keeps the interval of its file in attrs["interval"] (s). Of the site's attributes the
-    first known one holds. attrs["time_step"] is the shortest interval. Weather that stands both in
-    a file of weather alone and in one with measured fluxes, as Urban-PLUMBER's two, is taken from
-    the former, which was made to be complete; the stream's note says so.
+    first known one holds. attrs["time_step"] is the shortest interval. Weather that stands in both
+    of Urban-PLUMBER's files, the complete forcing and the clean observations, is taken from the
+    forcing; the stream's note says so.
 
     Raises
     ------
@@ -55,20 +57,21 @@ def merge_sources(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _weather_once(datasets: Sequence[xr.Dataset]) -> list[xr.Dataset]:
-    """The datasets, weather left out of those with fluxes where one of weather alone has it."""
-    weather = [d for d in datasets if set(map(str, d.data_vars)) <= set(FORCING)]
-    if len(weather) != 1 or len(datasets) < 2:
+    """The datasets; of Urban-PLUMBER's two files the one with fluxes without its weather."""
+    urban = [d for d in datasets if any(v.attrs.get("format") == PAIRED for v in d.values())]
+    weather = [d for d in urban if set(map(str, d.data_vars)) <= set(FORCING)]
+    if len(weather) != 1 or len(urban) != 2:
         return list(datasets)
     complete, found = weather[0].copy(), []
     for dataset in datasets:
-        if dataset is weather[0]:
-            found.append(complete)
+        if dataset is weather[0] or not any(dataset is d for d in urban):
+            found.append(complete if dataset is weather[0] else dataset)
             continue
         twice = [name for name in map(str, dataset.data_vars) if name in complete.data_vars]
         for name in twice:
             other = dataset[name].attrs.get("source", "the other file")
-            add_note(complete, name, f"{name} is from {complete[name].attrs.get('source')}, not "
-                     f"from {other}, which has it too")  # fmt: skip
+            own = complete[name].attrs.get("source")
+            add_note(complete, name, f"taken from {own}, not from {other}, which has it too")
         found.append(without(dataset, twice))
     return found
 

@@ -54,10 +54,11 @@ def stream_origins(dataset: xr.Dataset) -> dict[str, Origin]:
             continue
         origin = dataset[name + ORIGIN].values[np.isfinite(dataset[name].values)]
         if origin.size:
-            shares = [
-                float((origin == k).mean()) for k in (MEASURED, FILLED, INTERPOLATED, REBUILT)
-            ]
-            found[name] = Origin(*shares, str(dataset[name].attrs.get("flags", "none")))
+            measured, filled, interpolated, rebuilt = (
+                float((origin == kind).mean()) for kind in range(4)
+            )
+            flags = str(dataset[name].attrs.get("flags", "none"))
+            found[name] = Origin(measured, filled, interpolated, rebuilt, flags)
     return found
 
 
@@ -71,3 +72,12 @@ def stream_notes(dataset: xr.Dataset) -> dict[str, list[str]]:
     """What is to be said of each stream, of those that something is to be said of."""
     texts = {str(name): str(dataset[name].attrs.get(NOTE, "")) for name in dataset.data_vars}
     return {name: text.splitlines() for name, text in texts.items() if text}
+
+
+def note_lines(dataset: xr.Dataset) -> list[str]:
+    """The same as lines of text, one a sentence, with the streams that it holds for."""
+    streams: dict[str, list[str]] = {}
+    for name, sentences in stream_notes(dataset).items():
+        for sentence in sentences:
+            streams.setdefault(sentence, []).append(name)
+    return [f"{', '.join(names)}: {sentence}" for sentence, names in streams.items()]

@@ -13,7 +13,7 @@ from caliche.constants import STEFAN_BOLTZMANN
 from caliche.data.assemble import REJECTED, Series, attributes
 from caliche.data.limits import RANGE
 from caliche.data.merge import spread
-from caliche.data.origin import ORIGIN
+from caliche.data.origin import NOTE, ORIGIN
 from caliche.data.quality import check_range, utc_text
 from caliche.errors import InputError, nearest
 from caliche.variables import AMOUNTS, SIGMA
@@ -325,6 +325,8 @@ def _check_enough(
     gap = np.isnan(row[1:])
     flagged, missing = attrs["n_rejected_by_qc"], attrs["n_missing"]
     lost = f"in the file: {flagged} rejected by quality control, {missing} missing"
+    if note := str(attrs.get(NOTE, "")).partition("\n")[0]:
+        lost += f"; {note}"
     if is_forcing and gap.any():
         moment = utc_text(times[1:][gap.argmax()])
         raise InputError(

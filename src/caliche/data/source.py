@@ -11,7 +11,7 @@ import xarray as xr
 
 from caliche.data.missing import NUMBERS as MISSING
 from caliche.errors import InputError, nearest
-from caliche.variables import variable
+from caliche.variables import SIGMA, variable
 
 STAMPS = ("start", "middle", "end")
 FORMATS = ("urban-plumber", "fluxnet", "plumber2", "table")
@@ -205,8 +205,14 @@ class Source:
     ranges: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def wants(self, stream: str) -> bool:
-        """Whether a stream is to be read, as `variables` and `leave_out` say."""
-        return stream in self.variables if self.variables else stream not in self.leave_out
+        """Whether a stream is to be read, as `variables` and `leave_out` say.
+
+        The uncertainty of a stream comes and goes with it, unless it is named itself.
+        """
+        names = {stream, stream.removesuffix(SIGMA)}
+        if self.variables:
+            return bool(names & set(self.variables))
+        return not names & set(self.leave_out)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))  # text is welcome too

@@ -11,7 +11,7 @@ import numpy as np
 
 from caliche.data.clock import check_clock, clock_sentence
 from caliche.data.gaps import filled_lines
-from caliche.data.origin import stream_notes
+from caliche.data.origin import note_lines
 from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.lad_config import LaDConfig
@@ -71,10 +71,7 @@ def _window(experiment: Experiment) -> Iterator[str]:
     yield f"            {steps} steps of {window.time_step:g} s; forcing complete"
     for line in filled_lines(experiment.dataset, list(experiment.forcing_sources.values())):
         yield f"            {line}"
-    notes = [
-        f"{name}: {n}" for name, told in stream_notes(experiment.dataset).items() for n in told
-    ]
-    for k, note in enumerate(notes):
+    for k, note in enumerate(note_lines(experiment.dataset)):
         yield f"{'Reading' if k == 0 else '':11} {note}"
 
 

@@ -128,7 +128,7 @@ class Section:
         """A list of numbers and texts, empty if the key is missing."""
         texts = tuple(v for v in self.get(key, list, []) if isinstance(v, str))
         numbers = [v for v in self.get(key, list, []) if not isinstance(v, str)]
-        return texts + Section(self.table | {key: numbers}, self.where).numbers(key)
+        return texts + Section({**self.table, key: numbers}, self.where).numbers(key)
 
     def section(self, key: str, default: Mapping[str, Any] | None = None) -> Section:
         """The table under a key."""

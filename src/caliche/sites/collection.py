@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from caliche.data.assemble import netcdf_times
+from caliche.data.assemble import netcdf_times, netcdf_unit
 from caliche.data.missing import without_missing
 from caliche.data.quality import check_time, utc_text
 from caliche.data.units import conversion
@@ -210,6 +210,6 @@ def _column(dataset: xr.Dataset, stream: str, interval: float, where: str) -> Co
             f"dimensions (site, time) of {name} in {where}",
             f"({', '.join(map(str, dataset[name].dims))})", "write one variable per depth or tile",
         )  # fmt: skip
-    unit = dataset[name].attrs.get("units", entry.unit)
+    unit = netcdf_unit(dataset, name) or entry.unit
     scale, offset = conversion(unit, stream, interval, f"{name} of {where}")
     return Column(name, scale, offset)
