@@ -7,6 +7,7 @@ import xarray as xr
 
 from caliche.data.assemble import REJECTED
 from caliche.data.origin import ORIGIN, add_note
+from caliche.data.quality import word_count
 from caliche.data.source import Source
 from caliche.errors import InputError, nearest
 from caliche.variables import variable
@@ -40,7 +41,7 @@ def as_declared(dataset: xr.Dataset, source: Source) -> xr.Dataset:
                 largest = float(values[beyond][np.abs(values[beyond]).argmax()])
                 add_note(
                     dataset, name,
-                    f"{int(beyond.sum())} values are outside the usual {low:g} to {high:g} W m-2, "
+                    f"{word_count(int(beyond.sum()), 'value')} outside the usual {low:g} to {high:g} W m-2, "
                     f"the farthest {largest:.6g}; ranges in the source would make them missing",
                 )  # fmt: skip
     return dataset
@@ -102,8 +103,8 @@ def _believed(dataset: xr.Dataset, source: Source) -> xr.Dataset:
         if outside.any():
             add_note(
                 dataset, name,
-                f"{int(outside.sum())} values outside {low:g} to {high:g} {variable(name).unit}, "
-                "as declared in ranges, are read as missing",
+                f"{word_count(int(outside.sum()), 'value')} outside {low:g} to {high:g} "
+                f"{variable(name).unit}, as declared in ranges, read as missing",
             )  # fmt: skip
             if name in PARTS and TOTAL in dataset:
                 total = np.where(outside, np.nan, dataset[TOTAL].values)
