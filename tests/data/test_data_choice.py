@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from caliche.data import Fluxnet, Source, open_source, select_window, stream_notes
+from caliche.data import Fluxnet, Source, open_source, select_window
+from caliche.data import stream_notes as every_note
+from caliche.data.fluxnet import UNFLAGGED
 from caliche.data.humidity import saturation_vapour_pressure
 from caliche.errors import InputError
 
@@ -14,6 +16,12 @@ BASE = {"TA_F": [10.0, 11, 12, 13], "PA_F": [98.0] * 4}
 # At these temperatures (degC) and 60 %.
 SATURATED = saturation_vapour_pressure(np.array(BASE["TA_F"]) + 273.15)
 DEFICIT = (0.4 * SATURATED / 100.0).round(4).tolist()  # hPa
+
+
+def stream_notes(data):
+    """Notes of choices and contradictions."""
+    told = {name: [n for n in notes if n != UNFLAGGED] for name, notes in every_note(data).items()}
+    return {name: notes for name, notes in told.items() if notes}
 
 
 @pytest.fixture
@@ -57,6 +65,7 @@ def test_the_first_column_stays_first(read):
     got = read({**BASE, "P_F": [0.4, -9999, 0, 0], "P": [0.2] * 4})
     assert got["precipitation"].attrs["column"] == "P_F"
     assert "precipitation" not in stream_notes(got)
+    assert every_note(got)["precipitation"] == [UNFLAGGED]
     both = read({**BASE, "P_F": EMPTY, "P": ["NAN"] * 4})
     assert both["precipitation"].attrs["column"] == "P_F"
 

@@ -120,8 +120,8 @@ def test_a_large_flux_is_read_and_told(write_csv, half_hours, table):
     got = window(data, *FLUXES, "turbulent_heat_flux")
     assert float(got["sensible_heat_flux"][2]) == 1058.0
     assert stream_notes(got)["sensible_heat_flux"] == [
-        "1 value outside the usual -700 to 1000 W m-2, the farthest 1058; ranges in the source would "
-        "make them missing"
+        "1 value outside the usual -700 to 1000 W m-2, the farthest 1058; ranges in the source "
+        "would make them missing"
     ]
 
 

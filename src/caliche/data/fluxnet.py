@@ -26,6 +26,7 @@ from caliche.data.assemble import (
 )
 from caliche.data.csv_table import CsvTable
 from caliche.data.fluxnet_days import Days, read_days, screen_share
+from caliche.data.fluxnet_names import POSITION, SOIL, position, sensor, soil_profiles
 from caliche.data.humidity import contradiction, saturation_vapour_pressure, specific_humidity
 from caliche.data.missing import without_missing
 from caliche.data.origin import add_note
@@ -54,11 +55,11 @@ RANDOM_UNCERTAINTY = {"sensible_heat_flux": "H_RANDUNC", "latent_heat_flux": "LE
 # Humidity, as vapour pressure deficit (hPa), relative humidity (%) or vapour pressure (kPa).
 HUMIDITY = {"VPD_F": 100.0, "VPD": 100.0, "RH": 0.01, "eair": 1000.0}
 FOR_HUMIDITY = ("air_temperature", "air_pressure")  # read for it even where not wanted themselves
-SOIL, MOISTURE, PLATE = ("TS_F_MDS", "TS"), ("SWC_F_MDS", "SWC"), ("G_F_MDS", "G")
+MOISTURE, PLATE = ("SWC_F_MDS", "SWC"), ("G_F_MDS", "G")
+UNFLAGGED = "no flags: filled and measured values look alike"
 LARGEST_FRACTION = 1.1  # of a relative humidity, which is in % in these files
 LONGEST = 3600.0  # s; longer means are laid out over days
 MEAN_OVER = "mean_over"  # attribute: s before its stamp of which a value is the mean
-_POSITION = re.compile(r"_(\d+)_(\d+)_(\d+)$")
 _SITE = re.compile(r"(?:^|_)([A-Z]{2}-[A-Za-z0-9]{3})[_-]")
 
 
@@ -108,8 +109,8 @@ class _File:
         there = []
         for name in names:
             there += [name] if name in self.columns else []
-            placed = [c for c in self.columns if _POSITION.sub("", c) == name and c != name]
-            there += sorted(placed, key=_position)
+            placed = [c for c in self.columns if POSITION.sub("", c) == name and c != name]
+            there += sorted(placed, key=position)
         return self.first(there, stream)
 
     def first(self, columns: Sequence[str], stream: str) -> str | None:
@@ -182,21 +183,28 @@ def read_fluxnet(source: Source) -> xr.Dataset:
     }
     dataset = assemble(file.times, streams, file.name, file.interval, known)
     for stream in streams:
-        column = origin[stream]
-        if f"{column}_QC" not in file.columns:
-            if "_F" in column:
-                dataset[stream].attrs["quality"] = "no flags: filled and measured values look alike"
-            elif column not in CORRECTED.values():
-                dataset[stream].attrs["flags"] = "raw"
-        dataset[stream].attrs["column"] = column
+        dataset[stream].attrs["column"] = origin[stream]
         if stream in file.notes:
             add_note(dataset, stream, file.notes[stream])
+        _tell_flags(file, dataset, stream, origin)
     _against_other_humidity(file, dataset)
     if file.days is not None:
         for stream in dataset.data_vars:
             if stream not in FORCING:
                 dataset[stream].attrs[MEAN_OVER] = file.days.length
     return dataset.assign(_uncertainty(file, streams))
+
+
+def _tell_flags(file: _File, dataset: xr.Dataset, stream: str, origin: dict[str, str]) -> None:
+    """Say of a stream without flags whether its column may hold filled values."""
+    others = FOR_HUMIDITY if stream == "specific_humidity" else ()
+    columns = [origin[name] for name in (stream, *others)]
+    bare = [column for column in columns if f"{column}_QC" not in file.columns]
+    if any("_F" in column for column in bare):
+        dataset[stream].attrs["quality"] = UNFLAGGED
+        add_note(dataset, stream, UNFLAGGED)
+    elif len(bare) == len(columns) and origin[stream] not in CORRECTED.values():
+        dataset[stream].attrs["flags"] = "raw"
 
 
 def _plain(file: _File, options: Fluxnet) -> tuple[dict[str, Series], dict[str, str]]:
@@ -225,7 +233,7 @@ def _humidity(file: _File, streams: dict[str, Series], origin: dict[str, str]) -
     column = file.find(HUMIDITY, "specific_humidity")
     if column is None or not set(FOR_HUMIDITY) <= set(streams):
         return {}
-    name = _POSITION.sub("", column)
+    name = POSITION.sub("", column)
     raw = file.raw(column, "specific_humidity")
     temperature, pressure = streams["air_temperature"], streams["air_pressure"]
     scaled, saturated = raw.values * HUMIDITY[name], saturation_vapour_pressure(temperature.values)
@@ -325,7 +333,7 @@ def _first_alive(
         notes = {c: f"{dead} of {file.name} are empty, so {c} was read" for c in first}
     found = list(profiles[wanted.index(first)]) if first else []
     for k, column in enumerate(first):
-        others = [c for c in file.columns if c != column and _sensor(c) == _sensor(column)]
+        others = [c for c in file.columns if c != column and sensor(c) == sensor(column)]
         other = None if alive(column) else next((c for c in others if alive(c)), None)
         if other is not None:
             found[k] = other
@@ -337,32 +345,9 @@ def _first_alive(
     return found, notes
 
 
-def _sensor(column: str) -> str:
-    """What the columns of one sensor, or of sensors in one place, have in common."""
-    match = _POSITION.search(column)
-    return column[: match.start(3)] if match else column.replace("_F_MDS", "")
-
-
 def soil_columns(columns: Sequence[str], bases: Sequence[str] = SOIL) -> list[str]:
     """Columns of a profile from the top down: TS_F_MDS_n, TS_n, or the first TS_H_V_R."""
     return next(iter(soil_profiles(columns, bases)), [])
-
-
-def soil_profiles(columns: Sequence[str], bases: Sequence[str] = SOIL) -> list[list[str]]:
-    """All such profiles in the order of preference, one for each horizontal position."""
-    found = []
-    for base in bases:
-        numbered = [c for c in columns if re.fullmatch(rf"{base}_\d+", c)]
-        if numbered:
-            found.append(sorted(numbered, key=lambda c: int(c.rpartition("_")[2])))
-        placed = sorted((c for c in columns if _POSITION.sub("", c) == base and c != base),
-                        key=_position)  # fmt: skip
-        for horizontal in dict.fromkeys(_position(c)[0] for c in placed):
-            profile = {
-                _position(c)[1]: c for c in reversed(placed) if _position(c)[0] == horizontal
-            }
-            found.append([profile[vertical] for vertical in sorted(profile)])
-    return found
 
 
 def _uncertainty(file: _File, streams: dict[str, Series]) -> dict[str, tuple]:
@@ -380,12 +365,6 @@ def _uncertainty(file: _File, streams: dict[str, Series]) -> dict[str, tuple]:
     return found
 
 
-def _position(column: str) -> tuple[int, ...]:
-    """Horizontal, vertical and replicate number of a column."""
-    match = _POSITION.search(column)
-    return (0, 0, 0) if match is None else tuple(int(part) for part in match.groups())
-
-
 _BASES = {
     *(name for _, names in VARIABLE_MAP.values() for name in names), *CORRECTED.values(),
     *RANDOM_UNCERTAINTY.values(), *HUMIDITY, *PLATE, "TIMESTAMP", "TIMESTAMP_START",
@@ -395,5 +374,5 @@ _BASES = {
 
 def _is_read(column: str) -> bool:
     """Whether a column is of any use here: a FULLSET file has hundreds of others."""
-    base = _POSITION.sub("", column.removesuffix("_QC"))
+    base = POSITION.sub("", column.removesuffix("_QC"))
     return base in _BASES or re.fullmatch(r"(TS|SWC)(_F_MDS)?(_\d+)?", base) is not None

@@ -39,9 +39,10 @@ def as_declared(dataset: xr.Dataset, source: Source) -> xr.Dataset:
             beyond = (values < low) | (values > high)
             if beyond.any():
                 largest = float(values[beyond][np.abs(values[beyond]).argmax()])
+                number = word_count(int(beyond.sum()), "value")
                 add_note(
                     dataset, name,
-                    f"{word_count(int(beyond.sum()), 'value')} outside the usual {low:g} to {high:g} W m-2, "
+                    f"{number} outside the usual {low:g} to {high:g} W m-2, "
                     f"the farthest {largest:.6g}; ranges in the source would make them missing",
                 )  # fmt: skip
     return dataset

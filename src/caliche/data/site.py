@@ -325,7 +325,10 @@ def _check_enough(
     gap = np.isnan(row[1:])
     flagged, missing = attrs["n_rejected_by_qc"], attrs["n_missing"]
     lost = f"in the file: {flagged} rejected by quality control, {missing} missing"
-    if note := str(attrs.get(NOTE, "")).partition("\n")[0]:
+    if "derived_from" in attrs:
+        lost = f"derived: {attrs['derived_from']}"
+    note = str(attrs.get(NOTE, "")).partition("\n")[0]
+    if note and note != attrs.get("quality"):
         lost += f"; {note}"
     if is_forcing and gap.any():
         moment = utc_text(times[1:][gap.argmax()])
