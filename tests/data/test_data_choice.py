@@ -70,6 +70,30 @@ def test_the_first_column_stays_first(read):
     assert both["precipitation"].attrs["column"] == "P_F"
 
 
+def test_a_column_next_to_empty_gives_way(read):
+    rows = 40
+    start = np.datetime64("2014-01-01T00:00") + np.arange(rows) * np.timedelta64(30, "m")
+    stamps = [str(t).replace("-", "").replace("T", "").replace(":", "") for t in start]
+    few, half = np.full(rows, -9999.0), np.full(rows, -9999.0)
+    few[3], half[:20] = 0.0, 0.0
+    columns = {"TIMESTAMP_START": stamps, "P": [0.2] * rows}
+    got = read({**columns, "P_F": few})
+    assert got["precipitation"].attrs["column"] == "P"
+    assert "next to empty (2.5 % of its rows have values)" in stream_notes(got)["precipitation"][0]
+    assert read({**columns, "P_F": half})["precipitation"].attrs["column"] == "P_F"
+
+
+def test_a_column_can_be_preferred(read):
+    columns = {**BASE, "P_F": [0.4] * 4, "P": [0.2] * 4, "VPD_F": DEFICIT, "RH": [60.0] * 4}
+    got = read(columns, prefer={"precipitation": "P", "specific_humidity": "RH"})
+    assert got["precipitation"].attrs["column"] == "P"
+    assert got["specific_humidity"].attrs["column"] == "RH"
+    with pytest.raises(InputError, match=r"'P_ERA'.*one of P_F, P"):
+        read(columns, prefer={"precipitation": "P_ERA"})
+    with pytest.raises(InputError, match="with a choice of columns for prefer"):
+        read(columns, prefer={"soil_temperature_0.05m": "TS_1"})
+
+
 def test_an_empty_deficit_gives_way_to_relative_humidity(read):
     by_rh = read({**BASE, "VPD_F": EMPTY, "RH": [60.0] * 4})["specific_humidity"]
     by_vpd = read({**BASE, "VPD_F": DEFICIT})["specific_humidity"]

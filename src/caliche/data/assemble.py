@@ -18,6 +18,7 @@ from caliche.variables import variable
 
 REJECTED = "_rejected"  # suffix of the coordinate that marks values rejected by quality control
 _HOUR = 3_600_000_000_000  # ns
+NEXT_TO_EMPTY = 0.1  # of the values of the fullest column for a stream
 # The zone after the reference time of units such as "hours since 2024-06-01 00:00:00 +06:00".
 _ZONE = re.compile(
     r"since\s+-?\d+-\d+-\d+[T ]\s*\d+(?::\d+(?::\d+(?:\.\d*)?)?)?"
@@ -290,7 +291,9 @@ def _origin(series: Series) -> np.ndarray:
 def first_with_values(
     names: Sequence[str], values: Callable[[str], np.ndarray], where: str
 ) -> tuple[str | None, str]:
-    """The first of several columns for one stream that has a value in the record.
+    """The first of several columns for one stream that is not next to empty in the record.
+
+    Next to empty has less than a tenth of the values of the fullest one.
 
     Parameters
     ----------
@@ -303,9 +306,19 @@ def first_with_values(
     Its name (the first if all are empty, None if there is none), and a sentence to note, "" if it
     is the first.
     """
-    for k, name in enumerate(names):
-        if np.isfinite(values(name)).any():
-            empty = " and ".join(names[:k])
-            verb = "are" if k > 1 else "is"
-            return name, f"{empty} of {where} {verb} empty, so {name} was read" if k else ""
-    return (names[0], "") if names else (None, "")
+    if not names:
+        return None, ""
+    shares = [float(np.isfinite(values(names[0])).mean())]
+    if len(names) == 1 or shares[0] >= NEXT_TO_EMPTY:
+        return names[0], ""
+    shares += [float(np.isfinite(values(name)).mean()) for name in names[1:]]
+    found = next(k for k, share in enumerate(shares) if share >= NEXT_TO_EMPTY * max(shares))
+    if found == 0:
+        return names[0], ""
+    if any(shares[:found]):
+        state = f"next to empty ({100.0 * max(shares[:found]):.2g} % of its rows have values)"
+    else:
+        state = "empty"
+    verb = "are" if found > 1 else "is"
+    before = " and ".join(names[:found])
+    return names[found], f"{before} of {where} {verb} {state}, so {names[found]} was read"

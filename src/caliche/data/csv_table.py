@@ -164,7 +164,7 @@ def _quoted(text: str) -> str:
     return '"' + text.replace('"', "") + '"'
 
 
-_ZONE = re.compile(r"\d[T ]\d.*(Z|[+-]\d{2}:?\d{2})$")
+_ZONE = re.compile(r"\d[T ]\d.*?\s?(Z|UTC|GMT|[+-]\d{2}:?\d{2})$")
 
 
 def _check_zone(text: pd.Series, axis: TimeAxis, where: str) -> None:
@@ -173,7 +173,11 @@ def _check_zone(text: pd.Series, axis: TimeAxis, where: str) -> None:
     if match is None:
         return
     zone = match[1].replace(":", "")
-    hours = 0.0 if zone == "Z" else (int(zone[1:3]) + int(zone[3:]) / 60) * float(zone[0] + "1")
+    hours = (
+        0.0
+        if zone in ("Z", "UTC", "GMT")
+        else (int(zone[1:3]) + int(zone[3:]) / 60) * float(zone[0] + "1")
+    )
     if hours != axis.utc_offset:
         raise InputError(
             f"times of {where} at utc_offset = {axis.utc_offset:g}, as declared",

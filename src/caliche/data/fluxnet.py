@@ -111,11 +111,15 @@ class _File:
             there += [name] if name in self.columns else []
             placed = [c for c in self.columns if POSITION.sub("", c) == name and c != name]
             there += sorted(placed, key=position)
-        return self.first(there, stream)
-
-    def first(self, columns: Sequence[str], stream: str) -> str | None:
-        """The first of these columns that has values; if another is empty, that is noted."""
-        found, note = first_with_values(columns, self.own, self.name)
+        preferred = self.options.prefer.get(stream)
+        if preferred is not None and preferred not in there:
+            raise InputError(
+                f"a column of {stream} in {self.name} for prefer", repr(preferred),
+                f"one of {', '.join(there) or 'none, there is no such column'}",
+            )  # fmt: skip
+        found, note = first_with_values(there, self.own, self.name)
+        if preferred is not None:
+            return preferred
         if note:
             self.notes[stream] = note
         return found
@@ -168,6 +172,12 @@ def read_fluxnet(source: Source) -> xr.Dataset:
     streams |= _humidity(file, streams, origin)
     streams |= _soil(file, options, origin)
     streams |= _moisture(file, options, origin)
+    for stream in options.prefer:
+        if stream not in streams or stream.startswith(("soil_temperature", "soil_moisture")):
+            raise InputError(
+                f"streams of {file.name} with a choice of columns for prefer", stream,
+                f"one of {', '.join([*VARIABLE_MAP, 'specific_humidity'])}",
+            )  # fmt: skip
     streams = {stream: series for stream, series in streams.items() if source.wants(stream)}
     if not streams:
         raise InputError(
@@ -217,7 +227,7 @@ def _plain(file: _File, options: Fluxnet) -> tuple[dict[str, Series], dict[str, 
         if options.fluxes == "corrected" and stream in CORRECTED:
             flag = None if column is None else f"{column}_QC"  # corrected ones have none
             file.notes.pop(stream, None)
-            column = file.find([CORRECTED[stream]], stream)
+            column = file.find([CORRECTED[stream]], "")
             if column is None:
                 raise InputError(
                     f"the corrected flux {CORRECTED[stream]} in {file.name}", "no such column",

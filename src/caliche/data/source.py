@@ -106,6 +106,7 @@ class Fluxnet:
     soil_depths : metres, of the soil temperatures in the order of their columns (TS_F_MDS_1 ...);
         without them these are not read.
     moisture_depths : likewise, of the soil moistures (SWC_F_MDS_1 ...).
+    prefer : by stream, the column to read instead of the format's first, as P for precipitation.
     moisture_unit : "%", as the format has it, or "1" where a file departs from it.
     plate_depth : metres, of the soil heat flux G; without it this is not read.
     latitude, longitude : degrees north and east, for the check of the clock (the longitude alone)
@@ -130,6 +131,7 @@ class Fluxnet:
     least_measured: float = 0.5
     stamp: str | None = None
     moisture_unit: str = "%"
+    prefer: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         TimeAxis("TIMESTAMP_END", "end", self.utc_offset)  # checks the offset
@@ -251,6 +253,10 @@ class Source:
                 ", and for these alone",
                 f"format = {self.format!r} {'with' if self.fluxnet else 'without'} them",
                 "give utc_offset in hours, local standard time = UTC + utc_offset",
+            )
+        if self.format == "plumber2" and self.fluxnet and self.fluxnet.prefer:
+            raise InputError(
+                "prefer with format = 'fluxnet' alone", "format = 'plumber2'", "leave it out"
             )
         if self.format == "fluxnet" and self.fluxnet and self.fluxnet.stamp is not None:
             raise InputError(

@@ -72,7 +72,9 @@ def fluxnet_options(section: Section) -> Fluxnet | None:
     """What the file does not say of itself; None for another format, which has no such keys."""
     if section.table.get("format") not in TOWERS:
         return None
+    prefer = section.section("prefer", {})
     return Fluxnet(
+        prefer={stream: prefer.get(stream, str) for stream in prefer.table},
         utc_offset=section.get("utc_offset", float, None),
         accept_forcing=section.whole_numbers("accept_forcing", None),
         fluxes=section.choice("fluxes", FLUXES, "measured"),
