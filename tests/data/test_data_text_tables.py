@@ -112,6 +112,9 @@ def test_other_separators_are_told(write, table):
     path = write("time\tTA\n2012-05-01 00:30\t290\n")
     with pytest.raises(InputError, match=r"Got tabs.*the suffix \.tsv"):
         open_source(table(path, TAIR))
+    path = write("time TA\n2012-05-01T00:30 290\n", "tower.txt")
+    with pytest.raises(InputError, match="Got blanks"):
+        open_source(table(path, TAIR))
 
 
 TOA5 = """"TOA5","LOGGER","CR1000X","1","Std.05","CPU:prog.cr1x","1","Table"

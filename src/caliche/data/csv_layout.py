@@ -137,7 +137,8 @@ def _check_separator(names: list[str], separator: str, where: str) -> None:
     """Raises InputError if the names are separated by something else."""
     if len(names) > 1:
         return
-    for other, word in ((";", "semicolons"), ("\t", "tabs"), (",", "commas")):
+    others = ((";", "semicolons"), ("\t", "tabs"), (",", "commas"), (" ", "blanks"))
+    for other, word in others:
         if other != separator and other in "".join(names):
             own = "tabs" if separator == "\t" else "commas"
             raise InputError(

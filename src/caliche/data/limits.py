@@ -27,8 +27,8 @@ def as_declared(dataset: xr.Dataset, source: Source) -> xr.Dataset:
 
     Raises
     ------
-    InputError : a stream of `variables`, `leave_out` or `ranges` that the file has not, or a place
-        that is not the file's.
+    InputError : a stream of `variables` or `ranges` that the file has not, or a place that is not
+        the file's.
     """
     dataset = _believed(_chosen(_placed(dataset, source), source), source)
     for array in dataset.values():
@@ -66,13 +66,12 @@ def _placed(dataset: xr.Dataset, source: Source) -> xr.Dataset:
 def _chosen(dataset: xr.Dataset, source: Source) -> xr.Dataset:
     """The streams that the source wants."""
     streams = [str(name) for name in dataset.data_vars]
-    for key in ("variables", "leave_out"):
-        for name in getattr(source, key):
-            if key == "variables" and name not in streams:
-                raise InputError(
-                    f"the streams of {key} in {source.path.name}", f"no {name}",
-                    nearest(name, streams),
-                )  # fmt: skip
+    for name in source.variables:
+        if name not in streams:
+            raise InputError(
+                f"the streams of variables in {source.path.name}", f"no {name}",
+                nearest(name, streams),
+            )  # fmt: skip
     dropped = [name for name in streams if name != TOTAL and not source.wants(name)]
     parts_kept = not set(PARTS) & set(dropped)
     if not (TOTAL in source.variables or (parts_kept and TOTAL not in source.leave_out)):

@@ -76,9 +76,13 @@ class _File:
         self.times = netcdf_times(self.dataset["time"], self.name)
         self.interval = check_time(self.times, self.name)
 
+    def raw(self, name: str) -> np.ndarray:
+        """One variable in its own unit (n,), NaN where missing."""
+        return netcdf_numbers(self.dataset, name, "time", self.name, self.source.missing)
+
     def unchecked(self, name: str, stream: str) -> Series:
         """One variable, flags applied, in the SI unit of `stream`."""
-        values = netcdf_numbers(self.dataset, name, "time", self.name, self.source.missing)
+        values = self.raw(name)
         flag, flags = f"{name}_qc", None
         if flag in self.dataset:
             flags = netcdf_numbers(self.dataset, flag, "time", self.name)
@@ -141,9 +145,9 @@ def _wind(file: _File) -> dict[str, Series]:
         # Components are signed, so the range of a speed does not hold for them.
         north, east = (file.unchecked(name, "wind_speed") for name in ("Wind_N", "Wind_E"))
         speed = np.hypot(north.values, east.values)
-        mark = Series(speed, north.rejected | east.rejected, filled_in((north, east)))
+        wind = Series(speed, north.rejected | east.rejected, filled_in((north, east)))
         if np.isfinite(speed).any() or "Wind" not in file.dataset:
-            return {"wind_speed": mark}
+            return {"wind_speed": wind}
     return {"wind_speed": file.series("Wind", "wind_speed")} if "Wind" in file.dataset else {}
 
 
@@ -152,7 +156,7 @@ def _precipitation(file: _File) -> dict[str, Series]:
     if "Rainf" not in file.dataset:
         return {}
     rain = file.series("Rainf", "precipitation")
-    if "Snowf" not in file.dataset or not np.isfinite(file.dataset["Snowf"].values).any():
+    if "Snowf" not in file.dataset or not np.isfinite(file.raw("Snowf")).any():
         return {"precipitation": rain}
     return {"precipitation": summed(rain, file.series("Snowf", "precipitation"))}
 
