@@ -94,6 +94,16 @@ def test_a_column_can_be_preferred(read):
         read(columns, prefer={"soil_temperature_0.05m": "TS_1"})
 
 
+def test_an_empty_corrected_flux_says_what_to_do(read):
+    columns = {**BASE, "H_F_MDS": [50.0] * 4, "H_CORR": EMPTY, "LE_CORR": [50.0] * 4}
+    got = read(columns, fluxes="corrected")
+    start = np.datetime64("2013-12-31T23:00")
+    with pytest.raises(InputError, match="H_CORR is empty; fluxes = 'measured' reads another"):
+        select_window(
+            got, start, start + np.timedelta64(2, "h"), 1800.0, [], ["sensible_heat_flux"]
+        )
+
+
 def test_an_empty_deficit_gives_way_to_relative_humidity(read):
     by_rh = read({**BASE, "VPD_F": EMPTY, "RH": [60.0] * 4})["specific_humidity"]
     by_vpd = read({**BASE, "VPD_F": DEFICIT})["specific_humidity"]

@@ -233,6 +233,8 @@ def _plain(file: _File, options: Fluxnet) -> tuple[dict[str, Series], dict[str, 
                     f"the corrected flux {CORRECTED[stream]} in {file.name}", "no such column",
                     "set fluxes = 'measured'",
                 )  # fmt: skip
+            if not np.isfinite(file.own(column)).any():
+                file.notes[stream] = f"{column} is empty; fluxes = 'measured' reads another column"
         if column is not None:
             streams[stream], origin[stream] = file.series(column, stream, unit, flag), column
     return streams, origin
