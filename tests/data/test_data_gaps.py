@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from caliche.data import merge_sources, select_window, stream_origins
+from caliche.data import measured_rows, merge_sources, select_window, stream_origins
 from caliche.data.assemble import Series, assemble, screen
 from caliche.data.gaps import fill_short_gaps, filled_lines
 from caliche.data.longwave import LongwaveBalance, derive_incoming_longwave
@@ -116,6 +116,8 @@ def test_where_the_values_come_from():
     assert air.known
     assert origins["incoming_longwave"].rebuilt == 0.5
     assert origins["net_radiation"].measured == 1.0
+    assert measured_rows(got, TAIR).tolist() == [False, True, False, False, False]
+    assert measured_rows(got, "net_radiation") is None
     assert not origins["net_radiation"].known  # nothing says which values were filled
     assert list(filled_lines(got, ["incoming_longwave"])) == [
         "2 of 4 values of incoming_longwave rebuilt from net radiation, measured outgoing "

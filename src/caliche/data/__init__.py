@@ -3,7 +3,7 @@
 from caliche.data.fluxnet import read_fluxnet
 from caliche.data.locate import DataFolder, find_data, list_data
 from caliche.data.merge import merge_sources
-from caliche.data.origin import Origin, stream_notes, stream_origins
+from caliche.data.origin import Origin, measured_rows, stream_notes, stream_origins
 from caliche.data.quality import check_range, check_scale, check_time, utc_text
 from caliche.data.site import derive_surface_temperature, select_window
 from caliche.data.source import Column, Fluxnet, Source, TimeAxis, open_source
@@ -25,6 +25,7 @@ __all__ = [
     "derive_surface_temperature",
     "find_data",
     "list_data",
+    "measured_rows",
     "merge_sources",
     "open_source",
     "read_fluxnet",

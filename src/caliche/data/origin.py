@@ -62,6 +62,17 @@ def stream_origins(dataset: xr.Dataset) -> dict[str, Origin]:
     return found
 
 
+def measured_rows(dataset: xr.Dataset, stream: str) -> np.ndarray | None:
+    """Where a stream has a measured value (n,), None if nothing tells measured from filled ones."""
+    if (
+        stream + ORIGIN not in dataset.coords
+        or dataset[stream].attrs.get("flags", "none") == "none"
+    ):
+        return None
+    origin = dataset[stream + ORIGIN].values
+    return np.isfinite(dataset[stream].values) & (origin == MEASURED)
+
+
 def add_note(dataset: xr.Dataset, stream: str, sentence: str) -> None:
     """Put a sentence about a stream of a dataset into its attributes."""
     attrs = dataset[stream].attrs
