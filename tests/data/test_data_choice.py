@@ -161,6 +161,10 @@ def test_soil_moisture_of_a_desert_is_in_per_cent(read):
     got = read(columns, moisture_depths=[0.05])
     np.testing.assert_allclose(got["soil_moisture_0.05m"], [0.008, 0.007, np.nan, 0.009])
     assert "moisture_unit = '1'" in stream_notes(got)["soil_moisture_0.05m"][0]
+    two = {**BASE, "SWC_1_1_1": EMPTY, "SWC_2_1_1": [0.8] * 4}
+    first, second = stream_notes(read(two, moisture_depths=[0.05]))["soil_moisture_0.05m"]
+    assert "SWC_1_1_1" in first
+    assert "read in %" in second
     as_fraction = read(columns, moisture_depths=[0.05], moisture_unit="1")
     np.testing.assert_allclose(as_fraction["soil_moisture_0.05m"], [0.8, 0.7, np.nan, 0.9])
 

@@ -298,9 +298,10 @@ def _moisture(file: _File, options: Fluxnet, origin: dict[str, str]) -> dict[str
     for stream, column in _at_depths(file, MOISTURE, "soil_moisture", depths).items():
         found = file.own(column)
         if unit == "%" and np.isfinite(found).any() and np.nanmax(found) <= 1.0:
+            told = file.notes[stream] + "\n" if stream in file.notes else ""
             file.notes[stream] = (
-                f"{column} of {file.name} is read in %, as the format has it, and nowhere exceeds "
-                f"{np.nanmax(found):.2g} %; if these are fractions, give moisture_unit = '1'"
+                f"{told}{column} of {file.name} is read in %, as the format has it, and nowhere "
+                f"exceeds {np.nanmax(found):.2g} %; if these are fractions, give moisture_unit = '1'"
             )
         streams[stream], origin[stream] = file.series(column, stream, unit), column
     return streams
