@@ -299,9 +299,10 @@ def _moisture(file: _File, options: Fluxnet, origin: dict[str, str]) -> dict[str
         found = file.own(column)
         if unit == "%" and np.isfinite(found).any() and np.nanmax(found) <= 1.0:
             told = file.notes[stream] + "\n" if stream in file.notes else ""
+            most = f"{np.nanmax(found):.2g}"
             file.notes[stream] = (
                 f"{told}{column} of {file.name} is read in %, as the format has it, and nowhere "
-                f"exceeds {np.nanmax(found):.2g} %; if these are fractions, give moisture_unit = '1'"
+                f"exceeds {most} %; if these are fractions, give moisture_unit = '1'"
             )
         streams[stream], origin[stream] = file.series(column, stream, unit), column
     return streams
