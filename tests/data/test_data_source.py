@@ -114,7 +114,7 @@ def test_the_data_layer_does_not_import_jax():
 
 @pytest.mark.parametrize("path", ["~nobody-such/a.csv", "a\0.csv"])
 def test_paths_that_cannot_be(tmp_path, path):
-    with pytest.raises(InputError, match="the home of a user|NUL"):
+    with pytest.raises(InputError, match=r"the home of a user|NUL"):
         find_data(path, tmp_path)
 
 
