@@ -73,15 +73,15 @@ _TABLE = [
     ),
     Variable(
         "sensible_heat_flux", "W m-2", "Qh", "surface_upward_sensible_heat_flux",
-        "sensible heat flux, positive upwards", -700.0, 1000.0,
+        "sensible heat flux, positive upwards", -1000.0, 1500.0,
     ),
     Variable(
         "latent_heat_flux", "W m-2", "Qle", "surface_upward_latent_heat_flux",
-        "latent heat flux, positive upwards", -700.0, 1000.0,
+        "latent heat flux, positive upwards", -1000.0, 1500.0,
     ),
     Variable(
         "turbulent_heat_flux", "W m-2", "", "",
-        "sensible plus latent heat flux, positive upwards", -1000.0, 1500.0,
+        "sensible plus latent heat flux, positive upwards", -1500.0, 2000.0,
     ),
     Variable(
         "surface_temperature", "K", "AvgSurfT", "surface_temperature",
@@ -137,6 +137,8 @@ FORCING = tuple(
     for name in VARIABLES
     if VARIABLES[name].alma in ("SWdown", "LWdown", "Tair", "Qair", "PSurf", "Wind", "Rainf")
 )
+# Forcing whose sum over time matters: never interpolated, never sampled.
+AMOUNTS = tuple(name for name in FORCING if VARIABLES[name].unit == "kg m-2 s-1")
 
 SIGMA = "_sigma"  # suffix of a stream that holds the random uncertainty of another
 _AT_DEPTH = re.compile(r"^(?P<name>[a-z_]+)_(?P<depth>\d+(\.\d+)?)m$")

@@ -237,8 +237,11 @@ def test_days(write):
 
 def test_moisture_may_be_a_fraction(write):
     columns = COLUMNS | {"SWC_F_MDS_1": [0.1, 0.2, -9999, 0.3]}
-    got = read(write(columns), moisture_depths=[0.05], soil_depths=[0.02])
+    about = {"moisture_depths": [0.05], "moisture_unit": "1"}
+    got = read(write(columns), soil_depths=[0.02], **about)
     np.testing.assert_allclose(got["soil_moisture_0.05m"], [0.1, 0.2, np.nan, 0.3])
+    with pytest.raises(InputError, match="moisture_unit = '%' or '1'"):
+        read(write(columns), moisture_depths=[0.05], moisture_unit="g")
     with pytest.raises(InputError, match="2 depths for 1"):
         read(write(columns), moisture_depths=[0.05, 0.1])
 

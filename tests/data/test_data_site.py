@@ -258,8 +258,13 @@ def test_stream_without_a_value_left():
 
 def test_stream_that_no_file_has():
     data = dataset(incoming_shortwave=[1, 2])
-    with pytest.raises(InputError, match=r"the stream incoming_longwave.*'incoming_shortwave'"):
+    rebuild = r"no incoming_longwave.*map it, or rebuild it with .*method = \"sky\" or \"balance\""
+    with pytest.raises(InputError, match=rebuild):
         window(data, 0, 60, 30, ["incoming_longwave"])
+    with pytest.raises(InputError, match=r"no soil_temperature_0\.05m.*map a column"):
+        window(data, 0, 60, 30, [TSOIL])
+    with pytest.raises(InputError, match=r"did you mean 'soil_temperature_0\.05m'"):
+        window(soil([290, 291]), 0, 60, 30, ["soil_temperature_0.50m"], forcing=())
 
 
 def test_spike_is_refused_only_where_it_is_used():

@@ -110,3 +110,16 @@ def test_the_data_layer_does_not_import_jax():
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not [n for n in names if n.split(".")[0] in ("jax", "equinox")], path.name
+
+
+@pytest.mark.parametrize("path", ["~nobody-such/a.csv", "a\0.csv"])
+def test_paths_that_cannot_be(tmp_path, path):
+    with pytest.raises(InputError, match=r"the home of a user|NUL"):
+        find_data(path, tmp_path)
+
+
+def test_a_data_folder_of_nobody(tmp_path, monkeypatch):
+    monkeypatch.setenv("CALICHE_DATA", "~nobody-such")
+    for look in (list_data, lambda: find_data("a.csv", tmp_path)):
+        with pytest.raises(InputError, match="no such user"):
+            look()

@@ -68,6 +68,12 @@ def test_times_with_their_own_zone(write_csv, table):
     assert data["time"].values[0] == utc("2012-05-01T07:30")
     with pytest.raises(InputError, match=r"utc_offset = 0, as declared.*give utc_offset = -7"):
         open_source(table(path, TAIR))
+    path = write_csv(["2012-05-01 00:30 UTC", "2012-05-01 01:00 UTC"], TA=[290, 291])
+    layout = "%Y-%m-%d %H:%M %Z"
+    first = open_source(table(path, TAIR, time_format=layout))["time"].values[0]
+    assert first == utc("2012-05-01T00:30")
+    with pytest.raises(InputError, match=r"utc_offset = -7, as declared.*give utc_offset = 0"):
+        open_source(table(path, TAIR, utc_offset=-7.0, time_format=layout))
 
 
 def test_missing_values_and_attributes(write_csv, half_hours, table):

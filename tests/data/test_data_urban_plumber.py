@@ -53,6 +53,8 @@ def test_wind_speed_is_the_length_of_the_vector(open_small):
     np.testing.assert_array_equal(data["wind_speed"], [5.0, NAN, NAN])
     assert data["wind_speed"].attrs["n_rejected_by_qc"] == 1
     np.testing.assert_array_equal(open_small(Wind=[1, 2, 3])["wind_speed"], [1, 2, 3])
+    empty = {"Wind_N": [NAN] * 3, "Wind_E": [-9999.0] * 3}
+    np.testing.assert_array_equal(open_small(**empty, Wind=[1, 2, 3])["wind_speed"], [1, 2, 3])
 
 
 def test_precipitation_with_and_without_snow(open_small):
@@ -62,6 +64,8 @@ def test_precipitation_with_and_without_snow(open_small):
     np.testing.assert_allclose(none, rain, rtol=1e-6)
     np.testing.assert_allclose(some, [1e-3, 1e-3, NAN], rtol=1e-6)
     np.testing.assert_array_equal(open_small(Rainf=rain)["precipitation"], none)
+    empty = open_small(Rainf=rain, Snowf=[-9999.0] * 3)["precipitation"]
+    np.testing.assert_array_equal(empty, none)
 
 
 def test_only_observed_values_are_accepted_by_default(open_small):

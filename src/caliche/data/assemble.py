@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from caliche.data.missing import without_missing
+from caliche.data.origin import FILLED, ORIGIN
 from caliche.data.units import to_si
 from caliche.errors import InputError
 from caliche.variables import variable
 
 REJECTED = "_rejected"  # suffix of the coordinate that marks values rejected by quality control
+_HOUR = 3_600_000_000_000  # ns
+NEXT_TO_EMPTY = 0.1  # of the values of the fullest column for a stream
+# The zone after the reference time of units such as "hours since 2024-06-01 00:00:00 +06:00".
+_ZONE = re.compile(
+    r"since\s+-?\d+-\d+-\d+[T ]\s*\d+(?::\d+(?::\d+(?:\.\d*)?)?)?"
+    r"(?:\s*(Z|UTC|GMT|[+-]\d{1,2}:\d{2}|[+-]\d{4}|[+-]\d{1,2})|\s+(\d{1,2}:\d{2}))\s*$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
 class Series:
-    """One stream before it joins a dataset: SI values (n,) and where quality control struck."""
+    """One stream before it joins a dataset.
+
+    values : (n,) SI.  rejected : (n,) where quality control struck.  filled : (n,) which of the
+    values the file's flags call gap-filled, None if the file has no flags for them.
+    """
 
     values: np.ndarray
     rejected: np.ndarray
+    filled: np.ndarray | None = None
 
 
 def check_exists(path: Path) -> None:
@@ -66,23 +82,96 @@ def flat(dataset: xr.Dataset, name: str, time_dim: str, where: str) -> np.ndarra
     return array.values
 
 
-def netcdf_times(values: np.ndarray, where: str) -> np.ndarray:
+def netcdf_numbers(
+    dataset: xr.Dataset, name: str, time_dim: str, where: str, missing: Sequence[float | str] = ()
+) -> np.ndarray:
+    """A netCDF variable along time as float64 (n,), NaN where missing.
+
+    Raises
+    ------
+    InputError : as `flat`, or values that are no numbers.
+    """
+    values = flat(dataset, name, time_dim, where)
+    if not np.issubdtype(values.dtype, np.number):
+        raise InputError(
+            f"numbers in {name} of {where}", f"type {values.dtype}", "name another variable"
+        )
+    return without_missing(values, missing)
+
+
+def netcdf_unit(dataset: xr.Dataset, name: str) -> str | None:
+    """The unit that a netCDF file gives a variable, None if it gives none.
+
+    Raises
+    ------
+    InputError : an attribute units that is not text.
+    """
+    unit = dataset[name].attrs.get("units")
+    if unit is not None and not isinstance(unit, str):
+        raise InputError(f"text in the attribute units of {name}", repr(unit), "correct the file")
+    return unit
+
+
+def to_second(times: np.ndarray) -> np.ndarray:
     """Times (n,) as datetime64[ns], rounded to the second.
 
     Times kept as fractions of a day come back a little off, which would read as irregular.
+    """
+    whole = times.astype("datetime64[ns]")
+    return (whole + np.timedelta64(500, "ms")).astype("datetime64[s]").astype("datetime64[ns]")
+
+
+def netcdf_times(time: xr.DataArray, where: str) -> np.ndarray:
+    """Times (n,) as datetime64[ns], rounded to the second; UTC if their units carry a zone.
 
     Raises
     ------
     InputError : the variable was not decoded to dates.
     """
+    values = np.atleast_1d(time.values)
     if not np.issubdtype(values.dtype, np.datetime64):
         raise InputError(
             f"dates in the time variable of {where}",
             f"values of type {values.dtype}",
             "give it units such as 'seconds since 2012-01-01 00:00:00' in a standard calendar",
         )
-    whole = values.astype("datetime64[ns]")
-    return (whole + np.timedelta64(500, "ms")).astype("datetime64[s]").astype("datetime64[ns]")
+    return to_second(values)
+
+
+def time_zone(time: xr.DataArray) -> float | None:
+    """Hours east of UTC of the zone that the units of a time variable carry, None without one."""
+    match = _ZONE.search(str(time.encoding.get("units", time.attrs.get("units", ""))))
+    if match is None:
+        return None
+    zone = (match[1] or match[2]).replace(":", "").upper()
+    if zone in ("Z", "UTC", "GMT"):
+        return 0.0
+    sign, digits = (-1.0 if zone[0] == "-" else 1.0), zone.lstrip("+-")
+    hours, minutes = (digits, "0") if len(digits) <= 2 else (digits[:-2], digits[-2:])
+    return sign * (int(hours) + int(minutes) / 60.0)
+
+
+def local_times(time: xr.DataArray, where: str, utc_offset: float | None) -> np.ndarray:
+    """Times (n,) on the clock that `utc_offset` (hours) declares, datetime64[ns].
+
+    A zone in the units has been applied at decoding (CF: they are instants), so that the times are
+    UTC. The declared offset has to be that of the zone, or 0.
+
+    Raises
+    ------
+    InputError : no dates, or units whose zone is not the declared one.
+    """
+    times, zone = netcdf_times(time, where), time_zone(time)
+    declared = float(utc_offset or 0.0)
+    if zone is None or declared == 0.0:
+        return times
+    if zone != declared:
+        raise InputError(
+            f"times of {where} at utc_offset = {declared:g}, as declared",
+            f"the zone of {time.encoding.get('units')!r} in its time units",
+            f"give utc_offset = {zone:g}",
+        )
+    return times + np.timedelta64(round(declared * _HOUR), "ns")
 
 
 def place(dataset: xr.Dataset) -> dict[str, object]:
@@ -91,30 +180,43 @@ def place(dataset: xr.Dataset) -> dict[str, object]:
     for key, short in (("latitude", "lat"), ("longitude", "lon")):
         for name in (short, key):
             if name in dataset.variables and dataset[name].size == 1:
-                found[key] = float(dataset[name].values.item())
+                value = dataset[name].values.item()
+                if isinstance(value, (int, float)):
+                    found[key] = float(value)
             elif isinstance(dataset.attrs.get(name), (int, float, np.number)):
                 found[key] = float(dataset.attrs[name])
     return found
 
 
 def screen(values: np.ndarray, flags: np.ndarray | None, accept: Sequence[int]) -> Series:
-    """Set values whose flag is not accepted to NaN; a missing flag is not accepted."""
+    """Set values whose flag is not accepted to NaN; a missing flag is not accepted.
+
+    Of the accepted flags 0 stands for measured, or the smallest where 0 is not accepted.
+    """
     values = np.array(values, dtype=np.float64)
-    rejected = np.zeros(values.shape, dtype=bool)
-    if flags is not None:
-        rejected = np.isfinite(values) & ~np.isin(flags, list(accept))
-        values[rejected] = np.nan
-    return Series(values, rejected)
+    if flags is None:
+        return Series(values, np.zeros(values.shape, dtype=bool))
+    rejected = np.isfinite(values) & ~np.isin(flags, list(accept))
+    values[rejected] = np.nan
+    measured = 0 if 0 in accept else min(accept, default=0)
+    return Series(values, rejected, np.isfinite(values) & (flags != measured))
 
 
 def in_si(series: Series, stream: str, unit: str | None, interval: float, where: str) -> Series:
     """The series converted from the file's unit. Errors as `to_si`."""
-    return Series(to_si(series.values, unit, stream, interval, where), series.rejected)
+    values = to_si(series.values, unit, stream, interval, where)
+    return Series(values, series.rejected, series.filled)
+
+
+def filled_in(parts: Sequence[Series]) -> np.ndarray | None:
+    """Where any of the parts of a derived stream was gap-filled; None unless all have flags."""
+    marks = [part.filled for part in parts if part.filled is not None]
+    return np.logical_or.reduce(marks) if len(marks) == len(parts) else None
 
 
 def summed(one: Series, other: Series) -> Series:
     """Sum of two series, missing where either is."""
-    return Series(one.values + other.values, one.rejected | other.rejected)
+    return Series(one.values + other.values, one.rejected | other.rejected, filled_in((one, other)))
 
 
 def attributes(
@@ -129,6 +231,7 @@ def attributes(
         "interval": float(interval),
         "first_stamp": str(times[0].astype("datetime64[s]")),
         "last_stamp": str(times[-1].astype("datetime64[s]")),
+        "flags": "none" if series.filled is None else "flags",
         "n_rejected_by_qc": int(series.rejected.sum()),
         "n_missing": int((np.isnan(series.values) & ~series.rejected).sum()),
     }
@@ -148,8 +251,9 @@ def assemble(
 ) -> xr.Dataset:
     """The dataset that a reader returns.
 
-    The turbulent heat flux is added where both its parts are there. Each stream has a boolean
-    coordinate `<stream>_rejected`, so that a window can count its own rejections.
+    The turbulent heat flux is added where both its parts are there. Each stream has the coordinates
+    `<stream>_rejected` (bool) and `<stream>_origin` (int8, see `caliche.data.origin`), so that a
+    window can count its own.
 
     Parameters
     ----------
@@ -170,8 +274,51 @@ def assemble(
         coords={
             "time": times,
             **{name + REJECTED: ("time", series.rejected) for name, series in streams.items()},
+            **{name + ORIGIN: ("time", _origin(series)) for name, series in streams.items()},
         },
         attrs={key: value for key, value in attrs.items() if value is not None},
     )
     dataset.attrs["time_step"] = float(interval)
     return dataset
+
+
+def _origin(series: Series) -> np.ndarray:
+    """Origin of each value (n,), int8: measured unless the file's flags say that it was filled."""
+    filled = np.zeros(series.values.shape, bool) if series.filled is None else series.filled
+    return np.where(filled, FILLED, 0).astype(np.int8)
+
+
+def first_with_values(
+    names: Sequence[str], values: Callable[[str], np.ndarray], where: str
+) -> tuple[str | None, str]:
+    """The first of several columns for one stream that is not next to empty in the record.
+
+    Next to empty has less than a tenth of the values of the fullest one.
+
+    Parameters
+    ----------
+    names : those that the file has, in the order of preference.
+    values : reads one (n,), NaN where missing.
+    where : the file, for the sentence.
+
+    Returns
+    -------
+    Its name (the first if all are empty, None if there is none), and a sentence to note, "" if it
+    is the first.
+    """
+    if not names:
+        return None, ""
+    shares = [float(np.isfinite(values(names[0])).mean())]
+    if len(names) == 1 or shares[0] >= NEXT_TO_EMPTY:
+        return names[0], ""
+    shares += [float(np.isfinite(values(name)).mean()) for name in names[1:]]
+    found = next(k for k, share in enumerate(shares) if share >= NEXT_TO_EMPTY * max(shares))
+    if found == 0:
+        return names[0], ""
+    if any(shares[:found]):
+        state = f"next to empty ({100.0 * max(shares[:found]):.2g} % of its rows have values)"
+    else:
+        state = "empty"
+    verb = "are" if found > 1 else "is"
+    before = " and ".join(names[:found])
+    return names[found], f"{before} of {where} {verb} {state}, so {names[found]} was read"

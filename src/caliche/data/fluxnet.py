@@ -14,12 +14,25 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
-from caliche.data.assemble import Series, assemble, attributes, check_exists, in_si, screen
+from caliche.data.assemble import (
+    Series,
+    assemble,
+    attributes,
+    check_exists,
+    filled_in,
+    first_with_values,
+    in_si,
+    screen,
+)
+from caliche.data.csv_table import CsvTable
 from caliche.data.fluxnet_days import Days, read_days, screen_share
-from caliche.data.humidity import saturation_vapour_pressure, specific_humidity
+from caliche.data.fluxnet_names import POSITION, SOIL, position, sensor, soil_profiles
+from caliche.data.humidity import contradiction, saturation_vapour_pressure, specific_humidity
+from caliche.data.missing import without_missing
+from caliche.data.origin import add_note
 from caliche.data.quality import check_scale, check_time
 from caliche.data.source import Fluxnet, Source, TimeAxis
-from caliche.data.table import CsvTable, interval_end_utc
+from caliche.data.table import interval_end_utc
 from caliche.errors import InputError
 from caliche.variables import FORCING, SIGMA, stream_name
 
@@ -41,10 +54,12 @@ CORRECTED = {"sensible_heat_flux": "H_CORR", "latent_heat_flux": "LE_CORR"}
 RANDOM_UNCERTAINTY = {"sensible_heat_flux": "H_RANDUNC", "latent_heat_flux": "LE_RANDUNC"}
 # Humidity, as vapour pressure deficit (hPa), relative humidity (%) or vapour pressure (kPa).
 HUMIDITY = {"VPD_F": 100.0, "VPD": 100.0, "RH": 0.01, "eair": 1000.0}
-SOIL, MOISTURE, PLATE = ("TS_F_MDS", "TS"), ("SWC_F_MDS", "SWC"), ("G_F_MDS", "G")
+FOR_HUMIDITY = ("air_temperature", "air_pressure")  # read for it even where not wanted themselves
+MOISTURE, PLATE = ("SWC_F_MDS", "SWC"), ("G_F_MDS", "G")
+UNFLAGGED = "no flags: filled and measured values look alike"
+LARGEST_FRACTION = 1.1  # of a relative humidity, which is in % in these files
 LONGEST = 3600.0  # s; longer means are laid out over days
 MEAN_OVER = "mean_over"  # attribute: s before its stamp of which a value is the mean
-_POSITION = re.compile(r"_(\d+)_(\d+)_(\d+)$")
 _SITE = re.compile(r"(?:^|_)([A-Z]{2}-[A-Za-z0-9]{3})[_-]")
 
 
@@ -54,9 +69,10 @@ class _File:
     def __init__(self, source: Source, options: Fluxnet) -> None:
         check_exists(source.path)
         self.name, self.source, self.options = source.path.name, source, options
-        self.table = CsvTable(source.path, ",", _is_read)
-        self.columns = [str(column) for column in self.table.frame.columns]
+        self.table = CsvTable(source.path, ",", _is_read, source.missing)
+        self.columns = [name for name in self.table.names if _is_read(name)]
         self.days: Days | None = None
+        self.notes: dict[str, str] = {}  # of a stream whose first column is empty
         self.times, self.interval = self._times()
 
     def _times(self) -> tuple[np.ndarray, float]:
@@ -88,33 +104,46 @@ class _File:
             )  # fmt: skip
         return ends[0], interval
 
-    def find(self, names: Iterable[str]) -> str | None:
-        """The first of the names that the file has, as it is or with the first position."""
+    def find(self, names: Iterable[str], stream: str) -> str | None:
+        """The first of the names that has values, as it is or with the first position."""
+        there = []
         for name in names:
-            if name in self.columns:
-                return name
-            placed = [c for c in self.columns if _POSITION.sub("", c) == name and c != name]
-            if placed:
-                return min(placed, key=_position)
-        return None
+            there += [name] if name in self.columns else []
+            placed = [c for c in self.columns if POSITION.sub("", c) == name and c != name]
+            there += sorted(placed, key=position)
+        preferred = self.options.prefer.get(stream)
+        if preferred is not None and preferred not in there:
+            raise InputError(
+                f"a column of {stream} in {self.name} for prefer", repr(preferred),
+                f"one of {', '.join(there) or 'none, there is no such column'}",
+            )  # fmt: skip
+        found, note = first_with_values(there, self.own, self.name)
+        if preferred is not None:
+            return preferred
+        if note:
+            self.notes[stream] = note
+        return found
+
+    def own(self, column: str) -> np.ndarray:
+        """One column in its own unit (n rows of the file,), NaN where missing."""
+        return without_missing(self.table.numbers(column), self.source.missing)
 
     def series(self, column: str, stream: str, unit: str, flag: str | None = None) -> Series:
         """One column in SI, flags applied, its scale checked."""
         where = f"{column} of {self.name}"
         raw = self.raw(column, stream, flag)
         series = in_si(raw, stream, unit, self.interval, where)
-        check_scale(series.values, stream, self.times, where, unit)
+        check_scale(series.values, stream, self.times, where, unit, self.source.ranges)
         return series
 
     def raw(self, column: str, stream: str, flag: str | None = None) -> Series:
         """One column in its own unit, sentinels and rejected values missing."""
-        values = self.table.numbers(column)
-        values[np.isin(values, list(self.source.missing))] = np.nan
+        values = self.own(column)
         flag = flag or f"{column}_QC"
         flags = self.table.numbers(flag) if flag in self.columns else None
         if self.days is not None:
             if stream in FORCING:  # filled from a reanalysis where it was not measured
-                return self.days.repeated(screen_share(values, None, 0.0))
+                return self.days.repeated(screen_share(values, flags, -np.inf))
             return self.days.at_end(screen_share(values, flags, self.options.least_measured))
         weather = self.options.accept_forcing
         mine = weather if stream in FORCING and weather is not None else self.source.accept_qc
@@ -143,6 +172,13 @@ def read_fluxnet(source: Source) -> xr.Dataset:
     streams |= _humidity(file, streams, origin)
     streams |= _soil(file, options, origin)
     streams |= _moisture(file, options, origin)
+    for stream in options.prefer:
+        if stream not in streams or stream.startswith(("soil_temperature", "soil_moisture")):
+            raise InputError(
+                f"streams of {file.name} with a choice of columns for prefer", stream,
+                f"one of {', '.join([*VARIABLE_MAP, 'specific_humidity'])}",
+            )  # fmt: skip
+    streams = {stream: series for stream, series in streams.items() if source.wants(stream)}
     if not streams:
         raise InputError(
             f"FLUXNET columns such as TA_F, SW_IN_F and H_F_MDS in {file.name}",
@@ -156,10 +192,12 @@ def read_fluxnet(source: Source) -> xr.Dataset:
         "longitude": options.longitude,
     }
     dataset = assemble(file.times, streams, file.name, file.interval, known)
-    for stream, column in origin.items():
-        if "_F" in column and f"{column}_QC" not in file.columns:
-            dataset[stream].attrs["quality"] = "no flags: filled and measured values look alike"
-        dataset[stream].attrs["column"] = column
+    for stream in streams:
+        dataset[stream].attrs["column"] = origin[stream]
+        if stream in file.notes:
+            add_note(dataset, stream, file.notes[stream])
+        _tell_flags(file, dataset, stream, origin)
+    _against_other_humidity(file, dataset)
     if file.days is not None:
         for stream in dataset.data_vars:
             if stream not in FORCING:
@@ -167,19 +205,36 @@ def read_fluxnet(source: Source) -> xr.Dataset:
     return dataset.assign(_uncertainty(file, streams))
 
 
+def _tell_flags(file: _File, dataset: xr.Dataset, stream: str, origin: dict[str, str]) -> None:
+    """Say of a stream without flags whether its column may hold filled values."""
+    others = FOR_HUMIDITY if stream == "specific_humidity" else ()
+    columns = [origin[name] for name in (stream, *others)]
+    bare = [column for column in columns if f"{column}_QC" not in file.columns]
+    if any("_F" in column for column in bare):
+        dataset[stream].attrs["quality"] = UNFLAGGED
+        add_note(dataset, stream, UNFLAGGED)
+    elif len(bare) == len(columns) and origin[stream] not in CORRECTED.values():
+        dataset[stream].attrs["flags"] = "raw"
+
+
 def _plain(file: _File, options: Fluxnet) -> tuple[dict[str, Series], dict[str, str]]:
     """Streams that are one column each, and which column."""
     streams, origin = {}, {}
     for stream, (unit, names) in VARIABLE_MAP.items():
-        column, flag = file.find(names), None
+        if not file.source.wants(stream) and stream not in FOR_HUMIDITY:
+            continue
+        column, flag = file.find(names, stream), None
         if options.fluxes == "corrected" and stream in CORRECTED:
             flag = None if column is None else f"{column}_QC"  # corrected ones have none
-            column = file.find([CORRECTED[stream]])
+            file.notes.pop(stream, None)
+            column = file.find([CORRECTED[stream]], "")
             if column is None:
                 raise InputError(
                     f"the corrected flux {CORRECTED[stream]} in {file.name}", "no such column",
                     "set fluxes = 'measured'",
                 )  # fmt: skip
+            if not np.isfinite(file.own(column)).any():
+                file.notes[stream] = f"{column} is empty; fluxes = 'measured' reads another column"
         if column is not None:
             streams[stream], origin[stream] = file.series(column, stream, unit, flag), column
     return streams, origin
@@ -187,22 +242,39 @@ def _plain(file: _File, options: Fluxnet) -> tuple[dict[str, Series], dict[str, 
 
 def _humidity(file: _File, streams: dict[str, Series], origin: dict[str, str]) -> dict[str, Series]:
     """Specific humidity from what the file has of it, temperature and pressure."""
-    column = file.find(HUMIDITY)
-    if column is None or not {"air_temperature", "air_pressure"} <= set(streams):
+    column = file.find(HUMIDITY, "specific_humidity")
+    if column is None or not set(FOR_HUMIDITY) <= set(streams):
         return {}
-    name = _POSITION.sub("", column)
+    name = POSITION.sub("", column)
     raw = file.raw(column, "specific_humidity")
     temperature, pressure = streams["air_temperature"], streams["air_pressure"]
     scaled, saturated = raw.values * HUMIDITY[name], saturation_vapour_pressure(temperature.values)
     vapour = {"VPD": saturated - scaled, "RH": scaled * saturated, "eair": scaled}
     actual = np.maximum(vapour[name.removesuffix("_F")], 0.0)  # a deficit rounded past saturation
     values = specific_humidity(actual, pressure.values)
-    check_scale(values, "specific_humidity", file.times, f"{column} of {file.name}")
+    where = f"{column} of {file.name}"
+    if name == "RH" and np.isfinite(raw.values).any() and np.nanmax(raw.values) <= LARGEST_FRACTION:
+        raise InputError(
+            f"relative humidity in % in {where}", f"no value above {np.nanmax(raw.values):.3g}",
+            "multiply it by 100",
+        )  # fmt: skip
+    ranges = file.source.ranges
+    check_scale(values, "specific_humidity", file.times, where, ranges=ranges)
     origin["specific_humidity"] = column
-    rejected = raw.rejected | pressure.rejected
-    if name != "eair":
-        rejected |= temperature.rejected
-    return {"specific_humidity": Series(values, rejected)}
+    parts = (raw, pressure) if name == "eair" else (raw, pressure, temperature)
+    rejected = np.logical_or.reduce([part.rejected for part in parts])
+    return {"specific_humidity": Series(values, rejected, filled_in(parts))}
+
+
+def _against_other_humidity(file: _File, dataset: xr.Dataset) -> None:
+    """Note a relative humidity that is not that of the deficit or vapour pressure that was used."""
+    column = file.find(["RH"], "")
+    used = dataset["specific_humidity"].attrs["column"] if "specific_humidity" in dataset else None
+    if column is None or used is None or column == used or file.days is not None:
+        return
+    sentence = contradiction(dataset, 0.01 * file.own(column), used, f"{column} of {file.name}")
+    if sentence:
+        add_note(dataset, "specific_humidity", sentence)
 
 
 def _soil(file: _File, options: Fluxnet, origin: dict[str, str]) -> dict[str, Series]:
@@ -210,23 +282,29 @@ def _soil(file: _File, options: Fluxnet, origin: dict[str, str]) -> dict[str, Se
     streams = {}
     for stream, column in _at_depths(file, SOIL, "soil_temperature", options.soil_depths).items():
         streams[stream], origin[stream] = file.series(column, stream, "degC"), column
-    plate = file.find(PLATE)
-    if plate is not None and options.plate_depth is not None:
-        stream = stream_name("ground_heat_flux", options.plate_depth)
+    if options.plate_depth is None:
+        return streams
+    stream = stream_name("ground_heat_flux", options.plate_depth)
+    plate = file.find(PLATE, stream)
+    if plate is not None:
         streams[stream], origin[stream] = file.series(plate, stream, "W m-2"), plate
     return streams
 
 
 def _moisture(file: _File, options: Fluxnet, origin: dict[str, str]) -> dict[str, Series]:
-    """Soil moistures, in % as the format has them, or fractions where none is above 1."""
-    streams = {}
-    for stream, column in _at_depths(
-        file, MOISTURE, "soil_moisture", options.moisture_depths
-    ).items():
-        found = file.raw(column, stream).values
-        fractions = np.isfinite(found).any() and np.nanmax(found) <= 1.0
-        streams[stream] = file.series(column, stream, "1" if fractions else "%")
-        origin[stream] = column
+    """Soil moistures, in % as the format has them, unless the source says otherwise."""
+    streams, unit = {}, options.moisture_unit
+    depths = options.moisture_depths
+    for stream, column in _at_depths(file, MOISTURE, "soil_moisture", depths).items():
+        found = file.own(column)
+        if unit == "%" and np.isfinite(found).any() and np.nanmax(found) <= 1.0:
+            told = file.notes[stream] + "\n" if stream in file.notes else ""
+            most = f"{np.nanmax(found):.2g}"
+            file.notes[stream] = (
+                f"{told}{column} of {file.name} is read in %, as the format has it, and nowhere "
+                f"exceeds {most} %; if these are fractions, give moisture_unit = '1'"
+            )
+        streams[stream], origin[stream] = file.series(column, stream, unit), column
     return streams
 
 
@@ -234,7 +312,8 @@ def _at_depths(
     file: _File, bases: Sequence[str], name: str, depths: Sequence[float]
 ) -> dict[str, str]:
     """Stream -> column, for sensors at the depths that were given for them."""
-    columns = soil_columns(file.columns, bases)
+    profiles = soil_profiles(file.columns, bases)
+    columns, notes = _first_alive(file, profiles, len(depths))
     if len(depths) > len(columns):
         words = name.replace("_", " ") + "s"
         key = "soil_depths" if bases == SOIL else "moisture_depths"
@@ -243,30 +322,54 @@ def _at_depths(
             f"{len(depths)} depths for {len(columns)} ({', '.join(columns) or 'none'})",
             "give one depth in metres for each, in the order of the columns",
         )
-    return {stream_name(name, d): c for c, d in zip(columns, depths, strict=False)}
+    streams = {stream_name(name, d): c for c, d in zip(columns, depths, strict=False)}
+    file.notes |= {stream: notes[c] for stream, c in streams.items() if c in notes}
+    return streams
+
+
+def _first_alive(
+    file: _File, profiles: Sequence[Sequence[str]], number: int
+) -> tuple[list[str], dict[str, str]]:
+    """The first profile with values, and for each column that is not the first choice a sentence.
+
+    Within it, an empty column gives way to one of the same sensor (TS_1 for TS_F_MDS_1) or place
+    (another replicate).
+    """
+
+    def alive(column: str) -> bool:
+        return bool(np.isfinite(file.own(column)).any())
+
+    wanted = [list(profile[:number]) for profile in profiles]
+    first = next((p for p in wanted if any(alive(c) for c in p)), wanted[0] if wanted else [])
+    notes = {}
+    if first and first is not wanted[0]:
+        dead = " and ".join(c for p in wanted[: wanted.index(first)] for c in p)
+        notes = {c: f"{dead} of {file.name} are empty, so {c} was read" for c in first}
+    found = list(profiles[wanted.index(first)]) if first else []
+    for k, column in enumerate(first):
+        others = [c for c in file.columns if c != column and sensor(c) == sensor(column)]
+        other = None if alive(column) else next((c for c in others if alive(c)), None)
+        if other is not None:
+            found[k] = other
+            notes[other] = f"{column} of {file.name} is empty, so {other} was read"
+        elif not alive(column):
+            there = [c for p in profiles for c in p if c not in first and alive(c)]
+            hint = f"; {', '.join(there)} has values" if there else ""
+            notes[column] = f"{column} of {file.name} is empty{hint}"
+    return found, notes
 
 
 def soil_columns(columns: Sequence[str], bases: Sequence[str] = SOIL) -> list[str]:
     """Columns of a profile from the top down: TS_F_MDS_n, TS_n, or the first TS_H_V_R."""
-    for base in bases:
-        numbered = [c for c in columns if re.fullmatch(rf"{base}_\d+", c)]
-        if numbered:
-            return sorted(numbered, key=lambda c: int(c.rpartition("_")[2]))
-        placed = sorted((c for c in columns if _POSITION.sub("", c) == base and c != base),
-                        key=_position)  # fmt: skip
-        if placed:
-            first = _position(placed[0])[0]
-            profile = {_position(c)[1]: c for c in reversed(placed) if _position(c)[0] == first}
-            return [profile[vertical] for vertical in sorted(profile)]
-    return []
+    return next(iter(soil_profiles(columns, bases)), [])
 
 
 def _uncertainty(file: _File, streams: dict[str, Series]) -> dict[str, tuple]:
     """The random uncertainty of each flux that the file has it for."""
     found = {}
     for stream, name in RANDOM_UNCERTAINTY.items():
-        column = file.find([name])
-        if column is None or stream not in streams:
+        column = file.find([name], "") if stream in streams else None
+        if column is None:
             continue
         values = file.raw(column, stream).values
         values[~(values > 0.0) | np.isnan(streams[stream].values)] = np.nan
@@ -274,12 +377,6 @@ def _uncertainty(file: _File, streams: dict[str, Series]) -> dict[str, tuple]:
         attrs = attributes(stream + SIGMA, series, file.name, file.interval, file.times)
         found[f"{stream}{SIGMA}"] = ("time", values, attrs)
     return found
-
-
-def _position(column: str) -> tuple[int, ...]:
-    """Horizontal, vertical and replicate number of a column."""
-    match = _POSITION.search(column)
-    return (0, 0, 0) if match is None else tuple(int(part) for part in match.groups())
 
 
 _BASES = {
@@ -291,5 +388,5 @@ _BASES = {
 
 def _is_read(column: str) -> bool:
     """Whether a column is of any use here: a FULLSET file has hundreds of others."""
-    base = _POSITION.sub("", column.removesuffix("_QC"))
+    base = POSITION.sub("", column.removesuffix("_QC"))
     return base in _BASES or re.fullmatch(r"(TS|SWC)(_F_MDS)?(_\d+)?", base) is not None

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from caliche.data.assemble import Series
+from caliche.data.csv_table import CsvTable
 from caliche.data.source import TimeAxis
-from caliche.data.table import CsvTable
 from caliche.errors import InputError
 
 DAY = np.timedelta64(1, "D")
 LENGTHS = (1, 7)  # days
+MOSTLY = 0.5  # share of measured half hours above which a mean counts as measured
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,14 @@ class Days:
 
     def repeated(self, series: Series) -> Series:
         """Each row's value on all of its days."""
-        return Series(series.values[self.row], series.rejected[self.row])
+        filled = None if series.filled is None else series.filled[self.row]
+        return Series(series.values[self.row], series.rejected[self.row], filled)
 
     def at_end(self, series: Series) -> Series:
         """Each row's value on its last day."""
         values = np.where(self.last, series.values[self.row], np.nan)
-        return Series(values, series.rejected[self.row] & self.last)
+        filled = None if series.filled is None else series.filled[self.row] & self.last
+        return Series(values, series.rejected[self.row] & self.last, filled)
 
 
 def read_days(table: CsvTable, utc_offset: float | None) -> Days:
@@ -53,11 +56,16 @@ def read_days(table: CsvTable, utc_offset: float | None) -> Days:
     ------
     InputError : neither days nor weeks, rows that do not follow one another.
     """
-    names = [n for n in ("TIMESTAMP_START", "TIMESTAMP_END", "TIMESTAMP") if n in table.frame]
+    names = [n for n in ("TIMESTAMP_START", "TIMESTAMP_END", "TIMESTAMP") if n in table.names]
     first, last = (
         table.times(TimeAxis(name, "start", utc_offset)).astype("datetime64[D]")
         for name in (names[0], names[1] if len(names) > 1 else names[0])
     )
+    if len(first) < 2 or np.isnat(first).any() or np.isnat(last).any():
+        raise InputError(
+            f"at least two rows in {table.name}, with a time in each", f"{len(first)} rows",
+            "give a file with a time series",
+        )  # fmt: skip
     counts = ((last - first) / DAY).astype(int) + 1
     usual = int(np.median(counts))
     if usual not in LENGTHS:
@@ -65,7 +73,7 @@ def read_days(table: CsvTable, utc_offset: float | None) -> Days:
             f"half hours, hours, days or weeks in {table.name}", f"intervals of {usual * 24} h",
             "give the half-hourly file (HH or HR)",
         )  # fmt: skip
-    if len(first) < 2 or (counts < 1).any() or (first[1:] - last[:-1] != DAY).any():
+    if (counts < 1).any() or (first[1:] - last[:-1] != DAY).any():
         raise InputError(
             f"rows of {table.name} that follow one another", "a gap, or rows out of order",
             "write the missing rows with empty values",
@@ -78,10 +86,10 @@ def read_days(table: CsvTable, utc_offset: float | None) -> Days:
 
 
 def screen_share(values: np.ndarray, share: np.ndarray | None, least: float) -> Series:
-    """Values of which at least this share was measured."""
+    """Values of which at least this share was measured; below a half they count as filled."""
     values = np.array(values, dtype=np.float64)
-    rejected = np.zeros(values.shape, dtype=bool)
-    if share is not None:
-        rejected = np.isfinite(values) & ~(share >= least)
-        values[rejected] = np.nan
-    return Series(values, rejected)
+    if share is None:
+        return Series(values, np.zeros(values.shape, dtype=bool))
+    rejected = np.isfinite(values) & ~(share >= least)
+    values[rejected] = np.nan
+    return Series(values, rejected, np.isfinite(values) & ~(share >= MOSTLY))

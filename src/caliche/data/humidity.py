@@ -6,8 +6,11 @@ The formulas of `caliche.physics.humidity`, which needs JAX; the tests hold the 
 from __future__ import annotations
 
 import numpy as np
+import xarray as xr
 
 from caliche.constants import FREEZING_POINT, WATER_AIR_MASS_RATIO
+
+CONTRADICTION = 0.05  # of relative humidity; sensors and roundings differ by 0.02
 
 
 def saturation_vapour_pressure(temperature: np.ndarray) -> np.ndarray:
@@ -37,3 +40,32 @@ def relative_humidity(
     """Relative humidity over liquid water (1), from kg kg-1, Pa and K."""
     actual = vapour_pressure(specific_humidity, air_pressure)
     return actual / saturation_vapour_pressure(temperature)
+
+
+def contradiction(dataset: xr.Dataset, reported: np.ndarray, used: str, other: str) -> str:
+    """A sentence if a relative humidity beside the humidity that was used says something else.
+
+    Parameters
+    ----------
+    dataset : with specific humidity, pressure and air temperature, SI.
+    reported : (n,) relative humidity of another column, from 0 to 1.
+    used, other : the two columns, for the sentence.
+
+    Returns
+    -------
+    "" if the median of the difference is at most 0.05, or no two values can be compared. Below
+    freezing, where relative humidity may be that over ice, nothing is compared.
+    """
+    names = ("specific_humidity", "air_pressure", "air_temperature")
+    if not set(names) <= set(dataset.data_vars):
+        return ""
+    humidity, pressure, temperature = (dataset[name].values for name in names)
+    own = relative_humidity(humidity, pressure, temperature)
+    difference = (reported - own)[(temperature > FREEZING_POINT) & np.isfinite(reported - own)]
+    gap = float(np.median(np.abs(difference))) if difference.size else 0.0
+    if gap <= CONTRADICTION:
+        return ""
+    return (
+        f"{other} contradicts {used}: the relative humidities differ by {100.0 * gap:.0f} % "
+        f"(median of {difference.size} values); {used} was used"
+    )

@@ -30,12 +30,12 @@ def find_data(path: Path | str, base: Path | str) -> Path:
     ------
     InputError : a relative path that is in neither place.
     """
-    path = Path(path).expanduser()
+    path = _expanded(path)
     if path.is_absolute():
         return path
     folders = [Path(base)]
     if os.environ.get(VARIABLE):
-        folders.append(Path(os.environ[VARIABLE]).expanduser())
+        folders.append(_expanded(os.environ[VARIABLE]))
     for folder in folders:
         if (folder / path).exists():
             return folder / path
@@ -56,7 +56,7 @@ def list_data() -> list[DataFolder]:
     InputError : CALICHE_DATA is not set, or is not a folder.
     """
     value = os.environ.get(VARIABLE)
-    root = Path(value or "").expanduser()
+    root = _expanded(value or "")
     if not value or not root.is_dir():
         raise InputError(
             f"the environment variable {VARIABLE} to name a folder of data",
@@ -67,16 +67,32 @@ def list_data() -> list[DataFolder]:
     return [DataFolder(folder.name, _files(folder), _title(folder)) for folder in folders]
 
 
+def _expanded(path: Path | str) -> Path:
+    """The path with ~ in full. InputError if there is no such user, or a character that cannot."""
+    try:
+        expanded = Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"the home of a user in {str(path)!r}", "no such user", "give the path in full"
+        ) from None
+    if "\0" in str(path):
+        raise InputError("the path of a file", repr(str(path)), "take the character NUL away")
+    return expanded
+
+
 def _files(folder: Path) -> tuple[str, ...]:
-    return tuple(
-        p.name for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith(".")
-    )
+    """Names of a folder's files; none if it may not be read."""
+    try:
+        inside = sorted(folder.iterdir())
+    except PermissionError:
+        return ()
+    return tuple(p.name for p in inside if p.is_file() and not p.name.startswith("."))
 
 
 def _title(folder: Path) -> str:
     """First line of README.md without its hashes; empty if there is none."""
     readme = folder / "README.md"
-    if not readme.is_file():
+    if not os.access(readme, os.R_OK) or not readme.is_file():
         return ""
     with readme.open(encoding="utf-8", errors="replace") as file:
         return file.readline().strip().lstrip("#").strip()

@@ -10,6 +10,7 @@ import xarray as xr
 from caliche.constants import STEFAN_BOLTZMANN
 from caliche.data.assemble import REJECTED, Series, attributes
 from caliche.data.humidity import vapour_pressure
+from caliche.data.origin import ORIGIN, REBUILT
 from caliche.data.sky import cloudiness, potential_shortwave, sky_longwave
 from caliche.errors import InputError, nearest
 from caliche.variables import variable
@@ -130,8 +131,10 @@ def _filled(dataset: xr.Dataset, rebuilt: np.ndarray, of: str, how: str) -> xr.D
     attrs["derived_from"] = f"{int(filled.sum())} of {filled.size} values from {how}" + (
         f"; {spikes} left missing that would be impossible" if spikes else ""
     )
+    known = dataset[NAME + ORIGIN].values if NAME + ORIGIN in dataset.coords else 0
+    origin = np.where(filled, REBUILT, known).astype(np.int8)
     return dataset.assign({NAME: ("time", series.values, attrs)}).assign_coords(
-        {mark: ("time", series.rejected)}
+        {mark: ("time", series.rejected), NAME + ORIGIN: ("time", origin)}
     )
 
 
@@ -144,7 +147,8 @@ def _of_the_sky(dataset: xr.Dataset) -> np.ndarray:
         raise InputError(
             f"{', '.join(terms)}, latitude and longitude for the longwave radiation of the sky",
             f"no {', no '.join(missing) or 'latitude or longitude'}",
-            "give latitude and longitude in the source, or method = 'balance'",
+            "map the streams" if missing else
+            "give latitude and longitude in [site] or in a source, or method = 'balance'",
         )  # fmt: skip
     _same_times(dataset, terms)
     shortwave, air, humidity, pressure = (dataset[name].values for name in terms)

@@ -11,8 +11,20 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from caliche.data.assemble import Series, assemble, flat, in_si, netcdf_times, open_netcdf, place
+from caliche.data.assemble import (
+    Series,
+    assemble,
+    first_with_values,
+    in_si,
+    local_times,
+    netcdf_numbers,
+    netcdf_unit,
+    open_netcdf,
+    place,
+)
 from caliche.data.assemble import screen as accept_flags
+from caliche.data.humidity import contradiction
+from caliche.data.origin import add_note
 from caliche.data.quality import check_scale, check_time
 from caliche.data.source import Fluxnet, Source, TimeAxis
 from caliche.data.table import interval_end_utc
@@ -49,26 +61,31 @@ class _File:
             raise InputError(
                 f"a variable time in {self.name}", "none", "read it as a table, naming its time"
             )
-        local = netcdf_times(np.atleast_1d(self.dataset["time"].values), self.name)
+        local = local_times(self.dataset["time"], self.name, options.utc_offset)
         self.interval = check_time(local, self.name, zone="")
         self.times = interval_end_utc(local, self.interval, axis)
 
-    def find(self, names: tuple[str, ...]) -> str | None:
-        """The first of the names that the file has."""
-        return next((name for name in names if name in self.dataset), None)
+    def find(self, names: tuple[str, ...]) -> tuple[str | None, str]:
+        """The first of the names that has values in the file, and a sentence if one was empty."""
+        there = [name for name in names if name in self.dataset]
+        return first_with_values(there, self.raw, self.name)
+
+    def raw(self, name: str) -> np.ndarray:
+        """One variable in its own unit (n,), NaN where missing."""
+        return netcdf_numbers(self.dataset, name, "time", self.name, self.source.missing)
 
     def series(self, name: str, stream: str, flag: str | None = None) -> Series:
         """One variable in SI, flags applied, its scale checked."""
-        values = flat(self.dataset, name, "time", self.name).astype(np.float64)
-        values[np.isin(values, list(self.source.missing))] = np.nan
-        flag = flag or f"{name}_qc"
-        flags = flat(self.dataset, flag, "time", self.name) if flag in self.dataset else None
+        flag, flags = flag or f"{name}_qc", None
+        if flag in self.dataset:
+            flags = netcdf_numbers(self.dataset, flag, "time", self.name)
         weather = self.options.accept_forcing
         mine = weather if stream in FORCING and weather is not None else self.source.accept_qc
-        unit = self.dataset[name].attrs.get("units", variable(stream).unit)
+        unit = netcdf_unit(self.dataset, name) or variable(stream).unit
         where = f"{name} of {self.name}"
-        result = in_si(accept_flags(values, flags, mine), stream, unit, self.interval, where)
-        check_scale(result.values, stream, self.times, where, unit)
+        screened = accept_flags(self.raw(name), flags, mine)
+        result = in_si(screened, stream, unit, self.interval, where)
+        check_scale(result.values, stream, self.times, where, unit, self.source.ranges)
         return result
 
 
@@ -87,11 +104,12 @@ def read_plumber2(source: Source) -> xr.Dataset:
     options = source.fluxnet
     if options is None:  # Source refuses this; said again for the type checker
         raise InputError("stamp and utc_offset of a PLUMBER2 file", "none", "give both")
-    file, streams = _File(source, options), {}
+    file, streams, notes = _File(source, options), {}, {}
     for stream, names in VARIABLE_MAP.items():
-        name, flag = file.find(names), None
-        if name is None:
+        (name, note), flag = file.find(names), None
+        if name is None or not source.wants(stream):
             continue
+        notes[stream] = note
         if options.fluxes == "corrected" and stream in CORRECTED:
             name, flag = _corrected(file, stream), f"{name}_qc"  # corrected ones have none
             if f"{name}_uc" in file.dataset:
@@ -114,12 +132,24 @@ def read_plumber2(source: Source) -> xr.Dataset:
         "longitude": options.longitude,
     }
     known |= {key: value for key, value in place(file.dataset).items() if known[key] is None}
-    return assemble(file.times, streams, file.name, file.interval, known)
+    dataset = assemble(file.times, streams, file.name, file.interval, known)
+    notes["specific_humidity"] = notes.get("specific_humidity") or _against_rh(file, dataset)
+    for stream, note in notes.items():
+        if note:
+            add_note(dataset, stream, note)
+    return dataset
+
+
+def _against_rh(file: _File, dataset: xr.Dataset) -> str:
+    """A sentence if the file's relative humidity is not that of its specific humidity."""
+    if "RH" not in file.dataset or netcdf_unit(file.dataset, "RH") not in ("%", "percent"):
+        return ""
+    return contradiction(dataset, 0.01 * file.raw("RH"), "Qair", f"RH of {file.name}")
 
 
 def _corrected(file: _File, stream: str) -> str:
     """Name of the flux corrected for energy closure. InputError if the file has none."""
-    name = file.find((CORRECTED[stream],))
+    name, _ = file.find((CORRECTED[stream],))
     if name is None:
         raise InputError(
             f"the corrected flux {CORRECTED[stream]} in {file.name}", "no such variable",

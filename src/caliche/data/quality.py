@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from caliche.errors import InputError
@@ -10,7 +12,8 @@ from caliche.variables import variable
 
 def utc_text(time: np.datetime64 | np.ndarray) -> str:
     """A time as text, to the minute where it has no seconds: 2012-05-01T07:00Z."""
-    text = str(np.asarray(time).astype("datetime64[s]"))
+    exact = np.asarray(time).astype("datetime64[ms]")
+    text = str(exact).removesuffix(".000")
     return text.removesuffix(":00") + "Z"
 
 
@@ -65,16 +68,21 @@ def check_time(times: np.ndarray, where: str = "the file", zone: str = "Z") -> f
         first = int(odd.argmax())
         word = "a gap" if steps[first] > usual else "a short step"
         raise InputError(
-            f"a regular time step of {usual / 1e9:g} s in {where}",
-            f"{word} of {steps[first] / 1e9:g} s before {text(later[first])} "
-            f"({word_count(int(odd.sum()), 'irregular step')} in all)",
+            f"a regular time step of {usual / 1e9:.12g} s in {where}",
+            f"{word} of {steps[first] / 1e9:.12g} s before {text(later[first])}, after "
+            f"{text(times[first])} ({word_count(int(odd.sum()), 'irregular step')} in all)",
             "write the missing rows with empty values, or remove the extra ones",
         )
     return usual / 1e9
 
 
 def check_range(
-    values: np.ndarray, stream: str, times: np.ndarray, where: str = "", unit: str | None = None
+    values: np.ndarray,
+    stream: str,
+    times: np.ndarray,
+    where: str = "",
+    unit: str | None = None,
+    believed: Sequence[float] | None = None,
 ) -> None:
     """Refuse values that cannot occur on land.
 
@@ -84,20 +92,21 @@ def check_range(
     stream : canonical name, whose valid_min and valid_max bound the values.
     times : (n,) datetime64, UTC.
     where, unit : the column and file and the unit declared for it, for the message.
+    believed : smallest and largest value, where the source declares them.
 
     Raises
     ------
     InputError : any value outside, with the count, the first time and what may be wrong.
     """
     bounds = variable(stream)
-    outside = (values < bounds.valid_min) | (values > bounds.valid_max)
+    low, high = (bounds.valid_min, bounds.valid_max) if believed is None else believed
+    outside = (values < low) | (values > high)
     if not outside.any():
         return
     first = int(outside.argmax())
     number, total = int(outside.sum()), int(np.isfinite(values).sum())
     raise InputError(
-        f"{stream}{' in ' + where if where else ''} between {bounds.valid_min:g} and "
-        f"{bounds.valid_max:g} {bounds.unit}",
+        f"{stream}{' in ' + where if where else ''} between {low:g} and {high:g} {bounds.unit}",
         f"{number} of {total} values outside, the first {values[first]:.6g} {bounds.unit} "
         f"at {utc_text(times[first])}",
         _cause(values, stream, number, total, unit),
@@ -105,7 +114,12 @@ def check_range(
 
 
 def check_scale(
-    values: np.ndarray, stream: str, times: np.ndarray, where: str = "", unit: str | None = None
+    values: np.ndarray,
+    stream: str,
+    times: np.ndarray,
+    where: str = "",
+    unit: str | None = None,
+    ranges: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
     """As `check_range`, but let spikes pass: refuse only where the median itself is impossible.
 
@@ -114,9 +128,10 @@ def check_scale(
     August.
     """
     finite = values[np.isfinite(values)]
-    bounds = variable(stream)
-    if finite.size and not bounds.valid_min <= np.median(finite) <= bounds.valid_max:
-        check_range(values, stream, times, where, unit)
+    bounds, believed = variable(stream), (ranges or {}).get(stream)
+    low, high = (bounds.valid_min, bounds.valid_max) if believed is None else believed
+    if finite.size and not low <= np.median(finite) <= high:
+        check_range(values, stream, times, where, unit, believed)
 
 
 def _cause(values: np.ndarray, stream: str, number: int, total: int, unit: str | None) -> str:
@@ -124,6 +139,12 @@ def _cause(values: np.ndarray, stream: str, number: int, total: int, unit: str |
     kelvin = variable(stream).unit == "K" and (unit or "K").lower() in ("k", "kelvin", "degk")
     if kelvin and -60.0 <= float(np.nanmedian(values)) <= 60.0:
         return "these look like degrees Celsius: unit = 'degC'"
+    bounds, key = variable(stream), f'"{stream}"' if "." in stream else stream
+    ends = f"{{ {key} = [{bounds.valid_min:g}, {bounds.valid_max:g}] }}"
+    ranges = (
+        f"give ranges = {ends} in the source to take values outside for missing, or a wider range "
+        "to accept them"
+    )
     if number <= 0.01 * total:
-        return "these look like spikes: mark them missing in the file or with a quality flag"
-    return "check the unit and the column"
+        return f"these look like spikes: mark them missing in the file, or {ranges}"
+    return f"check the unit and the column, or {ranges}"

@@ -1,4 +1,4 @@
-"""From files to the arrays of one study: merging sources, derived streams, the window."""
+"""From a site's data to the arrays of one study: derived surface temperature, the window."""
 
 from __future__ import annotations
 
@@ -11,22 +11,30 @@ import xarray as xr
 
 from caliche.constants import STEFAN_BOLTZMANN
 from caliche.data.assemble import REJECTED, Series, attributes
+from caliche.data.limits import RANGE
+from caliche.data.merge import spread
+from caliche.data.origin import NOTE, ORIGIN
 from caliche.data.quality import check_range, utc_text
 from caliche.errors import InputError, nearest
-from caliche.variables import SIGMA
+from caliche.variables import AMOUNTS, SIGMA
 
 _SECOND = 1_000_000_000  # ns
 
 
 @dataclass(frozen=True)
 class _Native:
-    """A stream on its own stamps: first stamp and spacing in ns, values and rejections (n,)."""
+    """A stream on its own stamps: first stamp and spacing in ns; values and the rest (n,).
+
+    believed : smallest and largest value that the source declares, or None.
+    """
 
     name: str
     first: int
     spacing: int
     values: np.ndarray
     rejected: np.ndarray
+    origin: np.ndarray
+    believed: Sequence[float] | None = None
 
     def take(self, index: np.ndarray) -> np.ndarray:
         """Values at integer positions of any shape, NaN outside the record."""
@@ -36,42 +44,6 @@ class _Native:
     def stamps(self, index: np.ndarray) -> np.ndarray:
         """Times of integer positions, datetime64[ns]."""
         return (self.first + index * self.spacing).astype("datetime64[ns]")
-
-
-def merge_sources(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Join what several files measured at one site.
-
-    Time becomes the union of all stamps; a stream is NaN at stamps that its own file does not
-    have, and keeps the interval of its file in attrs["interval"] (s). Of the site's attributes the
-    first known one holds. attrs["time_step"] is the shortest interval.
-
-    Raises
-    ------
-    InputError : no dataset, or a stream in two of them.
-    """
-    if not datasets:
-        raise InputError("at least one source", "none", "give the file that holds the forcing")
-    seen: dict[str, str] = {}
-    for dataset in datasets:
-        for name in map(str, dataset.data_vars):
-            file = str(dataset[name].attrs.get("source", "a source"))
-            if name in seen:
-                raise InputError(
-                    "each stream from one source",
-                    f"{name} from {seen[name]} and from {file}",
-                    "leave it out of one of them",
-                )
-            seen[name] = file
-    times = np.unique(np.concatenate([dataset["time"].values for dataset in datasets]))
-    merged = xr.Dataset(coords={"time": times})
-    for dataset in datasets:
-        for name, array in dataset.variables.items():
-            if name != "time":
-                values = _spread(array.values, dataset["time"].values, times)
-                merged[name] = ("time", values, array.attrs)
-        merged.attrs = dataset.attrs | merged.attrs
-    merged.attrs["time_step"] = min(float(d.attrs["time_step"]) for d in datasets)
-    return merged.set_coords([name for name in merged if str(name).endswith(REJECTED)])
 
 
 def derive_surface_temperature(
@@ -101,7 +73,7 @@ def derive_surface_temperature(
             "leave one of them out",
         )
     up = _native(dataset, "outgoing_longwave")
-    emitted, rejected = up.values, up.rejected
+    emitted, rejected, origin = up.values, up.rejected, up.origin
     if reflected:
         down = _native(dataset, "incoming_longwave")
         if (down.spacing, down.first, down.values.size) != (up.spacing, up.first, up.values.size):
@@ -113,6 +85,7 @@ def derive_surface_temperature(
             )
         emitted = emitted - (1.0 - emissivity) * down.values
         rejected = rejected | down.rejected
+        origin = np.maximum(origin, down.origin)
     # A negative emission becomes 0 K, which the range check refuses, not a NaN that hides it.
     values = (np.maximum(emitted, 0.0) / (emissivity * STEFAN_BOLTZMANN)) ** 0.25
     series = Series(values, rejected)
@@ -122,17 +95,14 @@ def derive_surface_temperature(
     attrs["derived_from"] = f"outgoing longwave radiation, emissivity {emissivity:g}" + (
         ", reflected incoming longwave radiation taken off" if reflected else ""
     )
+    attrs["flags"] = dataset["outgoing_longwave"].attrs.get("flags", "none")
     times = dataset["time"].values
-    return dataset.assign({name: ("time", _spread(values, stamps, times), attrs)}).assign_coords(
-        {name + REJECTED: ("time", _spread(rejected, stamps, times))}
+    return dataset.assign({name: ("time", spread(values, stamps, times), attrs)}).assign_coords(
+        {
+            name + REJECTED: ("time", spread(rejected, stamps, times)),
+            name + ORIGIN: ("time", spread(origin, stamps, times)),
+        }
     )
-
-
-def _spread(values: np.ndarray, stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Values at their stamps on a longer axis that contains these; NaN (or False) elsewhere."""
-    out = np.full(times.size, False if values.dtype == bool else np.nan, dtype=values.dtype)
-    out[np.searchsorted(times, stamps)] = values
-    return out
 
 
 def select_window(
@@ -154,7 +124,8 @@ def select_window(
     forcing : streams that must be complete.
     streams : streams to compare with; gaps are allowed.
     resample : what a longer time step makes of the file's values: their "mean" over the step
-        (NaN if one is missing) or a "sample" at its end.
+        (NaN if one is missing) or a "sample" at its end. Rain is always a mean, so that its amount
+        stays.
 
     Returns
     -------
@@ -163,7 +134,8 @@ def select_window(
     it, and it may be NaN. Where the time step is shorter than a file's interval, forcing repeats
     the file's value and observations stand only at the file's stamps. attrs["interval"] of a
     stream is the time in seconds that each of its values averages; n_missing and n_rejected_by_qc
-    count the file's own values in the window, row 0 left out; n_valid counts the rows returned.
+    count the file's own values in the window, row 0 left out; n_valid counts the rows returned. The
+    coordinate `<stream>_origin` is the farthest from measured of the values behind a row.
 
     Raises
     ------
@@ -177,7 +149,9 @@ def select_window(
     times = _window_times(start, end, time_step)
     out = xr.Dataset(coords={"time": times})
     for name in dict.fromkeys([*forcing, *streams]):
-        out[name] = _windowed(dataset, name, times, name in forcing, resample)
+        row, attrs, origin = _windowed(dataset, name, times, name in forcing, resample)
+        out[name] = ("time", row, attrs)
+        out.coords[name + ORIGIN] = ("time", origin)
     site = {key: value for key, value in dataset.attrs.items() if key != "time_step"}
     out.attrs = site | {"time_step": float(time_step)}
     return out
@@ -185,13 +159,13 @@ def select_window(
 
 def _windowed(
     dataset: xr.Dataset, name: str, times: np.ndarray, is_forcing: bool, resample: str
-) -> tuple[str, np.ndarray, dict[str, object]]:
-    """One stream of a window: its dimension, values (N + 1,) and attributes."""
+) -> tuple[np.ndarray, dict[str, object], np.ndarray]:
+    """One stream of a window: values (N + 1,), attributes, and the origin of each value."""
     native = _native(dataset, name)
     if is_forcing:
         _check_cover(native, times)
     index = _positions(native, times, repeat=is_forcing)
-    if resample == "sample":
+    if resample == "sample" and name not in AMOUNTS:
         index = index[:, -1:]
     # The stamps say where the file's own record lies; here the coordinate says it.
     given = dataset[name].attrs.items()
@@ -204,7 +178,9 @@ def _windowed(
     attrs["n_valid"] = int(np.isfinite(row[1:]).sum())
     if index.shape[1] > 1:
         attrs["interval"] = float((times[1] - times[0]) / np.timedelta64(1, "s"))
-    return "time", row, attrs
+    inside = (index >= 0) & (index < native.values.size)
+    origin = np.where(inside, native.origin[np.clip(index, 0, native.values.size - 1)], 0)
+    return row, attrs, origin.max(axis=1).astype(np.int8)
 
 
 def _mean(values: np.ndarray, name: str) -> np.ndarray:
@@ -249,10 +225,15 @@ def _native(dataset: xr.Dataset, name: str) -> _Native:
     if name not in dataset.data_vars:
         known = [str(v) for v in dataset.data_vars]
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-        raise InputError(
-            f"the stream {name} in the site's files", "no file with it",
-            f"did you mean {close[0]!r}?" if close else "map a column of a source to it",
-        )  # fmt: skip
+        if name == "incoming_longwave":
+            advice = (
+                'map it, or rebuild it with [derive.incoming_longwave] method = "sky" or "balance"'
+            )
+        elif close and close[0].partition("_")[0] == name.partition("_")[0]:
+            advice = f"did you mean {close[0]!r}?"
+        else:
+            advice = "map a column of a source to it"
+        raise InputError(f"the stream {name} in the site's files", f"no {name}", advice)
     times = dataset["time"].values.astype("datetime64[ns]")
     own, spacing = own_stamps(dataset, name)
     if not own.any():
@@ -260,8 +241,12 @@ def _native(dataset: xr.Dataset, name: str) -> _Native:
     mark = (
         dataset[name + REJECTED].values if name + REJECTED in dataset.coords else np.zeros_like(own)
     )
-    values = dataset[name].values
-    return _Native(name, int(times[own][0].astype(np.int64)), spacing, values[own], mark[own])
+    origin = name + ORIGIN
+    origins = dataset[origin].values if origin in dataset.coords else np.zeros(own.size, np.int8)
+    return _Native(
+        name, int(times[own][0].astype(np.int64)), spacing, dataset[name].values[own], mark[own],
+        origins[own], dataset[name].attrs.get(RANGE),
+    )  # fmt: skip
 
 
 def _positions(native: _Native, times: np.ndarray, repeat: bool) -> np.ndarray:
@@ -312,11 +297,12 @@ def _counts(native: _Native, index: np.ndarray, source: str) -> dict[str, int]:
         return used[(used >= 0) & (used < native.values.size)]
 
     every, used = found(index), found(index[1:])
-    check_range(native.values[every], native.name, native.stamps(every), source)
-    rejected = int(native.rejected[used].sum())
+    stamps = native.stamps(every)
+    check_range(native.values[every], native.name, stamps, source, believed=native.believed)
+    lost, rejected = np.isnan(native.values[used]), native.rejected[used]
     return {
-        "n_rejected_by_qc": rejected,
-        "n_missing": int(np.isnan(native.values[used]).sum()) - rejected,
+        "n_rejected_by_qc": int((lost & rejected).sum()),
+        "n_missing": int((lost & ~rejected).sum()),
     }
 
 
@@ -337,18 +323,37 @@ def _check_enough(
 ) -> None:
     """Raises InputError at a gap in forcing, or where no observation is left. Row 0 is not used."""
     gap = np.isnan(row[1:])
-    lost = f"{attrs['n_rejected_by_qc']} rejected by quality control, {attrs['n_missing']} missing"
+    flagged, missing = attrs["n_rejected_by_qc"], attrs["n_missing"]
+    lost = f"in the file: {flagged} rejected by quality control, {missing} missing"
+    if "derived_from" in attrs:
+        lost = f"derived: {attrs['derived_from']}"
+    note = str(attrs.get(NOTE, "")).partition("\n")[0]
+    if note and note != attrs.get("quality"):
+        lost += f"; {note}"
     if is_forcing and gap.any():
+        moment = utc_text(times[1:][gap.argmax()])
         raise InputError(
             f"{name} at every step of the window",
-            f"{int(gap.sum())} of {gap.size} steps without a value, the first "
-            f"{utc_text(times[1:][gap.argmax()])} (in the file: {lost})",
-            "choose another window, fill the gaps, or accept more quality flags",
+            f"{int(gap.sum())} of {gap.size} steps without a value, the first {moment} ({lost})",
+            _advice(bool(gap.all()), bool(flagged)),
         )
     if not is_forcing and gap.all():
         raise InputError(
             f"at least one value of {name} in the window {utc_text(times[0])} to "
             f"{utc_text(times[-1])}",
-            f"none (in the file: {lost})",
-            "choose another window or stream, or accept more quality flags",
+            f"none ({lost})",
+            "choose another window or stream"
+            + (", or accept more quality flags (accept_qc)" if flagged else ""),
         )
+
+
+def _advice(all_missing: bool, flagged: bool) -> str:
+    """What to do about gaps of the forcing."""
+    options = ["choose another window"]
+    if all_missing:
+        options.append("take the stream from another column or file")
+    else:
+        options.append("fill short gaps with fill_gaps_hours in [window]")
+    if flagged:
+        options.append("accept more quality flags (accept_qc, accept_forcing)")
+    return ", or ".join(options)

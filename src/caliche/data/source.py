@@ -9,14 +9,15 @@ from pathlib import Path
 
 import xarray as xr
 
+from caliche.data.missing import NUMBERS as MISSING
 from caliche.errors import InputError, nearest
-from caliche.variables import variable
+from caliche.variables import SIGMA, variable
 
 STAMPS = ("start", "middle", "end")
 FORMATS = ("urban-plumber", "fluxnet", "plumber2", "table")
 TOWERS = ("fluxnet", "plumber2")  # formats that say neither where nor when
 FLUXES = ("measured", "corrected")
-MISSING = (-9999.0, -6999.0, -999.0)
+MOISTURE_UNITS = ("%", "1")
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ class Fluxnet:
     soil_depths : metres, of the soil temperatures in the order of their columns (TS_F_MDS_1 ...);
         without them these are not read.
     moisture_depths : likewise, of the soil moistures (SWC_F_MDS_1 ...).
+    prefer : by stream, the column to read instead of the format's first, as P for precipitation.
+    moisture_unit : "%", as the format has it, or "1" where a file departs from it.
     plate_depth : metres, of the soil heat flux G; without it this is not read.
     latitude, longitude : degrees north and east, for the check of the clock (the longitude alone)
         and for longwave radiation from the sky.
@@ -127,6 +130,8 @@ class Fluxnet:
     longitude: float | None = None
     least_measured: float = 0.5
     stamp: str | None = None
+    moisture_unit: str = "%"
+    prefer: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         TimeAxis("TIMESTAMP_END", "end", self.utc_offset)  # checks the offset
@@ -140,14 +145,23 @@ class Fluxnet:
                 raise InputError(
                     "depths of 0 m or more", f"{depth:g}", "give metres below the surface"
                 )
-        if self.longitude is not None and not -180.0 <= self.longitude <= 360.0:
-            raise InputError("a longitude in degrees east", f"{self.longitude:g}", "give -112.1")
-        if self.latitude is not None and not -90.0 <= self.latitude <= 90.0:
-            raise InputError("a latitude in degrees north", f"{self.latitude:g}", "give 33.5")
+        check_place(self.latitude, self.longitude)
+        if self.moisture_unit not in MOISTURE_UNITS:
+            raise InputError(
+                "moisture_unit = '%' or '1'", repr(self.moisture_unit), "leave it out for %"
+            )
         if not 0.0 <= self.least_measured <= 1.0:
             raise InputError(
                 "least_measured from 0 to 1", f"{self.least_measured:g}", "give a share, as in 0.5"
             )
+
+
+def check_place(latitude: float | None, longitude: float | None) -> None:
+    """Raises InputError at a latitude or longitude (degrees north and east) that cannot be."""
+    if longitude is not None and not -180.0 <= longitude <= 360.0:
+        raise InputError("a longitude in degrees east", f"{longitude:g}", "give -112.1")
+    if latitude is not None and not -90.0 <= latitude <= 90.0:
+        raise InputError("a latitude in degrees north", f"{latitude:g}", "give 33.5")
 
 
 @dataclass(frozen=True)
@@ -164,12 +178,18 @@ class Source:
     fluxnet : what a "fluxnet" or "plumber2" file leaves open.
     accept_qc : accepted quality flags, unless a column has its own.
     site : name of the site; None takes the file's.
-    missing : numbers that stand for a missing value in a table.
+    missing : numbers and texts that stand for a missing value, beside -9999, -6999, -999 and the
+        usual texts (`caliche.data.missing`).
+    latitude, longitude : degrees north and east, where the file does not have them.
+    variables, leave_out : streams to read and no others, or streams not to read, so that several
+        files with the same streams can be used together.
+    ranges : by stream, the smallest and the largest value (SI) to believe, instead of those that
+        caliche has; values outside are read as missing.
 
     Raises
     ------
-    InputError : unknown format or stream, or `time` and `columns` given or left out against the
-        format.
+    InputError : unknown format or stream, `time` and `columns` given or left out against the
+        format, or both `variables` and `leave_out`.
     """
 
     path: Path
@@ -178,8 +198,23 @@ class Source:
     columns: Mapping[str, Column] = field(default_factory=dict)
     accept_qc: Sequence[int] = (0,)
     site: str | None = None
-    missing: Sequence[float] = MISSING
+    missing: Sequence[float | str] = MISSING
     fluxnet: Fluxnet | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    variables: Sequence[str] = ()
+    leave_out: Sequence[str] = ()
+    ranges: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def wants(self, stream: str) -> bool:
+        """Whether a stream is to be read, as `variables` and `leave_out` say.
+
+        The uncertainty of a stream comes and goes with it, unless it is named itself.
+        """
+        names = {stream, stream.removesuffix(SIGMA)}
+        if self.variables:
+            return bool(names & set(self.variables))
+        return not names & set(self.leave_out)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))  # text is welcome too
@@ -191,8 +226,19 @@ class Source:
                 repr(self.format),
                 nearest(str(self.format), FORMATS),
             )
-        for stream in self.columns:
+        for stream in (*self.columns, *self.variables, *self.leave_out, *self.ranges):
             variable(stream)
+        check_place(self.latitude, self.longitude)
+        if self.variables and self.leave_out:
+            raise InputError(
+                "variables or leave_out of a source", "both", "name the streams in one of them"
+            )
+        for stream, ends in self.ranges.items():
+            if len(ends) != 2 or not ends[0] < ends[1]:
+                raise InputError(
+                    f"the smallest and the largest value for ranges of {stream}", f"{list(ends)}",
+                    f"write ranges = {{ {stream} = [-700, 1200] }} in {variable(stream).unit}",
+                )  # fmt: skip
         if self.format == "table":
             self._check_table()
         elif self.time is not None or self.columns:
@@ -207,6 +253,10 @@ class Source:
                 ", and for these alone",
                 f"format = {self.format!r} {'with' if self.fluxnet else 'without'} them",
                 "give utc_offset in hours, local standard time = UTC + utc_offset",
+            )
+        if self.format == "plumber2" and self.fluxnet and self.fluxnet.prefer:
+            raise InputError(
+                "prefer with format = 'fluxnet' alone", "format = 'plumber2'", "leave it out"
             )
         if self.format == "fluxnet" and self.fluxnet and self.fluxnet.stamp is not None:
             raise InputError(
@@ -235,7 +285,8 @@ def open_source(source: Source) -> xr.Dataset:
     Returns
     -------
     xr.Dataset of float64 streams with canonical names and SI units on the coordinate `time`
-    (datetime64[ns], UTC, end of each interval); NaN is missing. attrs["time_step"] in seconds.
+    (datetime64[ns], UTC, end of each interval); NaN is missing. attrs["time_step"] in seconds;
+    "latitude" and "longitude" in degrees where they are known.
 
     Raises
     ------
@@ -243,6 +294,7 @@ def open_source(source: Source) -> xr.Dataset:
     """
     # Imported here because the readers need Source and its parts.
     from caliche.data.fluxnet import read_fluxnet
+    from caliche.data.limits import as_declared
     from caliche.data.plumber2 import read_plumber2
     from caliche.data.table import read_table
     from caliche.data.urban_plumber import read_urban_plumber
@@ -251,4 +303,4 @@ def open_source(source: Source) -> xr.Dataset:
         "urban-plumber": read_urban_plumber, "fluxnet": read_fluxnet, "plumber2": read_plumber2,
         "table": read_table,
     }  # fmt: skip
-    return readers[source.format](source)
+    return as_declared(readers[source.format](source), source)

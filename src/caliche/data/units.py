@@ -61,6 +61,11 @@ def spellings(canonical: str) -> list[str]:
     return [name for names, _, _ in UNITS[canonical] for name in names]
 
 
+def known_unit(text: str) -> bool:
+    """Whether some stream can be given in a unit of this spelling."""
+    return any(text in spellings(canonical) for canonical in UNITS)
+
+
 def conversion(
     unit: str | None, stream: str, interval: float | None = None, where: str = ""
 ) -> tuple[float, float]:

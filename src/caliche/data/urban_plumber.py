@@ -15,13 +15,16 @@ import xarray as xr
 from caliche.data.assemble import (
     Series,
     assemble,
-    flat,
+    filled_in,
     in_si,
+    netcdf_numbers,
     netcdf_times,
+    netcdf_unit,
     open_netcdf,
     place,
     screen,
     summed,
+    time_zone,
 )
 from caliche.data.quality import check_scale, check_time
 from caliche.data.source import Source
@@ -50,7 +53,7 @@ class _File:
     def __init__(self, source: Source) -> None:
         self.dataset = open_netcdf(source.path)
         self.name = source.path.name
-        self.accept = source.accept_qc
+        self.source = source
         if "time" not in self.dataset:
             raise InputError(
                 f"a variable time in {self.name}",
@@ -64,18 +67,29 @@ class _File:
                 f"time_shown_in = {zone!r}",
                 "read it as a table with its utc_offset",
             )
-        self.times = netcdf_times(np.atleast_1d(self.dataset["time"].values), self.name)
+        if time_zone(self.dataset["time"]) not in (None, 0.0):
+            raise InputError(
+                f"times in UTC in the Urban-PLUMBER file {self.name}",
+                f"time units {self.dataset['time'].encoding.get('units')!r}",
+                "read it as a table with its utc_offset",
+            )
+        self.times = netcdf_times(self.dataset["time"], self.name)
         self.interval = check_time(self.times, self.name)
+
+    def raw(self, name: str) -> np.ndarray:
+        """One variable in its own unit (n,), NaN where missing."""
+        return netcdf_numbers(self.dataset, name, "time", self.name, self.source.missing)
 
     def unchecked(self, name: str, stream: str) -> Series:
         """One variable, flags applied, in the SI unit of `stream`."""
-        values = flat(self.dataset, name, "time", self.name)
-        flag = f"{name}_qc"
-        flags = flat(self.dataset, flag, "time", self.name) if flag in self.dataset else None
+        values = self.raw(name)
+        flag, flags = f"{name}_qc", None
+        if flag in self.dataset:
+            flags = netcdf_numbers(self.dataset, flag, "time", self.name)
         return in_si(
-            screen(values, flags, self.accept),
+            screen(values, flags, self.source.accept_qc),
             stream,
-            self.dataset[name].attrs.get("units", variable(stream).unit),
+            netcdf_unit(self.dataset, name) or variable(stream).unit,
             self.interval,
             f"{name} of {self.name}",
         )
@@ -83,7 +97,8 @@ class _File:
     def series(self, name: str, stream: str) -> Series:
         """As `unchecked`, refused if its scale is impossible."""
         series = self.unchecked(name, stream)
-        check_scale(series.values, stream, self.times, f"{name} of {self.name}")
+        where = f"{name} of {self.name}"
+        check_scale(series.values, stream, self.times, where, ranges=self.source.ranges)
         return series
 
 
@@ -103,9 +118,13 @@ def read_urban_plumber(source: Source) -> xr.Dataset:
     streams = {
         stream: file.series(name, stream)
         for name, stream in VARIABLE_MAP.items()
-        if name in file.dataset
+        if name in file.dataset and source.wants(stream)
     }
-    streams |= _wind(file) | _precipitation(file) | _soil_temperature(file)
+    if source.wants("wind_speed"):
+        streams |= _wind(file)
+    if source.wants("precipitation"):
+        streams |= _precipitation(file)
+    streams |= _soil_temperature(file)
     if not streams:
         raise InputError(
             f"Urban-PLUMBER variables such as {', '.join(list(VARIABLE_MAP)[:4])} in {file.name}",
@@ -126,7 +145,9 @@ def _wind(file: _File) -> dict[str, Series]:
         # Components are signed, so the range of a speed does not hold for them.
         north, east = (file.unchecked(name, "wind_speed") for name in ("Wind_N", "Wind_E"))
         speed = np.hypot(north.values, east.values)
-        return {"wind_speed": Series(speed, north.rejected | east.rejected)}
+        wind = Series(speed, north.rejected | east.rejected, filled_in((north, east)))
+        if np.isfinite(speed).any() or "Wind" not in file.dataset:
+            return {"wind_speed": wind}
     return {"wind_speed": file.series("Wind", "wind_speed")} if "Wind" in file.dataset else {}
 
 
@@ -135,7 +156,7 @@ def _precipitation(file: _File) -> dict[str, Series]:
     if "Rainf" not in file.dataset:
         return {}
     rain = file.series("Rainf", "precipitation")
-    if "Snowf" not in file.dataset or not np.isfinite(file.dataset["Snowf"].values).any():
+    if "Snowf" not in file.dataset or not np.isfinite(file.raw("Snowf")).any():
         return {"precipitation": rain}
     return {"precipitation": summed(rain, file.series("Snowf", "precipitation"))}
 
@@ -158,4 +179,7 @@ def _soil_temperature(file: _File) -> dict[str, Series]:
 
 
 def _number(value: object) -> float | None:
-    return None if value is None else float(np.asarray(value).item())
+    """An attribute as a number, None where it is none."""
+    array = np.asarray(value)
+    one = array.size == 1 and np.issubdtype(array.dtype, np.number)
+    return float(array.item()) if one else None

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from caliche.data.clock import check_clock, clock_sentence
-from caliche.data.gaps import FILLED
+from caliche.data.gaps import filled_lines
+from caliche.data.origin import note_lines
 from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.lad_config import LaDConfig
@@ -68,10 +69,10 @@ def _window(experiment: Experiment) -> Iterator[str]:
         yield f"            held out after {local(window.fit_until)}"
     steps = len(experiment.dataset.time) - 1
     yield f"            {steps} steps of {window.time_step:g} s; forcing complete"
-    for name in experiment.forcing_sources.values():
-        filled = int(experiment.dataset[name].attrs.get(FILLED, 0))
-        if filled:
-            yield f"            {filled} values of {name} in the record are interpolated"
+    for line in filled_lines(experiment.dataset, list(experiment.forcing_sources.values())):
+        yield f"            {line}"
+    for k, note in enumerate(note_lines(experiment.dataset)):
+        yield f"{'Reading' if k == 0 else '':11} {note}"
 
 
 def _clock(experiment: Experiment) -> Iterator[str]:

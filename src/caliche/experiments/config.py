@@ -23,7 +23,7 @@ class Window:
     """Start, end of the fit and end (UTC) of a study; what follows the fit is held out.
 
     `spin_up` (s) is how long the model runs before the start, unobserved. Gaps of the forcing up to
-    `fill_gaps` (hours) are interpolated.
+    `fill_gaps` (hours) are interpolated; those of rain are taken as dry.
     """
 
     start: np.datetime64

@@ -20,7 +20,8 @@ from caliche.data.companions import add_companions
 from caliche.data.gaps import fill_short_gaps
 from caliche.data.locate import find_data
 from caliche.data.longwave import derive_incoming_longwave
-from caliche.data.site import derive_surface_temperature, merge_sources, select_window
+from caliche.data.merge import merge_sources
+from caliche.data.site import derive_surface_temperature, select_window
 from caliche.data.source import open_source
 from caliche.errors import InputError, nearest
 from caliche.estimation.hyperparameters import Hyperparameters, Unknown, with_hyperparameters

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 
 from caliche.data.quality import utc_text
-from caliche.data.source import Column, Source, TimeAxis
 from caliche.errors import InputError, nearest
 from caliche.estimation.ensemble_engine import MEMBER_METHODS, member_method
 from caliche.estimation.estimate import METHODS
@@ -33,7 +32,7 @@ from caliche.experiments.parse_parameters import (
     utc,
 )
 from caliche.experiments.section import Section
-from caliche.experiments.section_data import fluxnet_options, longwave_balance
+from caliche.experiments.section_data import longwave_balance, site_place, source
 from caliche.experiments.training_config import parse_training
 from caliche.experiments.twin import FORCINGS
 from caliche.variables import variable
@@ -58,7 +57,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
             f"utc_offset in {site.where} between -14 and 14 hours", f"{utc_offset:g}",
             "give hours, local standard time = UTC + utc_offset",
         )  # fmt: skip
-    site_name = site.get("name", str, None)
+    site_name, place = site.get("name", str, None), site_place(site)
     site.finish()
     synthetic = _synthetic(top.section("synthetic")) if "synthetic" in raw else None
     top.get("synthetic", dict, {})
@@ -74,7 +73,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
         window=window,
         synthetic=synthetic,
         sites=_sites(top.section("sites", {}), utc_offset),
-        sources={k: _source(s, site_name) for k, s in top.sections("sources").items()},
+        sources={k: source(s, site_name, place) for k, s in top.sections("sources").items()},
         derive_surface_temperature=_derive(top),
         derive_incoming_longwave=longwave_balance(top),
         model=_model(top.section("model", {}), window, synthetic),
@@ -200,33 +199,6 @@ def _synthetic(section: Section) -> Synthetic:
     )
     section.finish()
     return result
-
-
-def _source(section: Section, site: str | None) -> Source:
-    columns = {}
-    for stream, part in section.sections("columns").items():
-        accept = part.whole_numbers("accept", None)
-        columns[stream] = Column(
-            part.get("name", str), part.get("unit", str, None), part.get("qc", str, None), accept
-        )
-        part.finish()
-    time = None
-    if "time" in section.table:
-        part = section.section("time")
-        time = TimeAxis(
-            part.get("column", str),
-            part.get("stamp", str, None),
-            part.get("utc_offset", float, None),
-            part.get("format", str, None),
-        )
-        part.finish()
-    section.get("time", dict, {})
-    accept_qc = section.whole_numbers("accept_qc", [0]) or []
-    path, kind = section.get("path", str), section.get("format", str)
-    missing = section.numbers("missing", (-9999.0, -6999.0, -999.0))
-    fluxnet = fluxnet_options(section)
-    section.finish()
-    return Source(Path(path), kind, time, columns, accept_qc, site, missing, fluxnet)
 
 
 def _derive(top: Section) -> tuple[float, bool] | None:

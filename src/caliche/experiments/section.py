@@ -115,6 +115,21 @@ class Section:
             )
         return values
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts, empty if the key is missing."""
+        values = self.get(key, list, [])
+        if not all(isinstance(v, str) for v in values):
+            raise InputError(
+                f"texts for {key} in {self.where}", repr(values), f'write {key} = ["TEXT"]'
+            )
+        return tuple(values)
+
+    def marks(self, key: str) -> tuple[float | str, ...]:
+        """A list of numbers and texts, empty if the key is missing."""
+        texts = tuple(v for v in self.get(key, list, []) if isinstance(v, str))
+        numbers = [v for v in self.get(key, list, []) if not isinstance(v, str)]
+        return texts + Section({**self.table, key: numbers}, self.where).numbers(key)
+
     def section(self, key: str, default: Mapping[str, Any] | None = None) -> Section:
         """The table under a key."""
         table = self.get(key, dict, _MISSING if default is None else default)

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from caliche.data.assemble import netcdf_times
+from caliche.data.assemble import netcdf_times, netcdf_unit
+from caliche.data.missing import without_missing
 from caliche.data.quality import check_time, utc_text
 from caliche.data.units import conversion
 from caliche.errors import InputError
@@ -73,7 +74,7 @@ class Collection:
                 f"values of {column.variable} that can be read from {self.where}",
                 f"{type(error).__name__}: {error}", "check that the file is whole",
             ) from None  # fmt: skip
-        return np.ascontiguousarray(column.scale * values + column.offset)
+        return np.ascontiguousarray(column.scale * without_missing(values) + column.offset)
 
     def fingerprint(self) -> str:
         """A hash of the sites' names, the window, the columns, and the data of two sites."""
@@ -121,7 +122,7 @@ def open_collection(
             )
     if TIME not in dataset.coords:
         raise InputError(f"a coordinate time in {where}", "none", "write the times beside the data")
-    every = netcdf_times(np.atleast_1d(dataset[TIME].values), where)
+    every = netcdf_times(dataset[TIME], where)
     interval = check_time(every, where)
     if abs(interval - time_step) > 1e-6:
         raise InputError(
@@ -209,6 +210,6 @@ def _column(dataset: xr.Dataset, stream: str, interval: float, where: str) -> Co
             f"dimensions (site, time) of {name} in {where}",
             f"({', '.join(map(str, dataset[name].dims))})", "write one variable per depth or tile",
         )  # fmt: skip
-    unit = dataset[name].attrs.get("units", entry.unit)
+    unit = netcdf_unit(dataset, name) or entry.unit
     scale, offset = conversion(unit, stream, interval, f"{name} of {where}")
     return Column(name, scale, offset)
