@@ -35,6 +35,7 @@ from caliche.physics import column_schemes, heat_conduction
 from caliche.physics.bucket import Wetness
 from caliche.physics.column_schemes import ColumnState, Scheme, weighted_mean
 from caliche.physics.normal_modes import Ends
+from caliche.physics.surface_energy_balance import COLDEST, HOTTEST
 from caliche.variables import stream_name
 
 Bottom = Literal["fixed-temperature", "varying-temperature", "measured-temperature", "zero-flux"]
@@ -332,7 +333,8 @@ class SoilHeat(eqx.Module):
         # Rows written out are compiled once, in a loop of two; modes are as cheap to compile twice.
         return column_schemes.stages(
             self.scheme, prepared.implicit, old, bottom, ground_heat_flux, self.time_step,
-            unroll=self.solver == "modal",
+            self.solver == "modal",
+            (COLDEST - prepared.reference, HOTTEST - prepared.reference),
         )  # fmt: skip
 
     @property

@@ -11,7 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from caliche.physics.implicit_column import EliminatedColumn, ModalColumn, Temperatures
-from caliche.physics.surface_energy_balance import solve_surface_temperature
+from caliche.physics.surface_energy_balance import (
+    ANYWHERE,
+    Between,
+    solve_surface_temperature,
+)
 
 Scalar = Float[Array, ""]
 GroundHeatFlux = Callable[[Scalar], Scalar]
@@ -43,6 +47,7 @@ def stages(
     ground_heat_flux: GroundHeatFlux,
     time_step: float,
     unroll: bool,
+    between: Between = ANYWHERE,
 ) -> tuple[list[ColumnState], tuple[float, ...]]:
     """The stages of a step, the last being its end, and the weights of their fluxes in its mean.
 
@@ -53,17 +58,18 @@ def stages(
     ground_heat_flux : flux (W m-2) at a surface anomaly (K), under the forcing of the step.
     time_step : s.
     unroll : whether two equal stages are written out rather than looped over.
+    between : lowest and highest anomaly (K) that the surface may have; NaN where it has none.
     """
 
     def implicit(start: Temperatures, bottom: Scalar, guess: Scalar) -> ColumnState:
         # `start` may be an extrapolation far from any temperature that occurs; `guess` is not.
-        after, surface, _ = column.step(start, bottom, ground_heat_flux, guess)
+        after, surface, _ = column.step(start, bottom, ground_heat_flux, guess, between)
         return ColumnState(after, surface, bottom)
 
     if scheme == "backward-euler":
         return [implicit(old.temperatures, bottom, old.surface)], (1.0,)
     if scheme == "crank-nicolson":
-        explicit, half = _explicit_half(column, old, ground_heat_flux, 0.5 * time_step)
+        explicit, half = _explicit_half(column, old, ground_heat_flux, 0.5 * time_step, between)
         return [explicit, implicit(half, bottom, old.surface)], (0.5, 0.5)
     gamma = _SDIRK_GAMMA
     further = (1.0 - gamma) / gamma
@@ -86,13 +92,14 @@ def _explicit_half(
     old: ColumnState,
     ground_heat_flux: GroundHeatFlux,
     duration: float,
+    between: Between,
 ) -> tuple[ColumnState, Temperatures]:
     """The state under the new forcing, and the temperatures after an explicit step from it."""
     surface, flux = old.surface, ground_heat_flux(old.surface)
     if column.ends.skin:  # it follows the forcing at once
         top = column.node(old.temperatures, 1)
         surface, flux = solve_surface_temperature(
-            ground_heat_flux, top, column.skin_resistance, surface
+            ground_heat_flux, top, column.skin_resistance, surface, between
         )
     rate = column.tendency(old.temperatures, old.bottom, flux)
     half = jax.tree.map(lambda x, r: x + duration * r, old.temperatures, rate)
