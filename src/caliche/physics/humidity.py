@@ -89,5 +89,6 @@ def saturation_specific_humidity(
     From `saturation_vapour_pressure_polynomial`: within 1.2e-7 of the exact form. From the boiling
     point on, all of the air is vapour: 1.
     """
-    vapour = jnp.minimum(saturation_vapour_pressure_polynomial(temperature), air_pressure)
+    vapour = saturation_vapour_pressure_polynomial(temperature)
+    vapour = jnp.where(vapour < air_pressure, vapour, air_pressure)
     return specific_humidity(vapour, air_pressure)

@@ -100,42 +100,49 @@ def _solve(
 ) -> tuple[Scalar, Scalar]:
     guess, lowest, highest = begin
 
-    def look(temperature: Scalar, moved: Scalar, low: Scalar, high: Scalar, reach: Scalar):
-        """The search after a move to a temperature between `low` and `high`."""
+    def newton(temperature: Scalar) -> tuple[Scalar, tuple[Scalar, Scalar, Scalar]]:
+        """Excess of the temperature over what its flux gives, and the step that follows."""
         value, slope = _value_and_slope(flux, captured, temperature)
         excess = temperature - intercept - response * value
         step = excess / (1.0 - response * slope)
-        above = excess > 0.0
-        low, high = jnp.where(above, low, temperature), jnp.where(above, temperature, high)
-        return _Search(
-            temperature - step, value - slope * step, step, moved, low, high, 2.0 * reach
-        )
+        return excess, (temperature - step, value - slope * step, step)
+
+    def solved(now: _Search) -> Array:
+        between = (now.proposed >= lowest) & (now.proposed <= highest)
+        return (jnp.abs(now.step) <= LAST_STEP) & between
 
     def unfinished(now: _Search) -> Array:
-        # A step that is NaN ends the search.
-        return (jnp.abs(now.step) > LAST_STEP) & (now.reach < REACH * 2.0**MOST_ITERATIONS)
+        return ~solved(now) & (now.reach < REACH * 2.0**MOST_ITERATIONS)
 
     def again(now: _Search) -> _Search:
         # A step is taken if it stays between the bounds and is much shorter than the last move.
         inside = (now.proposed > now.low) & (now.proposed < now.high)
         taken = inside & (jnp.abs(now.step) < 0.5 * now.moved)
         refuge = jnp.minimum(0.5 * (now.high - now.low), now.reach)
-        cooler = now.high <= guess
-        instead = jnp.where(cooler, now.high - refuge, now.low + refuge)
-        return look(
-            jnp.where(taken, now.proposed, instead),
-            jnp.where(taken, jnp.abs(now.step), refuge),
-            now.low, now.high, now.reach,
-        )  # fmt: skip
+        instead = jnp.where(now.high <= guess, now.high - refuge, now.low + refuge)
+        temperature = jnp.where(taken, now.proposed, instead)
+        excess, stepped = newton(temperature)
+        low, high = _closer(now.low, now.high, temperature, excess)
+        moved = jnp.where(taken, jnp.abs(now.step), refuge)
+        return _Search(*stepped, moved, low, high, 2.0 * now.reach)
 
-    # Two steps are always needed: outside the loop they can be compiled without a branch.
-    now = look(guess, highest - lowest, lowest, highest, jnp.full_like(guess, REACH))
-    second = jax.lax.clamp(now.low, now.proposed, now.high)
-    now = look(second, jnp.abs(second - guess), now.low, now.high, now.reach)
+    # Three steps are nearly always needed: outside the loop they are compiled without a branch.
+    excess, (temperature, _, _) = newton(guess)
+    low, high = _closer(lowest, highest, guess, excess)
+    _, (temperature, _, moved) = newton(temperature)
+    _, stepped = newton(temperature)
+    # Without a number to search from, there is nothing to search.
+    reach = jnp.where(jnp.isfinite(intercept), REACH, jnp.inf)
+    now = _Search(*stepped, jnp.abs(moved), low, high, reach)
     now = jax.lax.while_loop(unfinished, again, now)
-    solved = jnp.abs(now.step) <= LAST_STEP
-    nan = jnp.full_like(guess, jnp.nan)
-    return jnp.where(solved, now.proposed, nan), jnp.where(solved, now.flux, nan)
+    found, nan = solved(now), jnp.full_like(guess, jnp.nan)
+    return jnp.where(found, now.proposed, nan), jnp.where(found, now.flux, nan)
+
+
+def _closer(low: Scalar, high: Scalar, at: Scalar, excess: Scalar) -> tuple[Scalar, Scalar]:
+    """Bounds of the solution once it is known on which side of a temperature it lies."""
+    above = excess > 0.0
+    return jnp.where(above, low, at), jnp.where(above, at, high)
 
 
 @functools.partial(_solve.defjvp, symbolic_zeros=True)
