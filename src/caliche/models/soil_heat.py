@@ -33,7 +33,7 @@ from caliche.models.soil_heat_surface import (
 )
 from caliche.physics import column_schemes, heat_conduction
 from caliche.physics.bucket import Wetness
-from caliche.physics.column_schemes import ColumnState, Scheme, weighted_mean
+from caliche.physics.column_schemes import ColumnState, Scheme, Weights, weighted_mean
 from caliche.physics.normal_modes import Ends
 from caliche.physics.surface_energy_balance import COLDEST, HOTTEST
 from caliche.variables import stream_name
@@ -319,7 +319,7 @@ class SoilHeat(eqx.Module):
         old: ColumnState,
         forcing: Forcing,
         wet: Wetness | None,
-    ) -> tuple[list[ColumnState], tuple[float, ...]]:
+    ) -> tuple[list[ColumnState], Weights]:
         """The stages of a step and the weights with which their fluxes make the step's mean."""
         old = ColumnState(old.temperatures, old.surface, old.bottom)
         bottom = self._bottom_anomaly(prepared, forcing)

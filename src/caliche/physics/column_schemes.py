@@ -16,9 +16,11 @@ from caliche.physics.surface_energy_balance import (
     Between,
     solve_surface_temperature,
 )
+from caliche.physics.switches import smooth_step
 
 Scalar = Float[Array, ""]
 GroundHeatFlux = Callable[[Scalar], Scalar]
+Weights = Sequence[Scalar | float]
 Scheme = Literal["sdirk2", "crank-nicolson", "backward-euler"]
 
 # Alexander (1977), doi:10.1137/0714068: two stages, second order, L-stable, stiffly accurate.
@@ -29,6 +31,9 @@ IMPLICIT_FRACTION: Mapping[Scheme, float] = {
     "crank-nicolson": 0.5,
     "backward-euler": 1.0,
 }
+# An explicit half of a step that differs from an implicit one by more than this (K) in some node
+# gives way to it, and is gone at twice as much (K).
+_FARTHEST = 10.0
 
 
 class ColumnState(eqx.Module):
@@ -48,7 +53,7 @@ def stages(
     time_step: float,
     unroll: bool,
     between: Between = ANYWHERE,
-) -> tuple[list[ColumnState], tuple[float, ...]]:
+) -> tuple[list[ColumnState], Weights]:
     """The stages of a step, the last being its end, and the weights of their fluxes in its mean.
 
     Parameters
@@ -69,8 +74,15 @@ def stages(
     if scheme == "backward-euler":
         return [implicit(old.temperatures, bottom, old.surface)], (1.0,)
     if scheme == "crank-nicolson":
-        explicit, half = _explicit_half(column, old, ground_heat_flux, 0.5 * time_step, between)
-        return [explicit, implicit(half, bottom, old.surface)], (0.5, 0.5)
+        # The explicit half overshoots what the surface would do if the forcing jumps, and without
+        # bound: the flux at its start says nothing of that at its end. An implicit half, as
+        # Rannacher (1984) starts with, doi:10.1007/BF01390130, then takes its place.
+        explicit, far = _explicit_half(column, old, ground_heat_flux, 0.5 * time_step, between)
+        near = implicit(old.temperatures, old.bottom + 0.5 * (bottom - old.bottom), old.surface)
+        share = _share_of_explicit(column, far, near.temperatures)
+        half = jax.tree.map(lambda a, b: b + share * (a - b), far, near.temperatures)
+        last = implicit(half, bottom, near.surface)
+        return [explicit, near, last], (0.5 * share, 0.5 - 0.5 * share, 0.5)
     gamma = _SDIRK_GAMMA
     further = (1.0 - gamma) / gamma
 
@@ -106,7 +118,15 @@ def _explicit_half(
     return ColumnState(old.temperatures, surface, old.bottom), half
 
 
-def weighted_mean(weights: Sequence[float], values: Sequence[Array]) -> Array:
+def _share_of_explicit(
+    column: ModalColumn | EliminatedColumn, explicit: Temperatures, implicit: Temperatures
+) -> Scalar:
+    """1 where the two halves of a step are near each other, 0 where they are far apart."""
+    apart = column.decode(jax.tree.map(jnp.subtract, explicit, implicit)) * (1.0 / _FARTHEST)
+    return 1.0 - smooth_step((jnp.max(apart * apart) - 1.0) * (1.0 / 3.0))
+
+
+def weighted_mean(weights: Weights, values: Sequence[Array]) -> Array:
     """Weighted sum, without the multiplication where there is one weight of 1."""
     total = values[0] if len(values) == 1 else weights[0] * values[0]
     for weight, value in zip(weights[1:], values[1:], strict=True):

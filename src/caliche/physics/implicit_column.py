@@ -70,8 +70,8 @@ class ImplicitColumn(Protocol):
         """Profile after a step above a given bottom, with the surface anomaly and the heat flux.
 
         `ground_heat_flux` gives the flux at a surface anomaly, near which `guess` lies, `between`
-        a lowest and a highest one; see `surface_energy_balance.solve_surface_temperature`. The step is exact in both modes of
-        differentiation.
+        a lowest and a highest one; see `surface_energy_balance.solve_surface_temperature`. The step
+        is exact in both modes of differentiation.
         """
         ...
 
