@@ -54,7 +54,7 @@ _DIAGNOSTICS = (
 # Most nodes for which a block of columns is eliminated row by row.
 _MOST_ROWS = 40
 # What a bucket adds.
-_WATER = ("root_zone_water", "evaporation", "runoff")
+_WATER = ("root_zone_water", "evaporation", "runoff", "water_imbalance")
 # Temperatures are stepped as anomalies from this (K) where the bottom is not always the same.
 _REFERENCE = 283.15
 
@@ -82,8 +82,9 @@ class SoilHeat(eqx.Module):
     node_depths : depths of the nodes, m; the first is 0, increasing.
     time_step : s.
     scheme : `sdirk2` (second order, L-stable), `crank-nicolson` (second order, rings on fine
-        grids) or `backward-euler` (first order; the scheme of Huang et al.). Forcing is constant
-        over a step and the surface flux starts afresh with it.
+        grids; an implicit half takes the place of the explicit one where that runs away) or
+        `backward-euler` (first order; the scheme of Huang et al.). Forcing is constant over a step
+        and the surface flux starts afresh with it.
     turbulence : closure of the turbulent fluxes.
     longwave : `kirchhoff` absorbs eps LWdown and reflects the rest; `unweighted` absorbs all of
         LWdown, as in Huang et al.
@@ -225,6 +226,9 @@ class SoilHeat(eqx.Module):
         )
         if rain is not None:
             store, water = rain.evaporate(params, surface.latent_heat_flux, self.time_step)
+            lost = water["evaporation"] + water["runoff"]
+            gain = (store - state.water) / self.time_step
+            water["water_imbalance"] = forcing["precipitation"] - lost - gain
             new = MoistState(new.temperatures, new.surface, new.bottom, store)
 
         diagnostics = {

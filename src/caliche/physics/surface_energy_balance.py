@@ -28,8 +28,8 @@ LAST_STEP = 1e-5
 # Far beyond any surface on land (K): bounds to search between where temperatures are absolute.
 COLDEST, HOTTEST = 100.0, 500.0
 ANYWHERE: Between = (-jnp.inf, jnp.inf)
-# Where a step is refused, the search moves by no more than this (K), doubled in each iteration: so
-# it goes on from the guess to the next solution, and does not jump over three of them.
+# Where a step is refused, the search moves by no more than this (K), doubled in each iteration: it
+# starts from the guess, so as not to jump from one solution over others to a far one.
 REACH = 4.0
 # There is no solution if so many were not enough; bisection needs a third of that.
 MOST_ITERATIONS = 100
@@ -45,7 +45,7 @@ def solve_surface_temperature(
     """Surface temperature Ts and ground heat flux G with Ts = intercept + response * G(Ts).
 
     Where G falls with Ts there is one solution. In very stable air it may rise, and there may be
-    three: one of them is found, on the side of the guess to which a surface would drift.
+    three: one of them is found, near the guess in most cases.
 
     Parameters
     ----------
