@@ -101,3 +101,57 @@ def test_a_thousand_draws_of_parameters_in_calm_air(scheme):
     seen = every(model, jnp.asarray(values), stacked(model, {"calm": ordinary}))
     assert np.isfinite(seen["surface_temperature"]).all()
     assert np.abs(seen["energy_imbalance"]).max() < CLOSED
+
+
+# -- a step in which plain Newton goes to and fro: heavy rain on warm dry soil, in still air
+
+DRENCHED = {
+    "albedo": 0.01, "emissivity": 0.7, "roughness_length": 0.5, "log_roughness_ratio": 0.0,
+    "surface_resistance": 0.0, "water_capacity": 5.0, "initial_wetness": 0.0,
+    "thermal_conductivity": 5.0, "volumetric_heat_capacity": 5e6,
+}  # fmt: skip
+STILL = {
+    "incoming_shortwave": 0.0, "incoming_longwave": 150.0, "air_temperature": 320.0,
+    "wind_speed": 0.0, "specific_humidity": 0.0, "air_pressure": 6e4, "precipitation": 0.01,
+}  # fmt: skip
+NODES = (0.0, 0.05, 0.1, 0.2, 0.4)
+
+
+@eqx.filter_jit
+def drench(model: SoilHeat, values: jax.Array) -> jax.Array:
+    """Surface temperature, store, evaporation and what is left after each of two steps."""
+    params = {name: values[k] for k, name in enumerate(DRENCHED)}
+    forcing = {name: jnp.full(3, value) for name, value in STILL.items()}
+    names = ("surface_temperature", "root_zone_water", "evaporation", "energy_imbalance")
+
+    def output(now):
+        return jnp.stack([now[name] for name in names])
+
+    return simulate(model, params, forcing, output)[2]
+
+
+@pytest.mark.parametrize("solver", ["modal", "elimination"])
+def test_value_and_derivatives_of_a_step_that_needs_the_search(solver):
+    model = SoilHeat(
+        NODES, 1800.0, "backward-euler", MONIN_OBUKHOV, moisture="bucket", bottom="zero-flux",
+        initial="observed", initial_depths=NODES, initial_values=np.linspace(310, 320, 5),
+        solver=solver,
+    )  # fmt: skip
+    values = jnp.asarray(list(DRENCHED.values()))
+    now = drench(model, values)
+    assert np.abs(now[:, 3]).max() < CLOSED
+    # plain Newton jumps between 300.9 and 309.8 K; bisection finds this
+    assert now[0, 0] == pytest.approx(308.581, abs=1e-3)
+
+    forward = jax.jacfwd(drench, 1)(model, values)[:, :3]
+    reverse = jax.jacrev(drench, 1)(model, values)[:, :3]
+    np.testing.assert_allclose(reverse, forward, rtol=1e-8, atol=1e-12)
+    for k, name in enumerate(DRENCHED):
+        if name == "initial_wetness":
+            continue  # none below zero
+        step = 1e-6 * max(1.0, abs(DRENCHED[name]))
+        ends = [drench(model, values.at[k].add(sign * step))[:, :3] for sign in (1.0, -1.0)]
+        slope = (ends[0] - ends[1]) / (2.0 * step)
+        # Two steps on, the differences carry what the search leaves at the kink of calm air.
+        within = 1e-3 * np.abs(slope).max(axis=0) + 1e-12
+        assert (np.abs(forward[..., k] - slope) < within).all(), name
