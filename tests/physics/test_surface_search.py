@@ -144,7 +144,7 @@ def test_what_is_left_is_small_at_a_kink():
 @pytest.mark.parametrize("pressure", [4.5e4, 1.1e5])
 def test_saturation_humidity_rises_with_temperature_as_far_as_the_search_goes(pressure):
     temperature = jnp.linspace(200.0, HOTTEST, 3001)
-    humidity = saturation_specific_humidity(temperature, jnp.asarray(pressure))
+    humidity = jax.vmap(saturation_specific_humidity, (0, None))(temperature, jnp.asarray(pressure))
     assert np.isfinite(humidity).all()
     assert (np.diff(humidity) >= 0.0).all()
     assert humidity[-1] == pytest.approx(1.0)

@@ -226,9 +226,6 @@ class SoilHeat(eqx.Module):
         )
         if rain is not None:
             store, water = rain.evaporate(params, surface.latent_heat_flux, self.time_step)
-            lost = water["evaporation"] + water["runoff"]
-            gain = (store - state.water) / self.time_step
-            water["water_imbalance"] = forcing["precipitation"] - lost - gain
             new = MoistState(new.temperatures, new.surface, new.bottom, store)
 
         diagnostics = {
