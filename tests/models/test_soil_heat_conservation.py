@@ -123,7 +123,9 @@ def test_energy_budget_closes(scheme, bottom, closure, unit):
 @pytest.mark.parametrize("closure", CLOSURES.values(), ids=CLOSURES)
 def test_fluxes_are_those_of_the_temperature_reported(closure, scheme):
     """Newton's method has converged: the balance holds at the surface temperature itself."""
-    model = SoilHeat(DEPTHS, 1800.0, scheme, closure, layer_bottoms=[LAYER_BOTTOM])
+    # Steps so short that the explicit half of Crank-Nicolson never has to give way.
+    model = SoilHeat(DEPTHS, 1.0 if scheme == "crank-nicolson" else 1800.0, scheme, closure,
+                     layer_bottoms=[LAYER_BOTTOM])  # fmt: skip
     weight = {"backward-euler": 1.0, "crank-nicolson": 0.5}[scheme]  # of the end of the step
 
     @jax.jit

@@ -33,8 +33,9 @@ from caliche.models.soil_heat_surface import (
 )
 from caliche.physics import column_schemes, heat_conduction
 from caliche.physics.bucket import Wetness
-from caliche.physics.column_schemes import ColumnState, Scheme, weighted_mean
+from caliche.physics.column_schemes import ColumnState, Scheme, Weights, weighted_mean
 from caliche.physics.normal_modes import Ends
+from caliche.physics.surface_energy_balance import COLDEST, HOTTEST
 from caliche.variables import stream_name
 
 Bottom = Literal["fixed-temperature", "varying-temperature", "measured-temperature", "zero-flux"]
@@ -53,7 +54,7 @@ _DIAGNOSTICS = (
 # Most nodes for which a block of columns is eliminated row by row.
 _MOST_ROWS = 40
 # What a bucket adds.
-_WATER = ("root_zone_water", "evaporation", "runoff")
+_WATER = ("root_zone_water", "evaporation", "runoff", "water_imbalance")
 # Temperatures are stepped as anomalies from this (K) where the bottom is not always the same.
 _REFERENCE = 283.15
 
@@ -81,8 +82,9 @@ class SoilHeat(eqx.Module):
     node_depths : depths of the nodes, m; the first is 0, increasing.
     time_step : s.
     scheme : `sdirk2` (second order, L-stable), `crank-nicolson` (second order, rings on fine
-        grids) or `backward-euler` (first order; the scheme of Huang et al.). Forcing is constant
-        over a step and the surface flux starts afresh with it.
+        grids; an implicit half takes the place of the explicit one where that runs away) or
+        `backward-euler` (first order; the scheme of Huang et al.). Forcing is constant over a step
+        and the surface flux starts afresh with it.
     turbulence : closure of the turbulent fluxes.
     longwave : `kirchhoff` absorbs eps LWdown and reflects the rest; `unweighted` absorbs all of
         LWdown, as in Huang et al.
@@ -318,7 +320,7 @@ class SoilHeat(eqx.Module):
         old: ColumnState,
         forcing: Forcing,
         wet: Wetness | None,
-    ) -> tuple[list[ColumnState], tuple[float, ...]]:
+    ) -> tuple[list[ColumnState], Weights]:
         """The stages of a step and the weights with which their fluxes make the step's mean."""
         old = ColumnState(old.temperatures, old.surface, old.bottom)
         bottom = self._bottom_anomaly(prepared, forcing)
@@ -332,7 +334,8 @@ class SoilHeat(eqx.Module):
         # Rows written out are compiled once, in a loop of two; modes are as cheap to compile twice.
         return column_schemes.stages(
             self.scheme, prepared.implicit, old, bottom, ground_heat_flux, self.time_step,
-            unroll=self.solver == "modal",
+            self.solver == "modal",
+            (COLDEST - prepared.reference, HOTTEST - prepared.reference),
         )  # fmt: skip
 
     @property

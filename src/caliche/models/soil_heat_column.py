@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from caliche.models.base import Params, Profile
 from caliche.models.soil_heat_parameters import layer_suffixes
 from caliche.physics import heat_conduction
-from caliche.physics.column_schemes import ColumnState, weighted_mean
+from caliche.physics.column_schemes import ColumnState, Weights, weighted_mean
 from caliche.physics.heat_conduction import Column
 from caliche.physics.implicit_column import EliminatedColumn, ModalColumn
 from caliche.physics.normal_modes import Ends, grid_modes, normal_modes
@@ -53,7 +53,7 @@ class PreparedSoilHeat(eqx.Module):
         self,
         old: ColumnState,
         stages: Sequence[ColumnState],
-        weights: Sequence[float],
+        weights: Weights,
         surface_flux: Scalar,
         time_step: float,
     ) -> tuple[Profile, Scalar]:

@@ -62,8 +62,10 @@ def surface_fluxes(
 
 
 class Rain(eqx.Module):
-    """The store of water after the rain of a step, before evaporation; all in kg m-2."""
+    """The store of water before and after the rain of a step, before evaporation (kg m-2)."""
 
+    before: Scalar
+    fallen: Scalar
     store: Scalar
     runoff: Scalar
     wet: Wetness
@@ -74,8 +76,8 @@ class Rain(eqx.Module):
         capacity = params["water_capacity"]
         water = time_step * forcing["precipitation"]
         off = bucket.runoff(store, water, capacity)
-        store = store + water - off
-        return Rain(store, off, bucket.wetness(store, capacity, time_step))
+        after = store + water - off
+        return Rain(store, water, after, off, bucket.wetness(after, capacity, time_step))
 
     def evaporate(
         self, params: Params, latent_heat_flux: Scalar, time_step: float
@@ -84,4 +86,5 @@ class Rain(eqx.Module):
         rate = latent_heat_flux / LATENT_HEAT_VAPORISATION
         store, off = bucket.settle(self.store, time_step * rate, params["water_capacity"])
         runoff = (self.runoff + off) / time_step
-        return store, {"evaporation": rate, "runoff": runoff}
+        left = (self.fallen - (store - self.before)) / time_step - rate - runoff
+        return store, {"evaporation": rate, "runoff": runoff, "water_imbalance": left}

@@ -20,6 +20,8 @@ CRITICAL_FRACTION = 0.75
 _SPREAD = 0.02
 # Dew (kg m-2 in a step) of which half may run off: far below what anybody can measure.
 _LITTLE = 1e-4
+# The thirstiest air leaves this share less one of the store: more than rounding can take.
+_ROUND_OFF = 1.0 + 1e-14
 
 
 class Wetness(NamedTuple):
@@ -44,7 +46,7 @@ def wetness(store: Scalar, capacity: Scalar, time_step: float) -> Wetness:
     x = store / critical
     eighth = jnp.square(jnp.square(jnp.square(x)))
     shape = 1.0 / jnp.sqrt(jnp.sqrt(jnp.sqrt(1.0 + eighth)))
-    return Wetness(x * shape, shape * (time_step / critical))
+    return Wetness(x * shape, shape * (time_step / critical) * _ROUND_OFF)
 
 
 def evaporation(potential: Scalar, wet: Wetness) -> Scalar:

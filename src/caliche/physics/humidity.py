@@ -86,6 +86,9 @@ def saturation_specific_humidity(
 ) -> Float[Array, ""]:
     """Saturation specific humidity over liquid water (kg kg-1), T in K and p in Pa.
 
-    From `saturation_vapour_pressure_polynomial`: within 1.2e-7 of the exact form.
+    From `saturation_vapour_pressure_polynomial`: within 1.2e-7 of the exact form. From the boiling
+    point on, all of the air is vapour: 1.
     """
-    return specific_humidity(saturation_vapour_pressure_polynomial(temperature), air_pressure)
+    vapour = saturation_vapour_pressure_polynomial(temperature)
+    vapour = jnp.where(vapour < air_pressure, vapour, air_pressure)
+    return specific_humidity(vapour, air_pressure)

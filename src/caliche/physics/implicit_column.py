@@ -26,7 +26,13 @@ from jaxtyping import Array, Float
 
 from caliche.physics.heat_conduction import Column
 from caliche.physics.normal_modes import Ends, NormalModes
-from caliche.physics.surface_energy_balance import flux_derivatives, solve_surface_temperature
+from caliche.physics.surface_energy_balance import (
+    ANYWHERE,
+    Between,
+    flux_derivatives,
+    solve_surface_temperature,
+    start,
+)
 from caliche.physics.tangents import Tangent, add, known, minus, or_zeros, times
 
 Scalar = Float[Array, ""]
@@ -59,12 +65,13 @@ class ImplicitColumn(Protocol):
         bottom: Scalar,
         ground_heat_flux: Callable[[Scalar], Scalar],
         guess: Scalar,
+        between: Between = ANYWHERE,
     ) -> tuple[Temperatures, Scalar, Scalar]:
         """Profile after a step above a given bottom, with the surface anomaly and the heat flux.
 
-        `ground_heat_flux` gives the flux at a surface anomaly, near which `guess` lies; see
-        `surface_energy_balance.solve_surface_temperature`. The step is exact in both modes of
-        differentiation.
+        `ground_heat_flux` gives the flux at a surface anomaly, near which `guess` lies, `between`
+        a lowest and a highest one; see `surface_energy_balance.solve_surface_temperature`. The step
+        is exact in both modes of differentiation.
         """
         ...
 
@@ -119,13 +126,14 @@ class ModalColumn(eqx.Module):
         bottom: Scalar,
         ground_heat_flux: Callable[[Scalar], Scalar],
         guess: Scalar,
+        between: Between = ANYWHERE,
     ) -> tuple[Temperatures, Scalar, Scalar]:
         if self.ends.fixed_bottom:
             rise = self.time_step * self.below * bottom / self.modes.mass
             profile = profile + rise * self.modes.shapes[-1]
         free = self.decay * profile
         surface, flux = solve_surface_temperature(
-            ground_heat_flux, _dot(self.modes.shapes[0], free), self.response, guess
+            ground_heat_flux, _dot(self.modes.shapes[0], free), self.response, guess, between
         )
         return free + self.heating * flux, surface, flux
 
@@ -195,10 +203,11 @@ class EliminatedColumn(eqx.Module):
         bottom: Scalar,
         ground_heat_flux: Callable[[Scalar], Scalar],
         guess: Scalar,
+        between: Between = ANYWHERE,
     ) -> tuple[Temperatures, Scalar, Scalar]:
         flux, captured = jax.closure_convert(ground_heat_flux, guess)
-        guess = jax.lax.stop_gradient(guess)
-        return _solve(flux, tuple(captured), self.rows, self.factors, profile, bottom, guess)
+        begin = start(guess, between)
+        return _solve(flux, tuple(captured), self.rows, self.factors, profile, bottom, begin)
 
     def heat_content(self, profile: Temperatures) -> Scalar:
         total = self.rows.capacity[0] * profile[0]
@@ -258,14 +267,15 @@ def _solve(
     factors: Factors,
     profile: tuple,
     bottom: Scalar,
-    guess: Scalar,
+    begin: tuple[Scalar, Scalar, Scalar],
 ) -> tuple[tuple, Scalar, Scalar]:
+    guess, *between = begin
     stored = [kept * x for kept, x in zip(factors.kept, profile, strict=True)]
     stored[-1] = stored[-1] + factors.pivot[-1] * rows.below * bottom
     y = _up(factors, stored)
     rise = factors.pivot[0] * rows.duration
     surface, heat_flux = solve_surface_temperature(
-        lambda t: flux(t, *captured), y[0], rise + rows.resistance, guess
+        lambda t: flux(t, *captured), y[0], rise + rows.resistance, guess, (between[0], between[1])
     )
     return _down(factors, y[0] + rise * heat_flux, y), surface, heat_flux
 
