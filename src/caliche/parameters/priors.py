@@ -265,8 +265,8 @@ def _unit(unit: str) -> str:
 PRIORS = {"flat": Flat, "normal": Normal, "log-normal": LogNormal}
 
 
-def within(prior: Prior, lower: float, upper: float) -> Prior:
-    """The prior with these bounds where it is informative and has none of its own.
+def within(prior: Prior, lower: float, upper: float, name: str) -> Prior:
+    """The prior of a parameter with these bounds where it is informative and has none of its own.
 
     Raises
     ------
@@ -275,11 +275,16 @@ def within(prior: Prior, lower: float, upper: float) -> Prior:
     own = {Normal: -math.inf, LogNormal: 0.0}.get(type(prior))
     if own is None:
         return prior
-    return dataclasses.replace(
-        prior,  # type: ignore[type-var]
-        lower=lower if prior.lower == own else prior.lower,
-        upper=upper if prior.upper == math.inf else prior.upper,
-    )
+    try:
+        return dataclasses.replace(
+            prior,  # type: ignore[type-var]
+            lower=lower if prior.lower == own else prior.lower,
+            upper=upper if prior.upper == math.inf else prior.upper,
+        )
+    except InputError as error:
+        raise InputError(
+            f"{error.expected}, for parameter {name}", error.got, error.suggestion
+        ) from None
 
 
 def extremes(prior: Prior) -> tuple[float, float]:

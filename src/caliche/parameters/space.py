@@ -38,13 +38,8 @@ class FreeParameter:
     start: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        try:
-            prior = within(self.prior, self.declaration.lower, self.declaration.upper)
-        except InputError as error:
-            raise InputError(
-                f"{error.expected}, for parameter {self.name}", error.got, error.suggestion
-            ) from None
-        object.__setattr__(self, "prior", prior)
+        d = self.declaration
+        object.__setattr__(self, "prior", within(self.prior, d.lower, d.upper, d.name))
         inside = [("first guess", self.initial)]
         if self.start is not None:
             if not self.start[0] < self.start[1]:
