@@ -109,13 +109,22 @@ def print_drive(summary: Mapping[str, Any]) -> None:
 
     print(f"\n{summary['title']}: {summary['reason']}\n")
     rows = []
+    unseen = [name for name, p in summary["parameters"].items() if p["no_effect"]]
     for name, p in summary["parameters"].items():
+        if p["no_effect"]:
+            rows.append([name, "no effect", "", p["unit"]])
+            continue
         if p["sd"] is None:
             rows.append([name, plain(p["estimate"]), "", p["unit"]])
             continue
         low, high = (plain(end) for end in p["interval95"])
         rows.append([name, value_and_sd(p["estimate"], p["sd"]), f"{low} to {high}", p["unit"]])
     print_table(["parameter", "estimate ± sd", "95 % interval", "unit"], rows)
+    for name in unseen:
+        print(
+            f"\nNote: no output depends on {name}: the observations say nothing of it, and what is "
+            f"known is its prior ({summary['parameters'][name]['prior']})."
+        )
     if summary["error_bars"] == "ensemble":
         print("\nNote: error bars are the spread of the ensemble, declared errors at their word.")
     else:

@@ -6,6 +6,7 @@ more persistent than declared, as the error bars from curvature are.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float
 
 from caliche.constants import NORMAL_QUANTILE
 from caliche.estimation.density import physical
+from caliche.estimation.ensemble_check import agreement, doubt_of, near_bounds, step_left
 from caliche.estimation.ensemble_core import MemberMethod, Verdict
 from caliche.estimation.ensemble_engine import Engine
 from caliche.estimation.ensemble_kalman import (
@@ -32,6 +34,7 @@ from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import Problem
 from caliche.parameters.space import ParameterSpace
 
+__all__ = ["ensemble_result", "failure_note", "member_intervals", "step_left"]
 TEMPERED = EnsembleKalmanInversion, EnsembleTransformKalmanInversion, UnscentedKalmanInversion
 # An ensemble whose mean is further than this from the optimum (posterior standard deviations) has
 # not arrived; those of some dozens of members miss it by one.
@@ -65,9 +68,19 @@ def ensemble_result(
         verdict = method.promise_kept(engine.state, 0.5 * float(np.sum(residual**2))) or verdict
     runs = engine.runs + 1
     drawn = method.posterior(engine.state)
-    if isinstance(method, TEMPERED) and ok and verdict.converged and drawn is not None:
-        away = step_left(drawn, method.estimate(engine.state), residual, run(members))
-        verdict, runs = _arrived(verdict, away), runs + len(members)
+    doubt: tuple[str, ...] = ()
+    near = near_bounds(space, method.name, members)
+    if (isinstance(method, TEMPERED) or near) and ok and verdict.converged and drawn is not None:
+        seen, runs = run(members), runs + len(members)
+        centre = method.estimate(engine.state)
+        found = agreement(drawn, centre, residual.ravel(), seen.reshape(len(seen), -1))
+        if isinstance(method, TEMPERED):
+            verdict = _arrived(verdict, found.left)
+        if verdict.converged and not found.enough(
+            len(drawn), space.size, chance=method.name == "eki", near=bool(near)
+        ):
+            doubt = (doubt_of(found, len(drawn), near),)
+            verdict = Verdict(False, f"came to its end, but {doubt[0]}") if near else verdict
     statistics = residual_statistics(problem, residual, engine.informed) if ok else {}
     # Flat arrays: no direction is left out, and no parameter lies on a bound.
     covariance_u = np.cov(members, rowvar=False).reshape(space.size, space.size)
@@ -75,6 +88,8 @@ def ensemble_result(
     held = np.zeros(space.size, bool)
     curvature = Posterior(u, covariance_u, covariance_u, nothing, one, held, statistics)
     parameters = _parameters(problem, method.name, members, values, value)
+    if not ok:  # the spread of members around nothing is no error bar
+        parameters = {name: _without_error_bar(p) for name, p in parameters.items()}
     covariance = np.cov(values, rowvar=False).reshape(space.size, space.size)
     status = NOT_FINITE if not ok else CONVERGED if verdict.converged else RUNNING
     controls = np.stack([*engine.controls, u])
@@ -106,6 +121,7 @@ def ensemble_result(
         derived=_derived(problem, u, members),
         warnings=(
             *_notes(method.name, values, failed, runs),
+            *(text[0].upper() + text[1:] + "." for text in doubt),
             *find_warnings(parameters, curvature, (start,), 0),
         ),
         prior_cost=prior,
@@ -114,30 +130,6 @@ def ensemble_result(
             members, values, np.asarray(getattr(engine.state, "times", ())), tuple(engine.failed)
         ),
     )
-
-
-def step_left(
-    members: np.ndarray, centre: np.ndarray, residual: np.ndarray, residuals: np.ndarray
-) -> float:
-    """Length of the Gauss-Newton step that the members' own slopes ask for, in posterior standard
-    deviations; NaN where they are too few to have slopes.
-
-    Parameters
-    ----------
-    members, centre : (N, P), (P,) in coordinates whose prior is N(0, I).
-    residual, residuals : of the centre (time + 1, stream), and of the members, in front.
-    """
-    known = np.isfinite(residuals).all(axis=(1, 2))
-    spread = members[known] - members[known].mean(axis=0)
-    n, p = spread.shape
-    if n <= p + 1 or np.linalg.matrix_rank(spread) < p:
-        return float("nan")
-    seen = np.any(residuals[known] != 0.0, axis=0)
-    found = residuals[known][:, seen]
-    slopes = np.linalg.lstsq(spread, found - found.mean(axis=0), rcond=None)[0]
-    gradient = slopes @ residual[seen] + centre
-    hessian = slopes @ slopes.T + np.eye(p)
-    return float(np.sqrt(gradient @ np.linalg.solve(hessian, gradient)))
 
 
 def _arrived(verdict: Verdict, away: float) -> Verdict:
@@ -178,6 +170,12 @@ def _parameters(
             knot=entry.knot,
         )
     return with_the_rest(space, found)
+
+
+def _without_error_bar(p: ParameterEstimate) -> ParameterEstimate:
+    if p.sd is None:
+        return p
+    return dataclasses.replace(p, sd=np.nan, sd_naive=np.nan, interval=(p.lower, p.upper))
 
 
 def member_intervals(

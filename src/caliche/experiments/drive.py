@@ -304,10 +304,13 @@ def _finish(config: DriveConfig, folder: Path, job: AskTell, command: str | None
     reasons = counted(str(status["reason"]) for status in told if status.get("reason"))
     entries = {}
     for p in config.parameters:
+        unseen = p.name in found.no_effect
+        bare = found.sd is None or found.interval is None or unseen
         entries[p.name] = {
-            "estimate": found.estimate[p.name],
-            "sd": None if found.sd is None else found.sd[p.name],
-            "interval95": None if found.interval is None else list(found.interval[p.name]),
+            "estimate": None if unseen else found.estimate[p.name],
+            "sd": None if bare else found.sd[p.name],
+            "interval95": None if bare else list(found.interval[p.name]),
+            "no_effect": unseen,
             "unit": p.declaration.unit,
             "prior": p.prior.describe(p.declaration.unit),
         }
