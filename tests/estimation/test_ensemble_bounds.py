@@ -158,6 +158,23 @@ def test_a_parameter_that_no_output_depends_on_is_named(method):
     assert found.estimate["a"] == pytest.approx(0.6, abs=0.1)
 
 
+@pytest.mark.parametrize("method", ["4denvar", "etki", "uki"])
+def test_estimate_names_a_parameter_without_effect(method):
+    def half(params, forcing):
+        return (params["a"] + 0.0 * params["b"]) * forcing["x"]
+
+    priors = {"a": Flat(0.0, 1.0), "b": Normal(0.5, 0.1)}
+    observed, guess = np.full(N, 0.6), {"a": 0.5, "b": 0.5}
+    result = estimate(make_problem(half, priors, guess, {"x": np.ones(N)}, observed, 1.0), method)
+    told = [text for text in result.warnings if text.startswith("The observations do not depend")]
+    assert told == [
+        "The observations do not depend on the number b: its estimate and interval are those of "
+        "its prior."
+    ]
+    low, high = result.parameters["b"].interval
+    assert (low, high) == pytest.approx((0.5 - 0.196, 0.5 + 0.196), abs=0.06)
+
+
 def test_what_a_last_look_needs_is_asked_again_after_a_stop(tmp_path):
     def job():
         return AskTell("etki", [free_parameter(declared("a"))], np.full(N, 0.99), SIGMA, seed=1)

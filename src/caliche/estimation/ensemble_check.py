@@ -191,8 +191,7 @@ class LastLook:
         if self.members is not None:
             seen = residuals[1 : n + 1]
             self.agreement = agreement(self.members, self.centre, residuals[0], seen)
-        moved = residuals[n + 1 :].reshape(-1, 2, residuals.shape[1]) - residuals[0]
-        still = (np.abs(moved) <= NO_EFFECT).all(axis=(1, 2))
+        still = unmoved(np.concatenate([residuals[:1], residuals[n + 1 :]]))
         self.unseen = tuple(k for k, same in zip(self.asked, still, strict=True) if same)
 
     @property
@@ -221,12 +220,23 @@ def last_look(engine: Engine, space: ParameterSpace) -> LastLook | None:
         centre, to_u = prior.from_u(at), prior.to_u
     if not (len(asked) or near):
         return None
-    rows = [centre[None]] + ([] if members is None else [members])
-    for k in asked:
-        step = np.eye(space.size)[k]
-        rows.append(np.stack([centre + step, centre - step]))
-    u = to_u(np.concatenate(rows))
+    moved = moved_either_way(centre, np.asarray(asked, int))
+    between = [] if members is None else [members]
+    u = to_u(np.concatenate([moved[:1], *between, moved[1:]]))
     return LastLook(u, centre, members, near, tuple(asked), engine.method.name == "eki")
+
+
+def moved_either_way(centre: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The centre (P,), then for each entry asked for two rows with it moved by one unit."""
+    steps = np.eye(len(centre))[asked]
+    pairs = np.stack([steps, -steps], axis=1).reshape(-1, len(centre))
+    return centre + np.concatenate([np.zeros((1, len(centre))), pairs])
+
+
+def unmoved(residuals: np.ndarray) -> np.ndarray:
+    """Whether the residuals (1 + 2 k, n) of those rows are the same for each of the k entries."""
+    moved = residuals[1:].reshape(-1, 2, residuals.shape[1]) - residuals[0]
+    return (np.abs(moved) <= NO_EFFECT).all(axis=(1, 2))
 
 
 def _fewer(v: np.ndarray) -> np.ndarray:

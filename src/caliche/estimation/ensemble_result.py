@@ -16,7 +16,15 @@ from jaxtyping import Array, Float
 
 from caliche.constants import NORMAL_QUANTILE
 from caliche.estimation.density import physical
-from caliche.estimation.ensemble_check import agreement, doubt_of, near_bounds, step_left
+from caliche.estimation.ensemble_check import (
+    UNTAUGHT,
+    agreement,
+    doubt_of,
+    moved_either_way,
+    near_bounds,
+    step_left,
+    unmoved,
+)
 from caliche.estimation.ensemble_core import MemberMethod, Verdict
 from caliche.estimation.ensemble_engine import Engine
 from caliche.estimation.ensemble_kalman import (
@@ -81,6 +89,9 @@ def ensemble_result(
         ):
             doubt = (doubt_of(found, len(drawn), near),)
             verdict = Verdict(False, f"came to its end, but {doubt[0]}") if near else verdict
+    unseen: tuple[str, ...] = ()
+    if ok and drawn is not None:
+        unseen = _without_effect(space, method.name, drawn, u, run)
     statistics = residual_statistics(problem, residual, engine.informed) if ok else {}
     # Flat arrays: no direction is left out, and no parameter lies on a bound.
     covariance_u = np.cov(members, rowvar=False).reshape(space.size, space.size)
@@ -122,6 +133,7 @@ def ensemble_result(
         warnings=(
             *_notes(method.name, values, failed, runs),
             *(text[0].upper() + text[1:] + "." for text in doubt),
+            *unseen,
             *find_warnings(parameters, curvature, (start,), 0),
         ),
         prior_cost=prior,
@@ -129,6 +141,29 @@ def ensemble_result(
         ensemble=Ensemble(
             members, values, np.asarray(getattr(engine.state, "times", ())), tuple(engine.failed)
         ),
+    )
+
+
+def _without_effect(
+    space: ParameterSpace,
+    method: str,
+    drawn: np.ndarray,
+    u: np.ndarray,
+    run: Callable[[np.ndarray], np.ndarray],
+) -> tuple[str, ...]:
+    """A sentence on each parameter on which no output depends: of members v that kept the spread of
+    the prior, one moved from the estimate either way gives what the estimate gives."""
+    asked = np.flatnonzero(drawn.std(axis=0, ddof=1) > UNTAUGHT)
+    if not len(asked):
+        return ()
+    prior = normal_prior(space, method)
+    rows = moved_either_way(prior.from_u(u), asked)
+    still = unmoved(run(prior.to_u(rows)).reshape(len(rows), -1))
+    return tuple(
+        f"The observations do not depend on the {space.entries[k].long_name}: its estimate and "
+        "interval are those of its prior."
+        for k, same in zip(asked, still, strict=True)
+        if same
     )
 
 
