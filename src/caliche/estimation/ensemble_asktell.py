@@ -40,7 +40,8 @@ class Found:
     converged, reason : how it ended.
     no_effect : parameters on which no output depends: of these, all of the above is the prior's, or
         chance.
-    n_runs, n_failed : model runs, and how many of them failed.
+    n_runs, n_failed : model runs of the method, and how many runs failed.
+    n_last : runs of the last look, see `AskTell`.
     """
 
     method: str
@@ -55,6 +56,7 @@ class Found:
     n_runs: int
     n_failed: int
     no_effect: tuple[str, ...] = ()
+    n_last: int = 0
 
 
 class AskTell:
@@ -220,7 +222,8 @@ class AskTell:
             misfits=np.array(engine.misfits),
             converged=self.done and verdict is not None and verdict.converged,
             reason="not finished" if verdict is None or not self.done else verdict.reason,
-            n_runs=engine.runs + (len(look.u) if look is not None and look.told else 0),
+            n_runs=engine.runs,
+            n_last=len(look.u) if look is not None and look.told else 0,
             n_failed=sum(engine.failed) + (0 if look is None else look.failed),
             no_effect=tuple(self.names[k] for k in look.unseen) if look is not None else (),
         )

@@ -326,7 +326,7 @@ def _finish(config: DriveConfig, folder: Path, job: AskTell, command: str | None
             "misfit": found.misfits.tolist(),
             "n_observations": int(np.isfinite(config.observed).sum()),
             "n_missing": int((~np.isfinite(config.observed)).sum()),
-            "n_model_runs": found.n_runs,
+            "n_model_runs": found.n_runs + found.n_last,
             "n_failed": found.n_failed,
             "failures": dict(reasons),
             "versions": versions(),
