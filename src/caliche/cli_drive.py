@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,7 +58,7 @@ def drive(
     number, members = workers or config.workers, len(make_job(config).ask())
     print(
         f"{config.title}: {config.method} with {members} runs an iteration, {number} at a time, "
-        f"each of at most {config.timeout:g} s. Folder: {folder}",
+        f"each of at most {config.timeout:g} s. {told(config.observed)}. Folder: {folder}",
         file=sys.stderr, flush=True,
     )  # fmt: skip
     command = shlex.join(["caliche", *sys.argv[1:]])
@@ -73,6 +74,15 @@ def drive(
     typer.echo(f"\nResult: {folder / 'result.json'}")
     if not found.found.converged:
         raise typer.Exit(NOT_CONVERGED)
+
+
+def told(observed: Sequence[float]) -> str:
+    """How many observations there are, and how many of them are missing."""
+    missing = sum(math.isnan(value) for value in observed)
+    text = f"{len(observed)} observations"
+    if not missing:
+        return text
+    return f"{text}, of which {missing} {'is' if missing == 1 else 'are'} missing"
 
 
 class Progress:
@@ -99,13 +109,22 @@ def print_drive(summary: Mapping[str, Any]) -> None:
 
     print(f"\n{summary['title']}: {summary['reason']}\n")
     rows = []
+    unseen = [name for name, p in summary["parameters"].items() if p["no_effect"]]
     for name, p in summary["parameters"].items():
+        if p["no_effect"]:
+            rows.append([name, "no effect", "", p["unit"]])
+            continue
         if p["sd"] is None:
             rows.append([name, plain(p["estimate"]), "", p["unit"]])
             continue
         low, high = (plain(end) for end in p["interval95"])
         rows.append([name, value_and_sd(p["estimate"], p["sd"]), f"{low} to {high}", p["unit"]])
     print_table(["parameter", "estimate ± sd", "95 % interval", "unit"], rows)
+    for name in unseen:
+        print(
+            f"\nNote: no output depends on {name}: the observations say nothing of it, and what is "
+            f"known is its prior ({summary['parameters'][name]['prior']})."
+        )
     if summary["error_bars"] == "ensemble":
         print("\nNote: error bars are the spread of the ensemble, declared errors at their word.")
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caliche.cli_drive import print_drive
 from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS
 from caliche.experiments.drive import drive, make_job
@@ -37,6 +38,8 @@ if mode == "cut" and i == 0:
     if k == 3: y = [1e300] * 3
     if k == 4: open("outputs.csv", "w").write("1.0\\n2."); sys.exit(0)
 if mode == "short": y = y[:1]
+if mode == "deaf": y = [0.5, 1.0, 2.0]
+if mode == "half deaf": y = [p["a"]] * 3
 if mode == "csv":
     open("outputs.csv", "w").write("output\\n" + "\\n".join(map(repr, y)))
 else:
@@ -256,3 +259,35 @@ def test_observations_from_a_table(study, tmp_path):
     (tmp_path / "seen.csv").write_text("value\n1.5\n")
     with pytest.raises(InputError, match="in the columns value and sigma"):
         read_drive(path)
+
+
+# -- models that do not hear -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", MEMBER_METHODS)
+def test_a_model_that_ignores_its_parameters_has_no_estimate(study, tmp_path, method):
+    config = study("deaf", method, f"options = {{ {OPTIONS[method]} }}")
+    with pytest.raises(InputError, match=r"depend on a free parameter \(a, b\). Got none that ch"):
+        drive(config, tmp_path / "out")
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+MORE = {"ga": "members = 6, max_iterations = 60, patience = 5", "cma": "", "uki": ""}
+
+
+@pytest.mark.parametrize("method", ["etki", "uki", "4denvar", "ga"])
+def test_a_parameter_without_effect_is_named_and_has_no_estimate(study, tmp_path, capsys, method):
+    config = study("half deaf", method, f"options = {{ {MORE.get(method, 'members = 20')} }}")
+    found = drive(config, tmp_path / "out")
+    assert found.found.no_effect == ("b",)
+    assert np.isfinite(found.found.estimate["b"])
+    b = found.summary["parameters"]["b"]
+    assert (b["estimate"], b["sd"], b["interval95"], b["no_effect"]) == (None, None, None, True)
+    a = found.summary["parameters"]["a"]
+    assert a["estimate"] == pytest.approx(1.2 / (1 + 0.2**2 / 3), abs=0.1)
+    assert not a["no_effect"]
+    print_drive(found.summary)
+    told = capsys.readouterr().out
+    assert "no effect" in told
+    assert "no output depends on b: the observations say nothing of it" in told
+    assert "(flat between -2 and 2 m)" in told

@@ -50,6 +50,21 @@ def test_parameters_of_an_experiment_in_words(capsys):
     assert list(rows)[-1] == "emissivity"
 
 
+@pytest.mark.parametrize("kind", ["normal", "log-normal"])
+def test_a_prior_keeps_the_bounds_that_the_model_declares_or_those_that_are_given(kind):
+    prior = f'parameters.thermal_conductivity={{prior="{kind}", mean=0.8, sd=0.9, UPPER}}'
+    declared = space(prior.replace(", UPPER", "")).free[2]
+    assert declared.name == "thermal_conductivity"
+    assert (declared.prior.lower, declared.prior.upper) == (0.05, 5.0)
+    given = space(prior.replace("UPPER", "upper=2.0"))
+    assert (given.free[2].prior.lower, given.free[2].prior.upper) == (0.05, 2.0)
+    assert "within 0.05 to 2" in given.describe_prior("thermal_conductivity")
+    far = given.to_physical(given.initial() + 30.0)
+    assert 1.99 < float(far["thermal_conductivity"]) <= 2.0
+    with pytest.raises(InputError, match=f"the mean of a {kind} prior inside its bounds, for par"):
+        space(prior.replace("UPPER", "upper=0.7"))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from soil_heat_cases import parameters, run, steady_forcing
 
 from caliche.errors import InputError
+from caliche.estimation import estimate
+from caliche.inverse_problem import InverseProblem
 from caliche.models import SoilHeat, simulate
-from caliche.models.base import Profile
+from caliche.models.base import ParameterDeclaration, Profile
 from caliche.observations import Stream, make_operator
 from caliche.observations.error_model import Observations
+from caliche.parameters import ParameterSpace
+from caliche.parameters.space import free_parameter
 
 MODEL = SoilHeat((0.0, 0.1, 0.3, 0.6), 1800.0)
 SEEN = {
@@ -157,3 +162,73 @@ def test_unusable_observations(values, sigma, message):
         Observations.from_series(
             {"surface_temperature": np.array(values)}, {"surface_temperature": sigma}
         )
+
+
+# -- observations that no prediction meets ---------------------------------------------------------
+
+
+class Flux(eqx.Module):
+    """y = a (1 - exp(-b x)), seen as a flux or under a name of its own."""
+
+    seen: str = eqx.field(static=True)
+    declarations: tuple = eqx.field(static=True)
+    forcing_variables: tuple = eqx.field(static=True, default=("x",))
+    derived_labels: dict = eqx.field(static=True, default_factory=dict)
+
+    @property
+    def depths(self):
+        return {}
+
+    @property
+    def diagnostics(self):
+        return (self.seen,)
+
+    def prepare(self, params):
+        return dict(params)
+
+    def init_state(self, prepared, forcing):
+        return prepared["a"] * forcing["x"]
+
+    def diagnose(self, prepared, state):
+        return {self.seen: state}
+
+    def step(self, prepared, state, forcing):
+        value = prepared["a"] * forcing["x"]
+        return value, {self.seen: value}
+
+    def derived(self, params):
+        return {}
+
+
+def flux_problem(seen: str, n: int) -> InverseProblem:
+    declared = ParameterDeclaration("a", "a", "1", 1.0, 0.0, 10.0, "a test")
+    space = ParameterSpace.build([declared], {"a": free_parameter(declared)}, {})
+    model, x = Flux(seen, (declared,)), np.arange(1.0, n + 1.0)
+    observations = Observations.from_series({seen: 2.0 * x}, {seen: 0.5})
+    operator = make_operator(model, [Stream(seen)])
+    return InverseProblem(model, {"x": jnp.asarray(x)}, operator, observations, space)
+
+
+@pytest.mark.parametrize("method", ["lm", "etki"])
+def test_an_observation_of_a_flux_at_time_zero_is_not_dropped_in_silence(method):
+    sentence = (
+        "1 of 6 observations of latent_heat_flux cannot be predicted (a flux has no value at time "
+        "zero) and is not used."
+    )
+    assert sentence in estimate(flux_problem("latent_heat_flux", 6), method).warnings
+    state = estimate(flux_problem("surface_temperature", 6), method)
+    assert not any("cannot be predicted" in text for text in state.warnings)
+
+
+def test_of_a_long_record_the_first_value_is_said_by_the_operator_alone():
+    problem = flux_problem("latent_heat_flux", 200)
+    mask = np.asarray(problem.observations.mask)
+    assert problem.operator.unused(mask)[0].startswith("1 of 200 observations of latent_heat_flux")
+    assert problem.operator.unused(mask, 0.01) == ()
+
+
+def test_an_output_under_a_name_of_ones_own_is_refused_with_a_way_out():
+    with pytest.raises(
+        InputError, match=r"under a name of caliche.variables.*Got 'y'\. Try: name it"
+    ):
+        flux_problem("y", 6)

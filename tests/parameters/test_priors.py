@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import integrate, special, stats
@@ -28,6 +28,9 @@ PRIORS = {
     "normal-below": Normal(0.9, 0.2, upper=1.0),
     "log-normal": LogNormal(2.2e6, 0.4e6),
     "log-normal-wide": LogNormal(1.0, 3.0),
+    "log-normal-between": LogNormal(150.0, 120.0, 10.0, 600.0),
+    "log-normal-above": LogNormal(1.0, 0.5, lower=0.5),
+    "log-normal-below": LogNormal(0.9, 0.2, upper=1.0),
 }
 EVERY_PRIOR = pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
 
@@ -80,6 +83,46 @@ def test_truncated_normal_has_the_quantiles_of_scipy(name):
     np.testing.assert_allclose(to_physical(prior, u), from_the_nearer_tail, rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["log-normal-between", "log-normal-above", "log-normal-below"])
+def test_truncated_log_normal_has_the_quantiles_of_scipy(name):
+    """Those of scipy's log-normal between its distribution functions at the bounds."""
+    prior = PRIORS[name]
+    whole = stats.lognorm(s=prior.log_sd, scale=math.exp(prior.log_mean))
+    u = np.linspace(-6.0, 6.0, 25)
+    low, high = whole.cdf(prior.lower), whole.sf(prior.upper)
+    mass = 1.0 - low - high
+    from_the_nearer_tail = np.where(
+        u < 0, whole.ppf(low + mass * special.ndtr(u)), whole.isf(high + mass * special.ndtr(-u))
+    )
+    np.testing.assert_allclose(to_physical(prior, u), from_the_nearer_tail, rtol=1e-10)
+
+
+def test_bounds_far_out_leave_a_log_normal_prior_as_it_is():
+    u = np.linspace(-6.0, 6.0, 25)
+    np.testing.assert_array_equal(
+        to_physical(LogNormal(1.0, 0.2, 0.01, 1e3), u), to_physical(LogNormal(1.0, 0.2), u)
+    )
+
+
+@pytest.mark.parametrize("prior", [LogNormal(1.0, 90.0, lower=0.9), LogNormal(1.0, 0.1, 0.9, 1.1)])
+def test_bounds_that_leave_little_of_a_log_normal_prior_keep_its_digits(prior):
+    u = np.linspace(-5.0, 5.0, 21)
+    np.testing.assert_allclose(to_whitened(prior, to_physical(prior, u)), u, atol=1e-7)
+
+
+@settings(max_examples=10)
+@given(
+    mean=st.floats(0.1, 10.0),
+    share=st.floats(0.1, 3.0),
+    cuts=st.tuples(st.floats(0.01, 0.9), st.floats(1.1, 100.0)),
+    u=arrays(float, 8, elements=st.floats(-40.0, 40.0)),
+)
+def test_no_value_of_a_log_normal_prior_leaves_its_bounds(mean, share, cuts, u):
+    prior = LogNormal(mean, share * mean, cuts[0] * mean, cuts[1] * mean)
+    values = np.asarray(prior.to_physical(jnp.asarray(u)))
+    assert ((prior.lower <= values) & (values <= prior.upper)).all()
+
+
 def test_normal_without_bounds_is_affine():
     np.testing.assert_allclose(to_physical(Normal(0.8, 0.3), np.array([-2.0, 1.0])), [0.2, 1.1])
 
@@ -95,7 +138,9 @@ def test_log_normal_has_the_physical_mean_and_sd(name):
     assert np.sqrt(weight @ (values - mean) ** 2) == pytest.approx(prior.sd, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["normal", "normal-between", "normal-above", "log-normal"])
+@pytest.mark.parametrize(
+    "name", ["normal", "normal-between", "normal-above", "log-normal", "log-normal-between"]
+)
 def test_density_of_the_physical_value_has_unit_mass(name):
     prior = PRIORS[name]
     density = jax.vmap(lambda x: jax.grad(prior.to_whitened)(x) * stats_pdf(prior.to_whitened(x)))
@@ -109,7 +154,7 @@ def stats_pdf(u):
 
 
 def test_only_flat_priors_stay_out_of_the_cost():
-    assert [p.informative for p in PRIORS.values()] == [False] * 4 + [True] * 6
+    assert [p.informative for p in PRIORS.values()] == [False] * 4 + [True] * 9
 
 
 @pytest.mark.parametrize(
@@ -121,7 +166,8 @@ def test_only_flat_priors_stay_out_of_the_cost():
         (lambda: Normal(3.0, 0.5, 0.0, 2.0), "mean of a normal prior inside"),
         (lambda: LogNormal(1.0, 0.0), "positive standard deviation"),
         (lambda: LogNormal(-1.0, 1.0), "positive mean"),
-        (lambda: LogNormal(1.0, 1.0, lower=0.1), "without bounds"),
+        (lambda: LogNormal(1.0, 1.0, lower=2.0), "mean of a log-normal prior inside"),
+        (lambda: LogNormal(1.0, 1.0, upper=-2.0), "lower bound below the upper"),
     ],
 )
 def test_impossible_priors_are_refused(make, message):
@@ -136,6 +182,8 @@ def test_impossible_priors_are_refused(make, message):
         (Flat(0.05, 5.0), "flat between 0.05 and 5 K"),
         (Normal(293.0, 2.0), "normal, 293 ± 2 K"),
         (LogNormal(2.0, 0.5), "log-normal, 2 ± 0.5 K"),
+        (LogNormal(150.0, 120.0, 10.0, 600.0), "log-normal, 150 ± 120 K, within 10 to 600"),
+        (LogNormal(2.0, 0.5, 0.1, 1e4), "log-normal, 2 ± 0.5 K"),  # bounds that cut off nothing
     ],
 )
 def test_description(prior, text):

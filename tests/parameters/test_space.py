@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from caliche.errors import InputError
 from caliche.models.base import ParameterDeclaration
-from caliche.parameters import Flat, LogNormal, Normal, ParameterSpace
+from caliche.parameters import Flat, LogNormal, Normal, ParameterSpace, Tie
 from caliche.parameters.space import free_parameter
 
 DECLARATIONS = [
@@ -94,3 +94,40 @@ def test_starts_need_a_range():
 def test_impossible_spaces_are_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("prior", [Normal(0.8, 2.0), LogNormal(0.8, 2.0)])
+def test_a_prior_without_bounds_takes_those_that_are_declared(prior):
+    p = free_parameter(CONDUCTIVITY, prior)
+    assert (p.prior.lower, p.prior.upper) == (0.05, 5.0)
+    space = ParameterSpace.build(DECLARATIONS, {"conductivity": p}, {})
+    values = np.array([float(space.vector(jnp.array([u]))[0]) for u in (-9.0, -3.0, 3.0, 9.0)])
+    assert ((values >= 0.05) & (values <= 5.0)).all()
+    assert p.prior.describe("W") == f"{prior.describe('W')}, within 0.05 to 5"
+    half = free_parameter(CONDUCTIVITY, type(prior)(0.8, 2.0, upper=3.0)).prior
+    assert (half.lower, half.upper) == (0.05, 3.0)
+
+
+@pytest.mark.parametrize("kind", [Normal, LogNormal])
+def test_a_mean_outside_the_declared_bounds_is_refused(kind):
+    message = "the mean of a .*normal prior inside its bounds, for parameter albedo.*0.01 to 0.9"
+    with pytest.raises(InputError, match=message):
+        free_parameter(ALBEDO, kind(1.5, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("prior", "got"),
+    [
+        (Normal(0.5, 0.2), "-6.9 where a is -6.9"),
+        (Flat(0.1), "no bound of a on that side"),
+        (LogNormal(0.5, 0.2, 0.1, 2.0), "2 where a is 2"),
+    ],
+)
+def test_a_tied_parameter_stays_within_its_own_bounds_whatever_the_other_does(prior, got):
+    a = ParameterDeclaration("a", "a", "1", 0.5, -np.inf, np.inf, "here")
+    b = ParameterDeclaration("b", "b", "1", 0.5, 0.0, 1.0, "here")
+    free = {"a": free_parameter(a, prior)}
+    with pytest.raises(InputError, match=f"b, tied to a, to stay between 0 and 1. Got .*{got}"):
+        ParameterSpace.build([a, b], free, {}, ties=[Tie("b", "a")])
+    inside = {"a": free_parameter(a, LogNormal(0.5, 0.2, 0.1, 1.0))}
+    assert ParameterSpace.build([a, b], inside, {}, ties=[Tie("b", "a")]).ties

@@ -20,6 +20,8 @@ from caliche.constants import NORMAL_QUANTILE
 from caliche.errors import InputError
 from caliche.estimation.checkpoint import fingerprint
 from caliche.estimation.density import physical
+from caliche.estimation.ensemble_check import LastLook, last_look
+from caliche.estimation.ensemble_core import Verdict
 from caliche.estimation.ensemble_engine import Engine, keep, member_method, resume
 from caliche.estimation.ensemble_prior import normal_prior
 from caliche.parameters import FreeParameter, ParameterSpace
@@ -36,7 +38,10 @@ class Found:
     members : (N, P) physical values of the posterior ensemble; None after a random search.
     misfits : J at each iteration, see `Engine`.
     converged, reason : how it ended.
-    n_runs, n_failed : model runs, and how many of them failed.
+    no_effect : parameters on which no output depends: of these, all of the above is the prior's, or
+        chance.
+    n_runs, n_failed : model runs of the method, and how many runs failed.
+    n_last : runs of the last look, see `AskTell`.
     """
 
     method: str
@@ -50,27 +55,33 @@ class Found:
     reason: str
     n_runs: int
     n_failed: int
+    no_effect: tuple[str, ...] = ()
+    n_last: int = 0
 
 
 class AskTell:
     """A method at work on a model that is run elsewhere.
 
+    When it has come to its end it asks once more where its answer may be none: near a bound, and of
+    parameters that the data may not see.
+
     Parameters
     ----------
     method : `4denvar`, `eki`, `etki`, `uki`, `ga` or `cma`; `options` are its own.
-    parameters : what is to be estimated, or a space of it.
+    parameters : FreeParameters to be estimated, or a ParameterSpace of them.
     observed : (n,) values, NaN where nothing was seen.  sigma : their standard deviations, one or
         (n,), in the units of the observations.
 
     Raises
     ------
-    InputError : an unknown method or option; shapes that do not fit; a sigma that is not positive.
+    InputError : an unknown method or option; parameters that are not FreeParameters; shapes that do
+        not fit; a sigma that is not positive.
     """
 
     def __init__(
         self,
         method: str,
-        parameters: ParameterSpace | Sequence[FreeParameter],
+        parameters: Any,
         observed: Sequence[float] | np.ndarray,
         sigma: float | Sequence[float] | np.ndarray,
         seed: int = 0,
@@ -78,6 +89,7 @@ class AskTell:
     ) -> None:
         space = parameters
         if not isinstance(space, ParameterSpace):
+            space = _checked(parameters)
             space = ParameterSpace.build(
                 [p.declaration for p in space], {p.name: p for p in space}, {}
             )
@@ -105,6 +117,7 @@ class AskTell:
             )  # fmt: skip
         start = np.asarray(self.space.initial())
         self._engine = Engine(chosen, self.space, start, seed)
+        self._look: LastLook | None = None
         self._mark = fingerprint(chosen, seed, start, repr(space.free), self._observed, self._sigma)
 
     @property
@@ -114,13 +127,29 @@ class AskTell:
 
     @property
     def done(self) -> bool:
-        return self._engine.verdict is not None
+        return self._engine.verdict is not None and (self._last is None or self._last.told)
+
+    @property
+    def _last(self) -> LastLook | None:
+        """The last look, once the method has come to its end by itself."""
+        verdict = self._engine.verdict
+        if self._look is None and verdict is not None and verdict.converged:
+            self._look = last_look(self._engine, self.space)
+        return self._look
+
+    @property
+    def _verdict(self) -> Verdict | None:
+        verdict, look = self._engine.verdict, self._last
+        if verdict is None or look is None:
+            return verdict
+        if look.doubt:
+            return Verdict(False, f"came to its end, but {look.doubt}")
+        return verdict
 
     @property
     def reason(self) -> str:
         """Why it is done; empty while it is not."""
-        verdict = self._engine.verdict
-        return "" if verdict is None else verdict.reason
+        return "" if self._verdict is None or not self.done else self._verdict.reason
 
     @property
     def iteration(self) -> int:
@@ -139,7 +168,13 @@ class AskTell:
 
     def ask(self) -> np.ndarray:
         """Members to be run (k, P), in physical units; the same until they are told."""
-        return physical(self.space, self._engine.ask())
+        return physical(self.space, self._asked)
+
+    @property
+    def _asked(self) -> np.ndarray:
+        """Control vectors (k, P) of the members to be run."""
+        look = self._last
+        return self._engine.ask() if look is None or look.told else look.u
 
     def tell(self, outputs: Sequence[Any] | np.ndarray) -> None:
         """Outputs (k, n) of the members asked for; a row with a NaN is one that failed.
@@ -148,21 +183,28 @@ class AskTell:
 
         Raises
         ------
-        InputError : another shape; too few members that did not fail.
+        InputError : another shape; too few members that did not fail; no output that depends on
+            any parameter.
         """
-        found, k = _table(outputs, self._size), len(self._engine.ask())
+        found, k = _table(outputs, self._size), len(self._asked)
         if found.shape != (k, self._size):
             raise InputError(
                 f"outputs of shape ({k}, {self._size}), members by observations",
                 f"{found.shape}", "give a row of NaN for a member that failed",
             )  # fmt: skip
         with np.errstate(invalid="ignore", over="ignore"):
-            self._engine.tell((found[:, self._seen] - self._observed) / self._sigma)
+            residuals = (found[:, self._seen] - self._observed) / self._sigma
+        look = self._last
+        if look is not None and not look.told:
+            look.tell(residuals)
+            return
+        self._engine.tell(residuals)
+        self._engine.demand_effect()
 
     def result(self) -> Found:
         """What came out so far."""
         engine = self._engine
-        u, verdict = engine.estimate, engine.verdict
+        u, verdict, look = engine.estimate, self._verdict, self._look
         values = physical(self.space, u)
         members = engine.posterior
         sd = interval = drawn = None
@@ -178,10 +220,12 @@ class AskTell:
             interval=interval,
             members=drawn,
             misfits=np.array(engine.misfits),
-            converged=verdict is not None and verdict.converged,
-            reason="not finished" if verdict is None else verdict.reason,
+            converged=self.done and verdict is not None and verdict.converged,
+            reason="not finished" if verdict is None or not self.done else verdict.reason,
             n_runs=engine.runs,
-            n_failed=sum(engine.failed),
+            n_last=len(look.u) if look is not None and look.told else 0,
+            n_failed=sum(engine.failed) + (0 if look is None else look.failed),
+            no_effect=tuple(self.names[k] for k in look.unseen) if look is not None else (),
         )
 
     def _interval(self, members: np.ndarray) -> dict[str, tuple[float, float]]:
@@ -205,7 +249,25 @@ class AskTell:
         ------
         InputError : no such file, or one of another problem.
         """
+        self._look = None
         resume(Path(path), self._mark, [self._engine])
+
+
+def _checked(parameters: Any) -> tuple[FreeParameter, ...]:
+    """The free parameters, none of them twice."""
+    listed = list(parameters) if isinstance(parameters, list | tuple) else [parameters]
+    wrong = [p for p in listed if not isinstance(p, FreeParameter)]
+    if wrong or not listed:
+        raise InputError(
+            "a list of FreeParameter, or a ParameterSpace, of what is to be estimated",
+            f"{type(parameters).__name__}" + (f" with {wrong[0]!r}"[:60] if wrong else ", empty"),
+            "make each by caliche.parameters.space.free_parameter(ParameterDeclaration(name, "
+            "long_name, unit, default, lower, upper, source))",
+        )
+    names = [p.name for p in listed]
+    if len(set(names)) < len(names):
+        raise InputError("parameters with different names", ", ".join(names), "rename one")
+    return tuple(listed)
 
 
 def _table(outputs: Sequence[Any] | np.ndarray, size: int) -> np.ndarray:

@@ -44,6 +44,8 @@ MEMBER_METHODS: Mapping[str, Any] = {
 }
 _REDRAWN = 100  # purpose of random numbers, beside those of the methods
 MOST_REDRAWS = 3
+# Outputs that differ by less, in sigma, do not depend on what differs.
+NO_EFFECT = 1e-9
 
 
 def member_method(name: str, options: Mapping[str, Any]) -> MemberMethod:
@@ -92,6 +94,7 @@ class Engine:
         self.controls: list[np.ndarray] = []
         self.failed: list[int] = []
         self.runs = 0
+        self._moved = False
         self._open_batch()
 
     # -- ask and tell ----------------------------------------------------------------------------
@@ -170,8 +173,24 @@ class Engine:
         self._waiting = lost
         self.tries += 1
 
+    def demand_effect(self) -> None:
+        """Refuse a model that gave the same to all members since it began.
+
+        Raises
+        ------
+        InputError : no output depends on any parameter.
+        """
+        if self._moved or self.state.iteration < getattr(self.method, "updates", 1):
+            return
+        raise InputError(
+            f"outputs that depend on a free parameter ({', '.join(self._space.names)})",
+            f"none that changes in any of {self.runs} runs",
+            "check that the model reads its parameters under these names, or observe more",
+        )
+
     def _finish(self, ok: np.ndarray) -> None:
         assert self._residuals is not None
+        self._moved |= bool(np.ptp(self._residuals[ok], axis=0).max() > NO_EFFECT) or ok.sum() < 2
         residuals = np.where(ok[:, None], self._residuals, np.nan)
         u = self._to_u(self._members)
         prior = 0.5 * np.sum(np.where(self._space.informative, u, 0.0) ** 2, axis=1)
@@ -238,6 +257,7 @@ class Engine:
         self.controls = list(arrays["controls"])
         self.failed = arrays["failed"].tolist()
         self.runs = int(arrays["runs"])
+        self._moved = self.state.iteration > 0
         self._open_batch()
 
 

@@ -191,6 +191,7 @@ def _run(
             engine.tell(batch.residuals(u) if part is None else windows.residuals(u, *part))
             if engine.state.iteration == before:
                 continue  # some members are drawn anew first
+            engine.demand_effect()
             iteration += 1
             if checkpoint is not None:
                 keep(checkpoint.path, mark, engines[: number + 1])

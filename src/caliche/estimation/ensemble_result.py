@@ -6,6 +6,7 @@ more persistent than declared, as the error bars from curvature are.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -15,6 +16,15 @@ from jaxtyping import Array, Float
 
 from caliche.constants import NORMAL_QUANTILE
 from caliche.estimation.density import physical
+from caliche.estimation.ensemble_check import (
+    UNTAUGHT,
+    agreement,
+    doubt_of,
+    moved_either_way,
+    near_bounds,
+    step_left,
+    unmoved,
+)
 from caliche.estimation.ensemble_core import MemberMethod, Verdict
 from caliche.estimation.ensemble_engine import Engine
 from caliche.estimation.ensemble_kalman import (
@@ -32,6 +42,7 @@ from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import InverseProblem, Problem
 from caliche.parameters.space import ParameterSpace
 
+__all__ = ["ensemble_result", "failure_note", "member_intervals", "step_left"]
 TEMPERED = EnsembleKalmanInversion, EnsembleTransformKalmanInversion, UnscentedKalmanInversion
 # An ensemble whose mean is further than this from the optimum (posterior standard deviations) has
 # not arrived; those of some dozens of members miss it by one.
@@ -59,25 +70,42 @@ def ensemble_result(
     values, value = physical(space, members), physical(space, u)
     residual = run(u[None])[0]
     prior = prior_cost(space, u)
-    told = float(0.5 * np.sum(residual**2)) + _term(problem, value)
+    told = 0.5 * float(np.sum(residual**2) + np.sum(_term(problem, value) ** 2))
     misfit = told + prior
     ok = np.isfinite(misfit)
     if isinstance(method, FourDEnVar) and ok:
         verdict = method.promise_kept(engine.state, told) or verdict
     runs = engine.runs + 1
     drawn = method.posterior(engine.state)
-    if isinstance(method, TEMPERED) and ok and verdict.converged and drawn is not None:
-        away = step_left(drawn, method.estimate(engine.state), residual, run(members))
-        verdict, runs = _arrived(verdict, away), runs + len(members)
-    found = residual_statistics(problem, residual, engine.informed) if ok else {}
+    doubt: tuple[str, ...] = ()
+    near = near_bounds(space, method.name, members)
+    if (isinstance(method, TEMPERED) or near) and ok and verdict.converged and drawn is not None:
+        seen, runs = run(members), runs + len(members)
+        centre = method.estimate(engine.state)
+        rows = np.concatenate([seen.reshape(len(seen), -1), _term(problem, values)], axis=1)
+        one_row = np.concatenate([residual.ravel(), _term(problem, value)])
+        found = agreement(drawn, centre, one_row, rows)
+        if isinstance(method, TEMPERED):
+            verdict = _arrived(verdict, found.left)
+        if verdict.converged and not found.enough(
+            len(drawn), space.size, chance=method.name == "eki", near=bool(near)
+        ):
+            doubt = (doubt_of(found, len(drawn), near),)
+            verdict = Verdict(False, f"came to its end, but {doubt[0]}") if near else verdict
+    unseen: tuple[str, ...] = ()
+    if ok and drawn is not None:
+        unseen = _without_effect(space, method.name, drawn, u, run)
+    statistics = residual_statistics(problem, residual, engine.informed) if ok else {}
     # Flat arrays: no direction is left out, and no parameter lies on a bound.
     covariance_u = np.cov(members, rowvar=False).reshape(space.size, space.size)
     nothing, one = np.zeros((space.size, 0)), np.ones(space.size)
     held = np.zeros(space.size, bool)
     curvature = Posterior(
-        u, covariance_u, covariance_u, nothing, one, held, found, np.eye(space.size), one
+        u, covariance_u, covariance_u, nothing, one, held, statistics, np.eye(space.size), one
     )
     parameters = _parameters(problem, method.name, members, values, value)
+    if not ok:  # the spread of members around nothing is no error bar
+        parameters = {name: _without_error_bar(p) for name, p in parameters.items()}
     covariance = np.cov(values, rowvar=False).reshape(space.size, space.size)
     status = NOT_FINITE if not ok else CONVERGED if verdict.converged else RUNNING
     controls = np.stack([*engine.controls, u])
@@ -105,10 +133,12 @@ def ensemble_result(
         starts=(start,),
         misfit=np.array([[*engine.misfits, misfit]]),
         trajectory=trajectory[None],
-        residuals=found,
+        residuals=statistics,
         derived=_derived(problem, u, members),
         warnings=(
             *_notes(method.name, values, failed, runs),
+            *(text[0].upper() + text[1:] + "." for text in doubt),
+            *unseen,
             *find_warnings(parameters, curvature, (start,), 0),
         ),
         prior_cost=prior,
@@ -119,35 +149,35 @@ def ensemble_result(
     )
 
 
-def _term(problem: Problem, values: np.ndarray) -> float:
-    """What the term of the information adds to J at physical values (P,)."""
+def _term(problem: Problem, values: np.ndarray) -> np.ndarray:
+    """Residuals (..., row) of the term of the information at physical values (..., P)."""
     if not isinstance(problem, InverseProblem) or problem.adjustment is None:
-        return 0.0
-    return 0.5 * float(np.sum(np.asarray(problem.adjustment.residual(jnp.asarray(values))) ** 2))
+        return np.zeros((*values.shape[:-1], 0))
+    term = problem.adjustment
+    return (values - np.asarray(term.centre)) @ np.asarray(term.root).T
 
 
-def step_left(
-    members: np.ndarray, centre: np.ndarray, residual: np.ndarray, residuals: np.ndarray
-) -> float:
-    """Length of the Gauss-Newton step that the members' own slopes ask for, in posterior standard
-    deviations; NaN where they are too few to have slopes.
-
-    Parameters
-    ----------
-    members, centre : (N, P), (P,) in coordinates whose prior is N(0, I).
-    residual, residuals : of the centre (time + 1, stream), and of the members, in front.
-    """
-    known = np.isfinite(residuals).all(axis=(1, 2))
-    spread = members[known] - members[known].mean(axis=0)
-    n, p = spread.shape
-    if n <= p + 1 or np.linalg.matrix_rank(spread) < p:
-        return float("nan")
-    seen = np.any(residuals[known] != 0.0, axis=0)
-    found = residuals[known][:, seen]
-    slopes = np.linalg.lstsq(spread, found - found.mean(axis=0), rcond=None)[0]
-    gradient = slopes @ residual[seen] + centre
-    hessian = slopes @ slopes.T + np.eye(p)
-    return float(np.sqrt(gradient @ np.linalg.solve(hessian, gradient)))
+def _without_effect(
+    space: ParameterSpace,
+    method: str,
+    drawn: np.ndarray,
+    u: np.ndarray,
+    run: Callable[[np.ndarray], np.ndarray],
+) -> tuple[str, ...]:
+    """A sentence on each parameter on which no output depends: of members v that kept the spread of
+    the prior, one moved from the estimate either way gives what the estimate gives."""
+    asked = np.flatnonzero(drawn.std(axis=0, ddof=1) > UNTAUGHT)
+    if not len(asked):
+        return ()
+    prior = normal_prior(space, method)
+    rows = moved_either_way(prior.from_u(u), asked)
+    still = unmoved(run(prior.to_u(rows)).reshape(len(rows), -1))
+    return tuple(
+        f"The observations do not depend on the {space.entries[k].long_name}: its estimate and "
+        "interval are those of its prior."
+        for k, same in zip(asked, still, strict=True)
+        if same
+    )
 
 
 def _arrived(verdict: Verdict, away: float) -> Verdict:
@@ -188,6 +218,12 @@ def _parameters(
             knot=entry.knot,
         )
     return with_the_rest(space, found)
+
+
+def _without_error_bar(p: ParameterEstimate) -> ParameterEstimate:
+    if p.sd is None:
+        return p
+    return dataclasses.replace(p, sd=np.nan, sd_naive=np.nan, interval=(p.lower, p.upper))
 
 
 def member_intervals(

@@ -40,6 +40,7 @@ from caliche.estimation.optima import Optimum, find_optima, optima_note
 from caliche.estimation.posterior import Posterior, derived_quantities, linearised, posterior
 from caliche.estimation.result import ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
+from caliche.estimation.unused import with_unused
 from caliche.inverse_problem import InverseProblem, Problem
 from caliche.parameters.space import Entry, ParameterSpace
 from caliche.variables import label
@@ -90,9 +91,10 @@ def estimate(
         # It builds on this module.
         from caliche.estimation.ensemble_estimate import estimate_by_members
 
-        return estimate_by_members(
+        result = estimate_by_members(
             problem, method, starts, seed, callback, unknown, checkpoint, watch
         )
+        return with_unused(problem, result)
     if checkpoint is not None:
         raise InputError(
             f"a method that keeps its state, one of {', '.join(MEMBER_METHODS)}",
@@ -117,9 +119,10 @@ def estimate(
         told = kept(of_one_site(problem), u, ~curvature.held, curvature.told)
         hyper = dataclasses.replace(hyper or Hyperparameters(), information=told)
     reason = reason_of(chosen, outcome.final, best)
-    return curvature_result(
+    result = curvature_result(
         problem, chosen.name, reason, seed, outcome, best, curvature, hyper, runs, watch
     )
+    return with_unused(problem, result)
 
 
 def _with_hyperparameters(

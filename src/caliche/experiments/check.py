@@ -46,6 +46,8 @@ def check_experiment(
     yield from _clock(experiment)
     problem = experiment.problem()
     yield from _streams(experiment)
+    for sentence in problem.operator.unused(np.asarray(problem.observations.mask)):
+        yield f"            {sentence}"
     yield from _model(problem)
     yield from _parameters(problem)
     yield from _gradients(problem)

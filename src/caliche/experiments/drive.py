@@ -2,8 +2,9 @@
 
 For every member there is a folder `iteration_III/member_MMM` with `parameters.json`. The command
 runs there and leaves `outputs.json` (a list of numbers) or `outputs.csv` (one number a line), in
-the order of the observations. An exit code other than 0, too long a run, a number too few and NaN
-are failed members. What is done is never run again: the same command with `--resume` goes on.
+the order of the observations. An exit code other than 0, too long a run, a number too few and no
+number where there is an observation are failed members. What is done is never run again: the same
+command with `--resume` goes on.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import contextlib
 import csv
 import io
 import json
-import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ import numpy as np
 from caliche.errors import InputError
 from caliche.estimation.ensemble_asktell import AskTell, Found
 from caliche.experiments.drive_config import DriveConfig
+from caliche.experiments.drive_tables import kind_of, outputs_of
 from caliche.experiments.run import finite, versions
 from caliche.whole_file import clear, write_text
 
@@ -199,11 +201,11 @@ class Workers:
                 return [], "stopped"
             known = {"reason": reason, "seconds": round(time.monotonic() - began, 3)}
             if not reason:
-                known["reason"] = _read_outputs(folder, self._n)[1]
+                known["reason"] = _read_outputs(folder, self._config)[1]
             write_text(status, json.dumps(known) + "\n")
         if known["reason"]:
             return [], str(known["reason"])
-        return _read_outputs(folder, self._n)
+        return _read_outputs(folder, self._config)
 
     def _execute(self, folder: Path) -> str:
         """Run the command in a folder; why it failed, or nothing."""
@@ -255,7 +257,7 @@ def _read_json(path: Path) -> Any:
         return None
 
 
-def _read_outputs(folder: Path, n: int) -> tuple[list[float], str]:
+def _read_outputs(folder: Path, config: DriveConfig) -> tuple[list[float], str]:
     """What a run left, and what is wrong with it."""
     path = folder / "outputs.json"
     if not path.is_file():
@@ -263,32 +265,15 @@ def _read_outputs(folder: Path, n: int) -> tuple[list[float], str]:
     if not path.is_file():
         return [], "left neither outputs.json nor outputs.csv"
     try:
-        values = _from_json(path) if path.suffix == ".json" else _from_csv(path)
-    except (OSError, ValueError, TypeError) as error:
+        values = outputs_of(path, config.missing)
+    except (OSError, ValueError, csv.Error) as error:
         return [], f"left {path.name} that cannot be read: {error}"[:LAST_WORDS]
-    if len(values) != n:
-        return [], f"left {len(values)} outputs where {n} are observed"
-    if not all(map(math.isfinite, values)):
+    if len(values) != len(config.observed):
+        return [], f"left {len(values)} outputs where {len(config.observed)} are observed"
+    # What nobody observed may be missing.
+    if not np.isfinite(np.array(values)[np.isfinite(config.observed)]).all():
         return [], "left outputs that are not finite"
     return values, ""
-
-
-def _from_json(path: Path) -> list[float]:
-    values = json.loads(path.read_text("utf-8"))
-    if isinstance(values, dict):
-        values = values.get("outputs")
-    if not isinstance(values, list):
-        raise ValueError("no list of numbers")
-    return [math.nan if value is None else float(value) for value in values]
-
-
-def _from_csv(path: Path) -> list[float]:
-    cells = [row[-1].strip() for row in csv.reader(path.read_text("utf-8").splitlines()) if row]
-    try:
-        float(cells[0] or "nan")
-    except (ValueError, IndexError):
-        cells = cells[1:]  # a header
-    return [float(cell or "nan") for cell in cells]
 
 
 # -- the end -------------------------------------------------------------------------------------
@@ -298,24 +283,34 @@ def _explained(error: InputError, why: Sequence[str], place: Path) -> InputError
     """The refusal with what most of the runs said."""
     if not why:
         return error
-    (reason, number), *_ = Counter(why).most_common(1)
+    reason, number = max(counted(why).items(), key=lambda item: item[1])
+    file = re.match(r"left (outputs\.\w+) that", reason)
     return InputError(
         error.expected, f"{error.got}; {number} of them: {reason}",
-        f"look at stderr.txt in the members of {place}",
+        f"look at {file[1] if file else 'stderr.txt'} in the members of {place}",
     )  # fmt: skip
+
+
+def counted(reasons: Iterable[str]) -> Counter[str]:
+    """How often each reason was given; those that differ by numbers alone are one."""
+    first: dict[str, str] = {}
+    return Counter(first.setdefault(kind_of(reason), reason) for reason in reasons)
 
 
 def _finish(config: DriveConfig, folder: Path, job: AskTell, command: str | None) -> Driven:
     found = job.result()
     # From the members' folders: a drive that was stopped and went on counts all of them.
     told = (_read_json(path) or {} for path in sorted(folder.glob("iteration_*/**/status.json")))
-    reasons = Counter(str(status["reason"]) for status in told if status.get("reason"))
+    reasons = counted(str(status["reason"]) for status in told if status.get("reason"))
     entries = {}
     for p in config.parameters:
+        unseen = p.name in found.no_effect
+        bare = found.sd is None or found.interval is None or unseen
         entries[p.name] = {
-            "estimate": found.estimate[p.name],
-            "sd": None if found.sd is None else found.sd[p.name],
-            "interval95": None if found.interval is None else list(found.interval[p.name]),
+            "estimate": None if unseen else found.estimate[p.name],
+            "sd": None if bare else found.sd[p.name],
+            "interval95": None if bare else list(found.interval[p.name]),
+            "no_effect": unseen,
             "unit": p.declaration.unit,
             "prior": p.prior.describe(p.declaration.unit),
         }
@@ -329,7 +324,9 @@ def _finish(config: DriveConfig, folder: Path, job: AskTell, command: str | None
             "error_bars": None if found.sd is None else "ensemble",
             "parameters": entries,
             "misfit": found.misfits.tolist(),
-            "n_model_runs": found.n_runs,
+            "n_observations": int(np.isfinite(config.observed).sum()),
+            "n_missing": int((~np.isfinite(config.observed)).sum()),
+            "n_model_runs": found.n_runs + found.n_last,
             "n_failed": found.n_failed,
             "failures": dict(reasons),
             "versions": versions(),

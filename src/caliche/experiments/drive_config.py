@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from caliche.data.source import MISSING
 from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS
+from caliche.experiments.drive_tables import number, rows_of
 from caliche.experiments.parse import method_options
 from caliche.experiments.section import Section
 from caliche.models.base import ParameterDeclaration
@@ -32,6 +34,7 @@ class DriveConfig:
     command : arguments, run in each member's folder.
     timeout : seconds after which a run is stopped and counts as failed.
     observed, sigma : (n,) values, NaN where nothing was seen, and their standard deviations.
+    missing : numbers that stand for none, in observations and outputs.
     """
 
     title: str
@@ -46,6 +49,7 @@ class DriveConfig:
     seed: int
     options: Mapping[str, Any]
     text: str
+    missing: tuple[float, ...] = MISSING
 
 
 def read_drive(path: Path) -> DriveConfig:
@@ -67,7 +71,7 @@ def read_drive(path: Path) -> DriveConfig:
     top = Section(raw, path.name)
     folder = path.resolve().parent
     command, timeout, workers = _model(top.section("model"), folder)
-    observed, sigma = _observations(top.section("observations"), folder)
+    observed, sigma, missing = _observations(top.section("observations"), folder)
     parameters = tuple(_parameter(name, s) for name, s in top.sections("parameters").items())
     if not parameters:
         raise InputError(
@@ -82,7 +86,7 @@ def read_drive(path: Path) -> DriveConfig:
     top.finish()
     return DriveConfig(
         title, folder, command, timeout, workers, parameters, observed, sigma, method, seed,
-        options, text,
+        options, text, missing,
     )  # fmt: skip
 
 
@@ -99,17 +103,39 @@ def _model(section: Section, folder: Path) -> tuple[tuple[str, ...], float, int]
     return tuple(part.replace(HERE, str(folder)) for part in command), timeout, workers
 
 
-def _observations(section: Section, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """`values` and `sigma`, or a `file` with two such columns."""
+def _observations(
+    section: Section, folder: Path
+) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
+    """`values` and `sigma`, or a `file` with two such columns, and what stands for missing."""
     name = section.get("file", str, None)
+    missing = section.numbers("missing", MISSING)
     if name is not None:
         section.finish()
-        return _table(folder / name, section.where)
-    values = np.array(section.numbers("values"))
+        values, sigma = _table(folder / name, section.where, missing)
+    else:
+        values, sigma = _lists(section, missing)
+    lost = np.isfinite(values) & ~(np.isfinite(sigma) & (sigma > 0.0))
+    if lost.any():
+        k = int(np.flatnonzero(lost)[0])
+        raise InputError(
+            f"a sigma above 0 beside every value in {section.where}",
+            f"{'none' if np.isnan(sigma[k]) else f'{sigma[k]:g}'} at value number {k + 1}",
+            "give it, or leave the value empty too",
+        )  # fmt: skip
+    return values, sigma, missing
+
+
+def _lists(section: Section, missing: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    given = section.get("values", list, [])
+    # NaN is a missing value here; all else is checked as other lists are.
+    gaps = [isinstance(v, float) and math.isnan(v) for v in given]
+    filled = {"values": [0.0 if gap else v for v, gap in zip(given, gaps, strict=True)]}
+    values = np.array(Section(filled, section.where).numbers("values"))
     if not len(values):
         raise InputError(
             f"values or file in {section.where}", "neither", "write values = [1.0, 2.0]"
         )
+    values = np.where(np.array(gaps) | np.isin(values, missing), np.nan, values)
     given = section.table.get("sigma")
     sigma = (
         section.numbers("sigma") if isinstance(given, list) else section.positive("sigma", float)
@@ -124,18 +150,29 @@ def _observations(section: Section, folder: Path) -> tuple[np.ndarray, np.ndarra
     return values, np.broadcast_to(sigma, values.shape)
 
 
-def _table(path: Path, where: str) -> tuple[np.ndarray, np.ndarray]:
+def _table(path: Path, where: str, missing: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        values = np.array([float(row["value"] or "nan") for row in rows])
-        sigma = np.array([float(row["sigma"]) for row in rows])
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"a CSV file with numbers in the columns value and sigma for {where}",
-            f"{type(error).__name__}: {error}", "leave value empty where nothing was observed",
-        ) from None  # fmt: skip
-    return values, sigma
+        header, *rows = rows_of(path.read_text("utf-8-sig")) or [[]]
+    except (OSError, ValueError, csv.Error) as error:
+        raise _no_table(where, f"{path.name}: {error}") from None
+    if not {"value", "sigma"} <= set(header):
+        raise _no_table(where, f"{path.name} with {', '.join(header) or 'nothing in it'}")
+    found = np.full((len(rows), 2), np.nan)
+    for k, row in enumerate(rows):
+        try:
+            if len(row) != len(header):
+                raise ValueError(f"{len(row)} cells below {len(header)} names")
+            found[k] = [number(row[header.index(name)], missing) for name in ("value", "sigma")]
+        except ValueError as error:
+            raise _no_table(where, f"{error}, in row {k + 1} of {path.name}") from None
+    return found[:, 0], found[:, 1]
+
+
+def _no_table(where: str, got: str) -> InputError:
+    return InputError(
+        f"a CSV file with numbers in the columns value and sigma for {where}", got,
+        "leave value empty where nothing was observed",
+    )  # fmt: skip
 
 
 def _parameter(name: str, section: Section) -> FreeParameter:

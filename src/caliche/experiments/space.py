@@ -167,10 +167,7 @@ def _prior(declaration: ParameterDeclaration, config: ParameterConfig) -> Prior:
             return Flat(lower, upper)
         if config.mean is None or config.sd is None:
             raise InputError("mean and sd of the prior", "none", "give both")
-        if config.prior == "normal":
-            return PRIORS["normal"](config.mean, config.sd, lower, upper)
-        bounds = (config.lower or 0.0, np.inf if config.upper is None else config.upper)
-        return PRIORS["log-normal"](config.mean, config.sd, *bounds)
+        return PRIORS[config.prior](config.mean, config.sd, lower, upper)
     except InputError as error:
         raise InputError(
             f"{error.expected}, for parameter {declaration.name}", error.got, error.suggestion

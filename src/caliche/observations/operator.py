@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from caliche.errors import InputError
 from caliche.models.base import Diagnostics, Model, ParameterDeclaration, Profile
 from caliche.observations.nuisances import Nuisance, at_depth, lagged, reach
-from caliche.variables import variable
+from caliche.variables import VARIABLES, variable
 
 # Streams of one profile that are computed entry by entry. More than a dozen sums of products with
 # constants in one loop take LLVM beyond all memory (41 nodes); the whole profile is one product.
@@ -106,6 +106,30 @@ class ObservationOperator(eqx.Module):
             before, after = reach(self.nuisances, stream.name, self.time_step)
             seen[_blind(stream) + before : n_time - after, k] = True
         return seen
+
+    def unused(self, mask: np.ndarray, share: float = 0.0) -> tuple[str, ...]:
+        """A sentence on each stream with observations that cannot be predicted.
+
+        Parameters
+        ----------
+        mask : (time + 1, stream) what was observed.
+        share : of a stream's observations that has to be lost before it is told.
+        """
+        visible, found = self.visible(len(mask)), []
+        for k, stream in enumerate(self.streams):
+            total, lost = int(mask[:, k].sum()), int((mask[:, k] & ~visible[:, k]).sum())
+            if lost <= share * total or not lost:
+                continue
+            why = "a flux has no value at time zero"
+            if stream.steps > 1:
+                why = f"it is a mean over {stream.steps} steps"
+            if any(reach(self.nuisances, stream.name, self.time_step)):
+                why = "a clock that may be wrong needs the model before and after"
+            found.append(
+                f"{lost} of {total} observations of {stream.name} cannot be predicted ({why}) and "
+                f"{'is' if lost == 1 else 'are'} not used."
+            )
+        return tuple(found)
 
     def finish(
         self,
@@ -203,6 +227,14 @@ def make_operator(
                 moved[stream] = nuisance
     sources = []
     for stream in streams:
+        if stream.name in model.diagnostics and stream.name not in VARIABLES:
+            raise InputError(
+                "an output of the model under a name of caliche.variables, from which its unit and "
+                "whether it is a state or a flux are taken",
+                repr(stream.name),
+                "name it surface_temperature if it holds at the time of a stamp, or "
+                "sensible_heat_flux if over the step before: names of one's own are not possible",
+            )
         entry = variable(stream.name)
         if entry.name not in model.diagnostics:
             raise InputError(

@@ -3,8 +3,8 @@
 The informative priors of a space make every coordinate N(0, 1). With correlations R between them
 the coordinates are w = L u, L L^T = R, and u ~ N(0, I) as before: all that takes u takes correlated
 priors too. Between normal priors without bounds R is the correlation of the values themselves;
-between log-normal ones that of their logarithms; else that of the normal scores (a Gaussian copula,
-Nelsen 2006, doi:10.1007/0-387-28678-0).
+between log-normal ones without bounds that of their logarithms; else that of the normal scores (a
+Gaussian copula, Nelsen 2006, doi:10.1007/0-387-28678-0).
 """
 
 from __future__ import annotations

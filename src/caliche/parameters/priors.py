@@ -6,6 +6,7 @@ A flat prior has no part in the residual: its bijection only keeps the bounds.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -21,6 +22,11 @@ Values = Float[Array, "..."]  # one value, or a series
 
 # Standard deviations from the mean beyond which a normal distribution has less mass than 1e-16.
 NO_MASS_BEYOND = 8.3
+# Bounds further out are not mentioned. Those of a log-normal prior cut off less than one in a
+# million there; of a normal one only those go unmentioned that stand for none.
+UNTOLD_NORMAL, UNTOLD = 1e6, 5.0
+# Beyond so many the tail of a normal distribution has no number of double precision.
+FARTHEST = 37.0
 
 
 @runtime_checkable
@@ -110,60 +116,38 @@ class Normal:
     def __post_init__(self) -> None:
         _check_bounds(self.lower, self.upper)
         _check_positive_sd(self.sd)
-        if not self.lower < self.mean < self.upper:
-            raise InputError(
-                "the mean of a normal prior inside its bounds",
-                f"mean = {self.mean:g} with bounds {self.lower:g} to {self.upper:g}",
-                "move the mean or widen the bounds",
-            )
+        _check_mean_inside("normal", self.mean, self.lower, self.upper)
 
     @property
     def informative(self) -> bool:
         return True
 
     @property
-    def _untruncated(self) -> bool:
-        """Whether the bounds cut off less than double precision can tell."""
-        return min(self.mean - self.lower, self.upper - self.mean) > NO_MASS_BEYOND * self.sd
-
-    def _tails(self) -> tuple[Array, Array]:
-        a = ndtr(jnp.asarray((self.lower - self.mean) / self.sd))
-        b = ndtr(jnp.asarray((self.mean - self.upper) / self.sd))  # mass above the upper bound
-        return a, b
+    def _ends(self) -> tuple[float, float]:
+        return (self.lower - self.mean) / self.sd, (self.upper - self.mean) / self.sd
 
     def to_physical(self, u: Values) -> Values:
-        if self._untruncated:
-            return jnp.clip(self.mean + self.sd * u, self.lower, self.upper)
-        # The quantile of the truncated normal, from whichever tail is the smaller, which keeps
-        # its digits far from the mean.
-        a, b = self._tails()
-        mass = 1.0 - a - b
-        below = u < 0.0
-        low = ndtri(a + mass * ndtr(jnp.where(below, u, 0.0)))
-        high = -ndtri(b + mass * ndtr(-jnp.where(below, 0.0, u)))
-        value = self.mean + self.sd * jnp.where(below, low, high)
-        return jnp.clip(value, self.lower, self.upper)
+        return jnp.clip(self.mean + self.sd * _truncated(u, *self._ends), self.lower, self.upper)
 
     def to_whitened(self, value: Values) -> Values:
-        z = (value - self.mean) / self.sd
-        if self._untruncated:
-            return z
-        a, b = self._tails()
-        mass = 1.0 - a - b
-        below = (ndtr(z) - a) / mass
-        above = (ndtr(-z) - b) / mass
-        return jnp.where(below < 0.5, ndtri(below), -ndtri(above))
+        return _whitened((value - self.mean) / self.sd, *self._ends)
 
     def describe(self, unit: str) -> str:
         text = f"normal, {self.mean:g} ± {self.sd:g} {_unit(unit)}".rstrip()
-        if math.isinf(self.lower) and math.isinf(self.upper):
+        low, high = self._ends
+        if min(-low, high) > UNTOLD_NORMAL:
             return text
         return f"{text}, within {self.lower:g} to {self.upper:g}"
 
 
 @dataclass(frozen=True)
 class LogNormal:
-    """Log-normal prior of a positive parameter, with physical `mean` and `sd`."""
+    """Log-normal prior of a positive parameter, with physical `mean` and `sd`, truncated to bounds
+    where they are given.
+
+    `mean` and `sd` are those of the log-normal distribution before truncation. Its logarithm is a
+    truncated normal.
+    """
 
     mean: float
     sd: float
@@ -171,17 +155,15 @@ class LogNormal:
     upper: float = math.inf
 
     def __post_init__(self) -> None:
+        _check_bounds(self.lower, self.upper)
         _check_positive_sd(self.sd)
         if self.mean <= 0.0:
             raise InputError(
                 "a positive mean of a log-normal prior", f"{self.mean:g}", "use a normal prior"
             )
-        if self.lower != 0.0 or math.isfinite(self.upper):
-            raise InputError(
-                "a log-normal prior without bounds (it is positive by itself)",
-                f"lower = {self.lower:g} and upper = {self.upper:g}",
-                "leave the bounds out, or use a normal prior with bounds",
-            )
+        # It is positive by itself: a bound below zero says nothing.
+        object.__setattr__(self, "lower", max(self.lower, 0.0))
+        _check_mean_inside("log-normal", self.mean, self.lower, self.upper)
 
     @property
     def informative(self) -> bool:
@@ -195,14 +177,78 @@ class LogNormal:
     def log_mean(self) -> float:
         return math.log(self.mean) - 0.5 * self.log_sd**2
 
+    @property
+    def _ends(self) -> tuple[float, float]:
+        low = math.log(self.lower) if self.lower > 0.0 else -math.inf
+        return (
+            (low - self.log_mean) / self.log_sd,
+            (math.log(self.upper) - self.log_mean) / self.log_sd,
+        )
+
     def to_physical(self, u: Values) -> Values:
-        return jnp.exp(self.log_mean + self.log_sd * u)
+        value = jnp.exp(self.log_mean + self.log_sd * _truncated(u, *self._ends))
+        return jnp.clip(value, self.lower, self.upper)
 
     def to_whitened(self, value: Values) -> Values:
-        return (jnp.log(value) - self.log_mean) / self.log_sd
+        return _whitened((jnp.log(value) - self.log_mean) / self.log_sd, *self._ends)
 
     def describe(self, unit: str) -> str:
-        return f"log-normal, {self.mean:g} ± {self.sd:g} {_unit(unit)}".rstrip()
+        text = f"log-normal, {self.mean:g} ± {self.sd:g} {_unit(unit)}".rstrip()
+        low, high = self._ends
+        if min(-low, high) > UNTOLD:  # what is physically possible is mostly further
+            return text
+        return f"{text}, within {self.lower:g} to {self.upper:g}"
+
+
+# -- a standard normal truncated to low ... high, and the whitened coordinate ----------------------
+
+
+def _untruncated(low: float, high: float) -> bool:
+    """Whether the ends cut off less than double precision can tell."""
+    return min(-low, high) > NO_MASS_BEYOND
+
+
+def _masses(low: float, high: float) -> tuple[Array, Array, Array]:
+    """Mass of a standard normal below `low`, above `high`, and between them."""
+    below, above = ndtr(jnp.asarray(low)), ndtr(jnp.asarray(-high))
+    # From the tail that both ends are in, if they are: 1 - below would lose its digits.
+    within = ndtr(jnp.asarray(-low)) - above if low > 0.0 else 1.0 - below - above
+    return below, above, ndtr(jnp.asarray(high)) - below if high < 0.0 else within
+
+
+def _truncated(u: Values, low: float, high: float) -> Values:
+    """Quantile of the truncated normal with the probability that u ~ N(0, 1) has.
+
+    From whichever tail is the smaller, which keeps its digits far from the middle.
+    """
+    if _untruncated(low, high):
+        return u
+    below, above, mass = _masses(low, high)
+    u = jnp.clip(u, -FARTHEST, FARTHEST)
+    negative = u < 0.0
+    lower = ndtri(below + mass * ndtr(jnp.where(negative, u, 0.0)))
+    upper = -ndtri(above + mass * ndtr(-jnp.where(negative, 0.0, u)))
+    return jnp.where(negative, lower, upper)
+
+
+def _whitened(z: Values, low: float, high: float) -> Values:
+    """The inverse of `_truncated`."""
+    if _untruncated(low, high):
+        return z
+    below, above, mass = _masses(low, high)
+    from_below, from_above = (ndtr(z) - below) / mass, (ndtr(-z) - above) / mass
+    negative = from_below < 0.5
+    lower = ndtri(jnp.where(negative, from_below, 0.5))
+    return jnp.where(negative, lower, -ndtri(jnp.where(negative, 0.5, from_above)))
+
+
+def _check_mean_inside(kind: str, mean: float, lower: float, upper: float) -> None:
+    if not lower < mean < upper:
+        raise InputError(
+            f"the mean of a {kind} prior inside its bounds",
+            f"mean = {mean:g} with bounds {lower:g} to {upper:g}",
+            "move the mean or widen the bounds",
+        )
 
 
 def _check_positive_sd(sd: float) -> None:
@@ -217,3 +263,33 @@ def _unit(unit: str) -> str:
 
 
 PRIORS = {"flat": Flat, "normal": Normal, "log-normal": LogNormal}
+
+
+def within(prior: Prior, lower: float, upper: float, name: str) -> Prior:
+    """The prior of a parameter with these bounds where it is informative and has none of its own.
+
+    Raises
+    ------
+    InputError : a mean outside them.
+    """
+    own = {Normal: -math.inf, LogNormal: 0.0}.get(type(prior))
+    if own is None:
+        return prior
+    try:
+        return dataclasses.replace(
+            prior,  # type: ignore[type-var]
+            lower=lower if prior.lower == own else prior.lower,
+            upper=upper if prior.upper == math.inf else prior.upper,
+        )
+    except InputError as error:
+        raise InputError(
+            f"{error.expected}, for parameter {name}", error.got, error.suggestion
+        ) from None
+
+
+def extremes(prior: Prior) -> tuple[float, float]:
+    """Between which values a parameter can move: its bounds, or as far as a normal tail goes."""
+    if not prior.informative:
+        return prior.lower, prior.upper
+    low, high = (float(prior.to_physical(jnp.asarray(u))) for u in (-FARTHEST, FARTHEST))
+    return low, high

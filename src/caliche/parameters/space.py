@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from caliche.errors import InputError, nearest
 from caliche.models.base import ParameterDeclaration
 from caliche.parameters.correlation import Correlation, Pairs, correlation_between
-from caliche.parameters.priors import Flat, LogNormal, Prior
+from caliche.parameters.priors import Flat, Prior, extremes, within
 from caliche.parameters.ties import Tie, check_tie
 from caliche.parameters.variation import Variation
 
@@ -27,8 +27,9 @@ from caliche.parameters.variation import Variation
 class FreeParameter:
     """A parameter to be estimated.
 
-    `initial` is the first guess; `start` the range from which multi-start draws its guesses, where
-    the prior (or the bounds) shall not serve.
+    A normal or log-normal `prior` that lacks a bound takes the declaration's. `initial` is the
+    first guess; `start` the range from which multi-start draws its guesses, where the prior (or the
+    bounds) shall not serve.
     """
 
     declaration: ParameterDeclaration
@@ -37,6 +38,8 @@ class FreeParameter:
     start: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        d = self.declaration
+        object.__setattr__(self, "prior", within(self.prior, d.lower, d.upper, d.name))
         inside = [("first guess", self.initial)]
         if self.start is not None:
             if not self.start[0] < self.start[1]:
@@ -360,13 +363,12 @@ def _spread(
 
 
 def _reach(parameter: FreeParameter | None, fixed: Array | None) -> tuple[float, float]:
-    """Between which values a parameter can move; its first guess where the prior has no bounds."""
+    """Between which values a parameter can move."""
     if parameter is None:
-        value = math.nan if fixed is None else float(jnp.mean(fixed))
-        return value, value
-    if isinstance(parameter.prior, LogNormal):
-        return parameter.initial, parameter.initial
-    return parameter.prior.lower, parameter.prior.upper
+        if fixed is None:
+            return math.nan, math.nan
+        return float(jnp.min(fixed)), float(jnp.max(fixed))
+    return extremes(parameter.prior)
 
 
 def _quantile(parameter: FreeParameter, probability: Float[Array, " start"]) -> Array:

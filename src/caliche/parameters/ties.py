@@ -74,9 +74,10 @@ def check_tie(
     slack = 1e-12 * max(abs(end) for end in (1.0, *reached) if math.isfinite(end))
     outside = reached[0] < mine.lower - slack, reached[1] > mine.upper + slack
     for end, beyond in zip(reached, outside, strict=True):
-        if beyond and math.isfinite(end):
+        if beyond:
+            reaches = f"{end:g} where {tie.to} is {end / tie.multiple:g}"
             raise InputError(
                 f"{tie.name}, tied to {tie.to}, to stay between {mine.lower:g} and {mine.upper:g}",
-                f"{end:g} where {tie.to} is {end / tie.multiple:g}",
+                reaches if math.isfinite(end) else f"no bound of {tie.to} on that side",
                 f"narrow the bounds of {tie.to}",
             )
