@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from caliche.data.clock import check_clock, clock_sentence
 from caliche.data.gaps import FILLED
 from caliche.errors import InputError
+from caliche.experiments.clock import clock_line
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.lad_config import LaDConfig
 from caliche.experiments.prior_check import MEMBERS, PriorCheck, check_prior
@@ -42,7 +42,8 @@ def check_experiment(
         experiment = untrained(experiment, config.training.seed)
     yield f"{config.title}"
     yield from _window(experiment)
-    yield from _clock(experiment)
+    if line := clock_line(experiment):
+        yield f"Clock       {line}"
     problem = experiment.problem()
     yield from _streams(experiment)
     yield from _model(problem)
@@ -72,20 +73,6 @@ def _window(experiment: Experiment) -> Iterator[str]:
         filled = int(experiment.dataset[name].attrs.get(FILLED, 0))
         if filled:
             yield f"            {filled} values of {name} in the record are interpolated"
-
-
-def _clock(experiment: Experiment) -> Iterator[str]:
-    """Whether the sun agrees with the stamps, where the site's files say where it lies."""
-    dataset = experiment.dataset
-    longitude = dataset.attrs.get("longitude")
-    if longitude is None:
-        return
-    sun = dataset["incoming_shortwave"]
-    step = experiment.config.window.time_step
-    interval = min(step, float(sun.attrs.get("interval", step)))
-    found = check_clock(dataset["time"].values, interval, sun.values, float(longitude))
-    if sentence := clock_sentence(found, interval):
-        yield f"Clock       {sentence}"
 
 
 def _streams(experiment: Experiment) -> Iterator[str]:
