@@ -15,7 +15,7 @@ from caliche.experiments.clock import clock_line
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.lad_config import LaDConfig
 from caliche.experiments.prior_check import MEMBERS, PriorCheck, check_prior
-from caliche.experiments.sensor_screen import screen_first
+from caliche.experiments.sensor_screen import screen_first, screen_signs
 from caliche.experiments.train import untrained
 from caliche.inverse_problem import InverseProblem
 from caliche.variables import variable
@@ -192,11 +192,11 @@ def _prior(
 
 def _sensors(problem: InverseProblem, seconds: float) -> Iterator[str]:
     """What the sensors are suspected of, about the optimum of one fit."""
-    if seconds > LONGEST_FOR_SCREEN:
-        yield "Sensors     screened by caliche estimate alone: a fit takes long"
-        return
-    found = screen_first(problem)
+    long = seconds > LONGEST_FOR_SCREEN
+    found = screen_signs(problem) if long else screen_first(problem)
     for k, suspicion in enumerate(found):
         yield f"{'Sensors' if k == 0 else '':11} {suspicion.sentence}"
-    if not found:
-        yield "Sensors     nothing that a clock, depth, bias or flux share would cure"
+    if not found and long:
+        yield "Sensors     screened by caliche estimate alone: a fit takes long"
+    elif not found:
+        yield "Sensors     nothing that a clock, depth, bias, share or sign would cure"
