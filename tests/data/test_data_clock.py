@@ -211,7 +211,7 @@ def test_a_date_half_a_year_off(latitude, start, shift):
     assert ("then the hours" in sentence) == (shift != 0.0)
     assert ("latitude has the wrong sign" in sentence) == (shift == 0.0)
     # No UTC offset makes it agree.
-    for hours in range(-12, 12, 3):
+    for hours in range(-12, 12, 6):
         assert said(times + hours * HOUR, sun, latitude=latitude)[0].suspicious
     # With the right date, what is left is the hour.
     right = said(times + np.timedelta64(182, "D"), sun, latitude=latitude, utc_offset=-12.0)[1]

@@ -9,6 +9,7 @@ from caliche.data.sun import sun_over_intervals
 from caliche.experiments import load_experiment
 from caliche.experiments.check import check_experiment
 from caliche.experiments.clock import clock_line, clock_remarks
+from caliche.experiments.run import run_experiment
 
 PLACE = {"latitude": 33.5, "longitude": -112.1}
 TOML = """
@@ -65,16 +66,16 @@ starts = 1
 def tower(tmp_path):
     """A CSV table of five days of June at UTC-7, read with a UTC offset."""
 
-    def load(offset=-7.0, place=PLACE):
+    def load(offset=-7.0, place=PLACE, light=0.75, change=("", "")):
         local = np.datetime64("2024-05-30T00:00") + np.arange(1, 432) * np.timedelta64(30, "m")
         utc = (local + np.timedelta64(7, "h")).astype("datetime64[ns]")
-        sun = 0.75 * sun_over_intervals(utc, 1800.0, 33.5, -112.1)[0]
+        sun = light * sun_over_intervals(utc, 1800.0, 33.5, -112.1)[0]
         rows = [
             f"{str(t).replace('T', ' ')}:00,{sw:.2f},350,{20 + sw / 100:.2f},{22 + sw / 200:.2f}"
             for t, sw in zip(local, sun, strict=True)
         ]
         (tmp_path / "tower.csv").write_text("\n".join(["time,SW,LW,TA,TS", *rows]) + "\n")
-        (tmp_path / "t.toml").write_text(TOML.format(offset=offset))
+        (tmp_path / "t.toml").write_text(TOML.format(offset=offset).replace(*change))
         experiment = load_experiment(tmp_path / "t.toml")
         experiment.dataset.attrs.update(place)
         return experiment
@@ -91,6 +92,23 @@ def test_a_table_with_a_place_is_asked(tower):
     assert remark.startswith("The clock DOES NOT AGREE with the sun: ")
     assert remark.endswith("its sign).")
     assert any(line.startswith("Clock       DOES NOT") for line in check_experiment(wrong, 0))
+
+
+def test_estimate_asks_too(tower, tmp_path):
+    """A clock that disagrees is among the warnings of the result, and one that agrees is not."""
+    run = run_experiment(tower(offset=7.0), out=tmp_path / "wrong")
+    assert any("DOES NOT AGREE with the sun" in text for text in run.summary["warnings"])
+    run = run_experiment(tower(), out=tmp_path / "right")
+    assert not any("sun" in text for text in run.summary["warnings"])
+
+
+def test_a_parameter_without_effect_is_flagged(tower):
+    """An albedo in the dark, whatever its prior says: that pulls it, the data do not."""
+    prior = 'value = 0.2\nprior = "normal"\nmean = 0.3\nsd = 0.1'
+    lines = list(check_experiment(tower(light=0.0, change=("value = 0.2\nfixed = true", prior)), 0))
+    (line,) = [line for line in lines if "NO EFFECT" in line]
+    assert "NO EFFECT on any fitted stream at the first guess: albedo;" in line
+    assert "Clock       cannot be told: the record has no sunshine" in lines
 
 
 @pytest.mark.parametrize("place", [{}, {"longitude": -112.1}, {"latitude": 33.5}])

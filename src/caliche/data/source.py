@@ -106,8 +106,8 @@ class Fluxnet:
         without them these are not read.
     moisture_depths : likewise, of the soil moistures (SWC_F_MDS_1 ...).
     plate_depth : metres, of the soil heat flux G; without it this is not read.
-    latitude, longitude : degrees north and east, for the check of the clock
-        and for longwave radiation from the sky.
+    latitude, longitude : degrees north and east, for the check of the clock and for longwave
+        radiation from the sky.
     least_measured : share of a day or week that has to be measured for its mean of a flux, soil
         temperature or moisture to count; in files of half hours `accept_qc` says that.
     stamp : "start", "middle" or "end" of the interval, needed for PLUMBER2 and for it alone.

@@ -73,7 +73,7 @@ def sun_over_intervals(
     -------
     three arrays of the shape of `ends`: W m-2, 1, 1.
     """
-    count = int(np.clip(np.ceil(interval / _INSTANT), 3, 144))
+    count = int(np.clip(np.ceil(interval / _INSTANT), 3, 48))
     mean = np.zeros(ends.shape)
     lowest, highest = np.full(ends.shape, np.inf), np.full(ends.shape, -np.inf)
     for k in range(count):

@@ -11,6 +11,7 @@ import numpy as np
 
 from caliche.data.gaps import FILLED
 from caliche.errors import InputError
+from caliche.estimation.tangent_run import run_with_tangents
 from caliche.experiments.clock import clock_line
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.lad_config import LaDConfig
@@ -22,6 +23,8 @@ from caliche.variables import variable
 
 # Central differences of a well-scaled cost agree with an exact gradient about this well.
 GRADIENT_AGREEMENT = 1e-5
+# Standard deviations; a parameter that moves no observation by more has no effect.
+UNFELT = 1e-12
 # s; a fit takes some tens of evaluations.
 LONGEST_FOR_SCREEN = 1.0
 
@@ -150,9 +153,19 @@ def _gradients(problem: InverseProblem) -> Iterator[str]:
         f"Gradients   {verdict}: reverse against forward {against_forward:.1e}, "
         f"against finite differences {against_finite:.1e}"
     )
-    flat = [name for name, g in zip(problem.space.names, reverse, strict=True) if g == 0.0]
-    if flat:
-        yield f"            no effect on the fitted streams: {', '.join(flat)}"
+    if flat := _without_effect(problem, u):
+        yield (
+            f"            NO EFFECT on any fitted stream at the first guess: {', '.join(flat)}; fix "
+            "them, or fit what they act on: only their priors can estimate them"
+        )
+
+
+def _without_effect(problem: InverseProblem, u: jax.Array) -> list[str]:
+    """Parameters whose derivative is zero in every fitted value; the prior's does not count."""
+    slopes = np.asarray(run_with_tangents(problem, u).slopes)
+    weights = np.asarray(problem.weights)[..., None]
+    largest = np.max(np.abs(np.where(weights > 0.0, slopes, 0.0) * weights), axis=(0, 1))
+    return [n for n, s in zip(problem.space.names, largest, strict=True) if s <= UNFELT]
 
 
 @jax.jit
