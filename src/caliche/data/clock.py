@@ -349,19 +349,13 @@ def _course_by_date(record: _Record, late: float) -> tuple[np.ndarray, np.ndarra
     known = np.isfinite(brightest)
     seen = np.where(known, brightest, 0.0)
     days = np.arange(-182, 183, EVERY)
-    misfits, scale = np.empty(len(days)), 0.0
-    for k, moved in enumerate(days):
-        stamps = replace(record, ends=ends).clocked(late, int(moved)).ends
-        could = sun_over_intervals(stamps, record.interval, record.latitude, record.longitude)[0]
-        could = np.where(known, could, 0.0)
-        free = float((seen * could).sum() / max((could**2).sum(), 1e-12))
-        if moved == 0:
-            scale = free
-            misfits[k] = _relative(seen - free * could, seen)
-        else:
-            misfits[k] = _relative(seen - min(free, CLEAR_SKY[1]) * could, seen)
-    return days, misfits, scale
-
-
-def _relative(off: np.ndarray, seen: np.ndarray) -> float:
-    return float(np.sqrt((off**2).sum() / max((seen**2).sum(), 1e-12)))
+    stamps = replace(record, ends=ends).clocked(late).ends
+    stamps = stamps + days[:, None, None] * np.timedelta64(1, "D")
+    could = sun_over_intervals(stamps, record.interval, record.latitude, record.longitude)[0]
+    could = np.where(known, could, 0.0)
+    power = np.maximum((could**2).sum(axis=(1, 2)), 1e-12)
+    free = (seen * could).sum(axis=(1, 2)) / power
+    # At the dates as they are the scale may be anything; at others it may not.
+    scale = np.where(days == 0, free, np.minimum(free, CLEAR_SKY[1]))[:, None, None]
+    off = ((seen - scale * could) ** 2).sum(axis=(1, 2))
+    return days, np.sqrt(off / max((seen**2).sum(), 1e-12)), float(free[days == 0][0])

@@ -155,8 +155,8 @@ def _gradients(problem: InverseProblem) -> Iterator[str]:
     )
     if flat := _without_effect(problem, u):
         yield (
-            f"            NO EFFECT on any fitted stream at the first guess: {', '.join(flat)}; fix "
-            "them, or fit what they act on: only their priors can estimate them"
+            f"            NO EFFECT on any fitted stream at the first guess: {', '.join(flat)}; "
+            "fix them, or fit what they act on: only their priors can estimate them"
         )
 
 
@@ -164,8 +164,10 @@ def _without_effect(problem: InverseProblem, u: jax.Array) -> list[str]:
     """Parameters whose derivative is zero in every fitted value; the prior's does not count."""
     slopes = np.asarray(run_with_tangents(problem, u).slopes)
     weights = np.asarray(problem.weights)[..., None]
-    largest = np.max(np.abs(np.where(weights > 0.0, slopes, 0.0) * weights), axis=(0, 1))
-    return [n for n, s in zip(problem.space.names, largest, strict=True) if s <= UNFELT]
+    slopes = np.where(weights > 0.0, slopes, 0.0)
+    largest = np.max(np.abs(slopes * weights), axis=(0, 1))
+    pairs = zip(problem.space.names, largest, strict=True)
+    return [name for name, moved in pairs if moved <= UNFELT]
 
 
 @jax.jit
