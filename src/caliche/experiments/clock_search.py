@@ -106,8 +106,6 @@ def best_lag(about: Optimum, columns: list[int]) -> tuple[float, Optimum]:
     hours = problem.operator.time_step / 3600.0
     furthest = round(furthest_lag(problem) / hours)
     streams = [problem.operator.streams[c] for c in columns]
-    if any(s.steps * hours > LONGEST_MEAN for s in streams):
-        furthest = 0
     margin = furthest + max(max(s.steps, 1) for s in streams)
     weights = about.weights.copy()
     n = len(weights)
@@ -115,7 +113,7 @@ def best_lag(about: Optimum, columns: list[int]) -> tuple[float, Optimum]:
         weights[:margin, c] = weights[n - furthest :, c] = 0.0
     parts = _Parts(about, weights, columns)
     every = _every(problem)
-    lags = range(-furthest, furthest + 1, every) if furthest else [0]
+    lags = range(-furthest, furthest + 1, every)
     misfits = {lag: parts.misfit(lag) for lag in lags}
     best = min(misfits, key=lambda lag: misfits[lag])
     return best * hours, parts.moved(best, misfits[0])

@@ -22,7 +22,13 @@ import numpy as np
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import run_method
 from caliche.estimation.tangent_run import run_with_tangents
-from caliche.experiments.clock_search import Optimum, best_lag, furthest_lag, optimum
+from caliche.experiments.clock_search import (
+    LONGEST_MEAN,
+    Optimum,
+    best_lag,
+    furthest_lag,
+    optimum,
+)
 from caliche.experiments.depth_slopes import depth_slopes
 from caliche.experiments.signs import WrongSign, wrong_signs
 from caliche.inverse_problem import InverseProblem
@@ -134,18 +140,21 @@ def screen_sensors(problem: InverseProblem, u: np.ndarray) -> list[Suspicion | W
     ----------
     u : (P,) an optimum of the problem.
     """
-    if signs := screen_signs(problem, u):
+    against = screen_signs(problem, u)
+    if signs := [found for found in against if found.is_flux]:
         return list(signs)
     about = optimum(problem, u)
     known = about.statistics(about.residual)
     if all(s.lag1_autocorrelation * s.n**0.5 < SURE for s in known.values()):
-        return []  # what a sensor does wrong it does for longer than one observation
+        return list(against)  # what a sensor does wrong it does for longer than one observation
     found = []
     for kind, columns, at, change, beyond in _candidates(about):
         suspicion = _suspicion(kind, columns, at, change, beyond)
         if suspicion is not None:
             found.append(suspicion)
-    return list(_worst_of_each(found))
+    kept = _worst_of_each(found)
+    explained = {stream for suspicion in kept for stream in suspicion.streams}
+    return [*kept, *(a for a in against if a.stream not in explained)]
 
 
 def _suspicion(
@@ -234,7 +243,9 @@ def _candidates(
     fluxes = [name for name in names if not variable(name).is_state]
     hours = problem.operator.time_step / 3600.0
     if furthest_lag(problem) > 0.0:
-        for group in _loggers(names, open_to("clock-offset", names)):
+        streams = problem.operator.streams
+        stamped = [s.name for s in streams if s.steps * hours <= LONGEST_MEAN]
+        for group in _loggers(names, open_to("clock-offset", stamped)):
             lag, moved = best_lag(about, group)
             slope = -np.gradient(moved.prediction, hours, axis=0)
             yield "clock-offset", group, moved, only(group, slope), lag

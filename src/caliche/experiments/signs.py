@@ -12,7 +12,7 @@ from caliche.variables import label, variable
 
 # Model and data move against each other where their correlation is below the first; a fit after
 # which it is above the second has shown that the first guess was to blame.
-AGAINST, CURED = -0.5, 0.5
+AGAINST, CURED = -0.5, 0.2
 FEWEST = 12  # values of a stream whose correlation is believed
 HALF_DAY = 12.0  # h; how far a clock is moved before a sign is suspected
 BETTER = 0.02  # by which a moved clock has to correlate better than a turned sign
@@ -33,6 +33,11 @@ class WrongSign:
     kind = "sign"
 
     @property
+    def is_flux(self) -> bool:
+        """Whether it can have a sign; a temperature has none, but may be another column."""
+        return not variable(self.stream).is_state
+
+    @property
     def streams(self) -> tuple[str, ...]:
         """The stream, as other suspicions name theirs."""
         return (self.stream,)
@@ -42,7 +47,7 @@ class WrongSign:
         """What a user is told."""
         what = label(self.stream)
         against = f"the correlation of model and data is {self.correlation:.3f}"
-        if variable(self.stream).is_state:
+        if not self.is_flux:
             text = f"The observed {what} moves against the model: {against}; check its column"
             return f"{text}, its depth and its clock (half a day?) before anything else"
         convention = variable(self.stream).long_name
@@ -69,16 +74,17 @@ def wrong_signs(problem: InverseProblem, predictions: Sequence[np.ndarray]) -> l
     hours = problem.operator.time_step / 3600.0
     found = []
     for k, name in enumerate(problem.stream_names):
-        pairs = [(p[:, k], np.where(mask[:, k], observed[:, k], np.nan)) for p in predictions]
+        # A first guess of a temperature may drift the other way.
+        state = variable(name).is_state
+        told = predictions[1:] if state else predictions
+        pairs = [(p[:, k], np.where(mask[:, k], observed[:, k], np.nan)) for p in told]
         known = [r for modelled, data in pairs if (r := correlation(modelled, data)) is not None]
         if not known or min(known) >= AGAINST or known[-1] > CURED:
             continue
         modelled, data = pairs[int(np.argmin(known))] if len(known) == len(pairs) else pairs[-1]
         late, lag = _best_lag(modelled, data, hours)
-        if late > -min(known) + BETTER and not variable(name).is_state:
-            found.append(WrongSign(name, min(known), lag))
-        else:
-            found.append(WrongSign(name, min(known)))
+        explains = late > -min(known) + BETTER and not state
+        found.append(WrongSign(name, min(known), lag if explains else 0.0))
     return sorted(found, key=lambda s: s.correlation)
 
 
