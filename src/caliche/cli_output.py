@@ -246,8 +246,11 @@ def print_scores(title: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
         [
             name + ("" if s.get("fitted") else " (not fitted)"),
             str(s["n"]),
-            *("-" if s[key] is None else f"{s[key]:.3g}" for key in ("rmse", "bias", "r2", "nse")),
+            *(
+                "-" if s.get(key) is None else f"{s[key]:.3g}"
+                for key in ("rmse", "bias", "r", "nse")
+            ),
         ]
         for name, s in scores.items()
     ]
-    print_table(["stream", "n", "RMSE", "bias", "R2", "NSE"], rows)
+    print_table(["stream", "n", "RMSE", "bias", "r", "NSE"], rows)

@@ -156,7 +156,7 @@ def test_simulate_writes_series_and_scores(caliche, tower):
     assert (outcome.code, outcome.err) == (0, "")
     assert names(tower.folder / "simulation") == ["config.toml", "simulation.nc"]
     header, first = outcome.out.splitlines()[1], outcome.out.splitlines()[3]
-    assert header.split() == ["stream", "n", "RMSE", "bias", "R2", "NSE"]
+    assert header.split() == ["stream", "n", "RMSE", "bias", "r", "NSE"]
     assert first.split()[:2] == ["soil_temperature_0.05m", "72"]
     assert "turbulent_heat_flux (not fitted)" in outcome.out
     assert outcome.out.splitlines()[-1] == "Series: simulation/simulation.nc"
@@ -178,7 +178,7 @@ def test_the_default_folder_is_under_runs(caliche, tower):
 def test_a_summary_on_a_terminal(capsys, monkeypatch, columns):
     parameter = {"estimate": 2.2e6, "sd": 1.9e4, "interval95": [2.15e6, 2.25e6], "initial": 2.0e6,
                  "unit": "J m-3 K-1", "fixed": False}  # fmt: skip
-    score = {"n": 9, "rmse": 0.1, "bias": None, "r2": None, "nse": 1.0, "fitted": True}
+    score = {"n": 9, "rmse": 0.1, "bias": None, "r": -0.99, "nse": 1.0, "fitted": True}
     summary = {
         "title": "A run", "converged": True, "starts": [{"converged": True}, {"converged": False}],
         "parameters": {"combined_heat_transfer_coefficient": parameter},

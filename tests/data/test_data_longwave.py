@@ -9,7 +9,8 @@ import xarray as xr
 from caliche.constants import STEFAN_BOLTZMANN
 from caliche.data import Fluxnet, Source, open_source, select_window
 from caliche.data.longwave import LongwaveBalance, derive_incoming_longwave
-from caliche.data.sky import cloudiness, potential_shortwave, sky_longwave
+from caliche.data.sky import cloudiness, sky_longwave
+from caliche.data.sun import potential_shortwave
 from caliche.errors import InputError
 
 EMISSIVITY, ALBEDO = 0.95, 0.2

@@ -256,7 +256,7 @@ def _score(dataset: xr.Dataset, name: str, steps: np.ndarray) -> dict[str, Any]:
     _, _, fitted, sigma = STREAMS[name]
     return {
         "n": int(use.sum()), "rmse": float(np.sqrt(np.mean((f - y) ** 2))),
-        "bias": float(np.mean(f - y)), "r2": float(np.corrcoef(f, y)[0, 1] ** 2),
+        "bias": float(np.mean(f - y)), "r": float(np.corrcoef(f, y)[0, 1]),
         "nse": float(1 - np.mean((f - y) ** 2) / np.var(y)), "sd_obs": float(y.std()),
         "sd_model": float(f.std()), "fitted": fitted,
         "sigma": sigma if math.isfinite(sigma) else None,

@@ -187,7 +187,7 @@ def test_a_run_of_gaps_and_nulls(build_run):
             start |= {"misfit": None, "estimate": dict.fromkeys(start["estimate"])}
         for table in ("fit", "holdout"):
             for score in summary[table].values():
-                score |= dict.fromkeys(("rmse", "bias", "r2", "nse", "sd_obs", "sd_model"))
+                score |= dict.fromkeys(("rmse", "bias", "r", "nse", "sd_obs", "sd_model"))
         for entry in summary["residuals"].values():
             entry |= dict.fromkeys(entry)
         for entry in summary["derived"].values():

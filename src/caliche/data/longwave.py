@@ -11,7 +11,8 @@ from caliche.constants import STEFAN_BOLTZMANN
 from caliche.data.assemble import REJECTED, Series, attributes
 from caliche.data.humidity import vapour_pressure
 from caliche.data.origin import ORIGIN, REBUILT
-from caliche.data.sky import cloudiness, potential_shortwave, sky_longwave
+from caliche.data.sky import cloudiness, sky_longwave
+from caliche.data.sun import potential_shortwave
 from caliche.errors import InputError, nearest
 from caliche.variables import variable
 

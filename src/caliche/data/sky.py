@@ -11,32 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from caliche.constants import STEFAN_BOLTZMANN
-from caliche.data.clock import solar_time
 
-SOLAR_CONSTANT = 1361.0  # W m-2
 CLEAR_QUANTILE = 0.95  # of 24-hour transmissivities, which counts as that of a clear sky
 LEAST_SEEN = 0.5  # of the potential sunlight of 24 hours that has to be measured
-
-
-def potential_shortwave(times: np.ndarray, latitude: float, longitude: float) -> np.ndarray:
-    """Sunlight on a horizontal plane above the atmosphere (W m-2), at instants (UTC).
-
-    Declination and distance of the sun: Spencer (1971), Search 2, 172.
-    """
-    year = times.astype("datetime64[Y]")
-    day = (times - year) / np.timedelta64(1, "s") / 86400.0
-    angle = 2.0 * np.pi * day / 365.2422
-    declination = (
-        0.006918 - 0.399912 * np.cos(angle) + 0.070257 * np.sin(angle)
-        - 0.006758 * np.cos(2.0 * angle) + 0.000907 * np.sin(2.0 * angle)
-        - 0.002697 * np.cos(3.0 * angle) + 0.00148 * np.sin(3.0 * angle)
-    )  # fmt: skip
-    distance = 1.00011 + 0.034221 * np.cos(angle) + 0.00128 * np.sin(angle)
-    hour = 2.0 * np.pi * (solar_time(times, longitude) - 12.0) / 24.0
-    north = np.radians(latitude)
-    height = np.sin(north) * np.sin(declination)
-    height = height + np.cos(north) * np.cos(declination) * np.cos(hour)
-    return SOLAR_CONSTANT * distance * np.maximum(height, 0.0)
 
 
 def cloudiness(shortwave: np.ndarray, potential: np.ndarray, per_day: int) -> np.ndarray:

@@ -109,8 +109,8 @@ class Fluxnet:
     prefer : by stream, the column to read instead of the format's first, as P for precipitation.
     moisture_unit : "%", as the format has it, or "1" where a file departs from it.
     plate_depth : metres, of the soil heat flux G; without it this is not read.
-    latitude, longitude : degrees north and east, for the check of the clock (the longitude alone)
-        and for longwave radiation from the sky.
+    latitude, longitude : degrees north and east, for the check of the clock and for longwave
+        radiation from the sky.
     least_measured : share of a day or week that has to be measured for its mean of a flux, soil
         temperature or moisture to count; in files of half hours `accept_qc` says that.
     stamp : "start", "middle" or "end" of the interval, needed for PLUMBER2 and for it alone.

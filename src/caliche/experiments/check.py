@@ -9,20 +9,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from caliche.data.clock import check_clock, clock_sentence
 from caliche.data.gaps import filled_lines
 from caliche.data.origin import note_lines
 from caliche.errors import InputError
+from caliche.estimation.tangent_run import run_with_tangents
+from caliche.experiments.clock import clock_line
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.lad_config import LaDConfig
 from caliche.experiments.prior_check import MEMBERS, PriorCheck, check_prior
-from caliche.experiments.sensor_screen import screen_first
+from caliche.experiments.sensor_screen import screen_first, screen_signs
 from caliche.experiments.train import untrained
 from caliche.inverse_problem import InverseProblem
 from caliche.variables import variable
 
 # Central differences of a well-scaled cost agree with an exact gradient about this well.
 GRADIENT_AGREEMENT = 1e-5
+# Standard deviations; a parameter that moves no observation by more has no effect.
+UNFELT = 1e-12
 # s; a fit takes some tens of evaluations.
 LONGEST_FOR_SCREEN = 1.0
 
@@ -43,7 +46,8 @@ def check_experiment(
         experiment = untrained(experiment, config.training.seed)
     yield f"{config.title}"
     yield from _window(experiment)
-    yield from _clock(experiment)
+    if line := clock_line(experiment):
+        yield f"Clock       {line}"
     problem = experiment.problem()
     yield from _streams(experiment)
     for sentence in problem.operator.unused(np.asarray(problem.observations.mask)):
@@ -75,20 +79,6 @@ def _window(experiment: Experiment) -> Iterator[str]:
         yield f"            {line}"
     for k, note in enumerate(note_lines(experiment.dataset)):
         yield f"{'Reading' if k == 0 else '':11} {note}"
-
-
-def _clock(experiment: Experiment) -> Iterator[str]:
-    """Whether the sun agrees with the stamps, where the site's files say where it lies."""
-    dataset = experiment.dataset
-    longitude = dataset.attrs.get("longitude")
-    if longitude is None:
-        return
-    sun = dataset["incoming_shortwave"]
-    step = experiment.config.window.time_step
-    interval = min(step, float(sun.attrs.get("interval", step)))
-    found = check_clock(dataset["time"].values, interval, sun.values, float(longitude))
-    if sentence := clock_sentence(found, interval):
-        yield f"Clock       {sentence}"
 
 
 def _streams(experiment: Experiment) -> Iterator[str]:
@@ -166,9 +156,21 @@ def _gradients(problem: InverseProblem) -> Iterator[str]:
         f"Gradients   {verdict}: reverse against forward {against_forward:.1e}, "
         f"against finite differences {against_finite:.1e}"
     )
-    flat = [name for name, g in zip(problem.space.names, reverse, strict=True) if g == 0.0]
-    if flat:
-        yield f"            no effect on the fitted streams: {', '.join(flat)}"
+    if flat := _without_effect(problem, u):
+        yield (
+            f"            NO EFFECT on any fitted stream at the first guess: {', '.join(flat)}; "
+            "fix them, or fit what they act on: only their priors can estimate them"
+        )
+
+
+def _without_effect(problem: InverseProblem, u: jax.Array) -> list[str]:
+    """Parameters whose derivative is zero in every fitted value; the prior's does not count."""
+    slopes = np.asarray(run_with_tangents(problem, u).slopes)
+    weights = np.asarray(problem.weights)[..., None]
+    slopes = np.where(weights > 0.0, slopes, 0.0)
+    largest = np.max(np.abs(slopes * weights), axis=(0, 1))
+    pairs = zip(problem.space.names, largest, strict=True)
+    return [name for name, moved in pairs if moved <= UNFELT]
 
 
 @jax.jit
@@ -208,11 +210,11 @@ def _prior(
 
 def _sensors(problem: InverseProblem, seconds: float) -> Iterator[str]:
     """What the sensors are suspected of, about the optimum of one fit."""
-    if seconds > LONGEST_FOR_SCREEN:
-        yield "Sensors     screened by caliche estimate alone: a fit takes long"
-        return
-    found = screen_first(problem)
+    long = seconds > LONGEST_FOR_SCREEN
+    found = screen_signs(problem) if long else screen_first(problem)
     for k, suspicion in enumerate(found):
         yield f"{'Sensors' if k == 0 else '':11} {suspicion.sentence}"
-    if not found:
-        yield "Sensors     nothing that a clock, depth, bias or flux share would cure"
+    if not found and long:
+        yield "Sensors     screened by caliche estimate alone: a fit takes long"
+    elif not found:
+        yield "Sensors     nothing that a clock, depth, bias, share or sign would cure"

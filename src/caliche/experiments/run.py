@@ -26,6 +26,7 @@ from caliche.estimation.ensemble_hyperparameters import forget_rounds
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.method import Callback
 from caliche.estimation.timing import Stopwatch
+from caliche.experiments.clock import clock_remarks
 from caliche.experiments.dataset import result_dataset, series_dataset
 from caliche.experiments.ensemble_files import add_ensemble
 from caliche.experiments.experiment import Experiment
@@ -103,10 +104,10 @@ def run_experiment(
     scoring = experiment.calibrated(result.hyperparameters).scoring_problem()
     prediction = predict(scoring, result.u, result.covariance_u)
     guess = predict(scoring, np.asarray(scoring.space.initial()))
-    suspicions = []
+    suspicions = list(clock_remarks(experiment))
     if result.converged:
         fitted = experiment.calibrated(result.hyperparameters).problem()
-        suspicions = [found.sentence for found in screen_sensors(fitted, result.u)]
+        suspicions += [found.sentence for found in screen_sensors(fitted, result.u)]
     seconds = {"import": import_seconds, **watch.seconds()}
     summary = summarise(experiment, result, prediction, seconds, command)
     summary["warnings"] += suspicions

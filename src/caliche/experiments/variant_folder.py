@@ -36,7 +36,7 @@ SAME = {
     "starts": "as many starts",
     "caliche": "the same version of caliche",
 }
-SCORES = ("rmse", "bias", "r2", "nse")
+SCORES = ("rmse", "bias", "r", "r2", "nse")
 
 
 class VariantsFolder:

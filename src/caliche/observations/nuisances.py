@@ -26,7 +26,7 @@ _KINDS: dict[str, tuple[str, float, float, float, str]] = {
     "bias": ("", 0.0, -1e3, 1e3, "bias"),
     "clock-offset": ("h", 0.0, -3.0, 3.0, "lag behind the forcing"),
     "depth-offset": ("m", 0.0, -0.03, 0.03, "depth below the stated one"),
-    "flux-fraction": ("1", 1.0, 0.3, 1.5, "measured share of the turbulent flux"),
+    "flux-fraction": ("1", 1.0, 0.3, 1.5, "measured share"),
 }
 KINDS = tuple(_KINDS)
 
@@ -40,8 +40,9 @@ class Nuisance:
     name : of the parameter.
     kind : `bias` is added to the prediction. `clock-offset` (h) makes the sensor lag: what it
         reads at t is the model at t - offset. `depth-offset` (m) is how much deeper than stated the
-        sensor lies. `flux-fraction` multiplies the prediction: the share of the turbulent flux that
-        an eddy-covariance system catches; one for Qh and Qle together, or one each.
+        sensor lies. `flux-fraction` multiplies the prediction: the share of a flux that its sensor
+        catches, as an eddy-covariance system or a heat-flux plate; one for Qh and Qle together, or
+        one each.
     streams : names of the streams that share it.
     lower, upper : what its value cannot leave; None for the defaults of its kind.
     """

@@ -30,7 +30,7 @@ _ABSENT_PARAMETER: dict[str, Any] = {
     "knot": None, "tied": "",
 }  # fmt: skip
 _ABSENT_SCORE: dict[str, Any] = {
-    "n": None, "rmse": None, "bias": None, "r2": None, "nse": None, "sd_obs": None,
+    "n": None, "rmse": None, "bias": None, "r": None, "nse": None, "sd_obs": None,
     "sd_model": None, "fitted": False, "sigma": None,
 }  # fmt: skip
 
