@@ -10,6 +10,7 @@ import pytest
 
 from caliche.errors import InputError
 from caliche.report import write_report
+from caliche.report.panels import typical_stretch
 from caliche.report.run_folder import read_run, stream_label
 
 
@@ -293,3 +294,33 @@ def test_what_varies_and_estimated_errors_are_told(build_run, knots, over):
     assert f"Sky share varies {over}, from 0.5 to 1.5 W m⁻² (2 knots)." in text
     assert "The size of errors was estimated too: 2.93 W m⁻² for outgoing longwave" in text
     assert "from one time step to the next: 0.91 for outgoing longwave" in text
+
+
+def test_a_band_of_one_step_does_not_scale_the_figure(build_run):
+    def spoil(summary, dataset):
+        band = dataset["soil_temperature_0.05m_band"]
+        band[100] = 3000.0
+        dataset["soil_temperature_0.15m_first_guess"][60:64] = np.inf
+
+    text = page_of(build_run(change=spoil))
+    figures: dict[str, str] = {}
+    for part in text.split("<figure>")[1:]:
+        for title in re.findall(r"<h3>([^<]*)</h3>", part):
+            figures.setdefault(title, part)  # the series come before the residuals
+    shown = figures["Soil temperature at 0.05 m (fitted)"]
+    ticks = [float(t) for t in re.findall(r">(\d{2,4})</text>", shown)]
+    assert max(t for t in ticks if t != 2012) < 330
+    assert "mark where a line or a band leaves the axis" in shown
+    assert "leaves the axis" in figures["Soil temperature at 0.15 m (fitted)"]
+    assert "leaves the axis" not in figures["Net radiation (only scored)"]
+
+
+def test_the_close_up_of_a_long_record_says_how_it_was_chosen(build_run):
+    folder = build_run(steps=4000)
+    assert (
+        "of all stretches of 8 days in the fit period with nearly all observations, the one whose "
+        "misfit is nearest the median"
+    ) in page_of(folder)
+    run = read_run(folder)
+    window, _ = typical_stretch(run, [s for s in run.streams if s.fitted], 192)
+    assert not run.holdout[window].any()

@@ -13,6 +13,7 @@ import xarray as xr
 from caliche.errors import InputError
 from caliche.report import numbers, style, words
 from caliche.report.assimilation_figures import forecast_figure, parameters_figure, series_figure
+from caliche.report.limits import cut_note
 from caliche.report.pages import render_page
 from caliche.report.panels import Plate
 from caliche.whole_file import write_text
@@ -98,8 +99,9 @@ def _plates(summary: Mapping[str, Any], found: xr.Dataset) -> list[Plate]:
          "Grey lines are the ends of windows. The state is carried across them."),
     ):  # fmt: skip
         key = draw.__name__.removesuffix("_figure")
-        svg = style.to_svg(draw(summary, found, clock), f"windows-{key}", title)
-        plates.append(Plate(title, svg, caption))
+        figure = draw(summary, found, clock)
+        svg = style.to_svg(figure, f"windows-{key}", title)
+        plates.append(Plate(title, svg, caption + cut_note(figure)))
     return plates
 
 

@@ -12,6 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import Formatter, MaxNLocator, MultipleLocator, NullFormatter
 
 from caliche.report import style
+from caliche.report.limits import axis_limits, drawable, set_limits
 from caliche.report.numbers import number, power_of_ten
 from caliche.report.series import runs
 
@@ -86,22 +87,30 @@ def observed_points(ax: Axes, time: np.ndarray, observed: np.ndarray) -> None:
     ax.plot(x[lone], observed[lone], ".", ms=2, color=style.OBSERVED, zorder=2.5)
 
 
-def modelled_lines(
+def observed_and_modelled(
     ax: Axes,
     time: np.ndarray,
+    observed: np.ndarray,
     modelled: np.ndarray,
     first_guess: np.ndarray,
     band: np.ndarray,
 ) -> None:
-    """The model before and after calibration, with its band of two standard deviations."""
+    """Observations, and the model before and after calibration with its band of two standard
+    deviations."""
+    with np.errstate(invalid="ignore"):
+        edges = modelled - 2 * band, modelled + 2 * band
+    limits = axis_limits([observed], [modelled], [edges, (first_guess, first_guess)])
     x = mdates.date2num(time)
-    if np.isfinite(band).any():
-        ax.fill_between(x, modelled - 2 * band, modelled + 2 * band, color=style.BAND, alpha=0.45,
-                        lw=0, label="model ± 2 sd", zorder=1.5)  # fmt: skip
-    if np.isfinite(first_guess).any():
-        ax.plot(x, first_guess, color=style.FIRST_GUESS, lw=0.9, alpha=0.55, ls=(0, (4, 1.5)),
+    low, high, guess, line = (drawable(v, limits) for v in (*edges, first_guess, modelled))
+    if np.isfinite(low).any():
+        ax.fill_between(x, low, high, color=style.BAND, alpha=0.45, lw=0, label="model ± 2 sd",
+                        zorder=1.5)  # fmt: skip
+    if np.isfinite(guess).any():
+        ax.plot(x, guess, color=style.FIRST_GUESS, lw=0.9, alpha=0.55, ls=(0, (4, 1.5)),
                 label="first guess", zorder=2)  # fmt: skip
-    ax.plot(x, modelled, color=style.MODELLED, lw=1.3, label="calibrated model", zorder=3.2)
+    ax.plot(x, line, color=style.MODELLED, lw=1.3, label="calibrated model", zorder=3.2)
+    observed_points(ax, time, observed)
+    set_limits(ax, x, limits, [*edges, first_guess, modelled])
 
 
 def legend_above(ax: Axes) -> None:
@@ -121,17 +130,23 @@ def residual_series(
 ) -> None:
     """Residuals in time, with the declared sigma and, for means, the spread within a mean."""
     x = mdates.date2num(time)
+    bands = [] if spread is None else [(spread[0], spread[1])]
+    sides = np.full(residual.size, sigma if np.isfinite(sigma) else np.nan)
+    limits = axis_limits(lines=[residual], bands=[*bands, (-sides, sides)])
     if spread is not None:
-        ax.fill_between(x, spread[0], spread[1], color=style.BAND, alpha=0.4, lw=0, step="mid",
-                        label="5–95 %")  # fmt: skip
+        ax.fill_between(x, drawable(spread[0], limits), drawable(spread[1], limits),
+                        color=style.BAND, alpha=0.4, lw=0, step="mid", label="5–95 %")  # fmt: skip
     ax.axhline(0, color=style.MUTED, lw=0.7)
     if np.isfinite(sigma):
         for side in (-sigma, sigma):
             ax.axhline(side, color=style.MUTED, lw=0.8, ls=":", label="± σ" if side > 0 else None)
+    residual = drawable(residual, limits)
     ax.plot(x, residual, color=style.MODELLED, lw=0.8)
     lone = np.isfinite(residual) & ~np.isfinite(np.r_[np.nan, residual[:-1]])
     lone &= ~np.isfinite(np.r_[residual[1:], np.nan])
     ax.plot(x[lone], residual[lone], ".", ms=2, color=style.MODELLED)
+    # A declared sigma that is off the axis is off it everywhere, and in the table.
+    set_limits(ax, x, limits, [residual, *(edge for band in bands for edge in band)])
 
 
 def residual_histogram(ax: Axes, residual: np.ndarray, sigma: float, xlabel: str) -> None:
