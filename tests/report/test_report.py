@@ -141,7 +141,7 @@ def test_a_missing_file_is_named(run_folder, name):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="is not a folder"):
+    with pytest.raises(InputError, match="which is not there"):
         write_report(tmp_path / "nowhere")
 
 

@@ -206,7 +206,7 @@ def parameter_close_up(ax: Axes, entry: Mapping[str, Any], power: int) -> None:
     """The estimate with its error bars, on a scale that the error bars fill."""
     value, sd = number(entry["estimate"]), number(entry.get("sd"))
     naive = number(entry.get("sd_naive"))
-    shown = [end for end in (entry.get("interval95") or []) if end is not None]
+    shown = [end for end in (entry.get("interval95") or []) if np.isfinite(number(end))]
     if len(shown) == 2:
         ax.plot(shown, [0, 0], color=style.MODELLED, lw=1.6, zorder=2)
         ax.plot(shown, [0, 0], "|", ms=8, mew=1.6, color=style.MODELLED, zorder=2)
@@ -214,10 +214,23 @@ def parameter_close_up(ax: Axes, entry: Mapping[str, Any], power: int) -> None:
         ax.plot([value - 1.96 * naive, value + 1.96 * naive], [0, 0], color=style.BAND, lw=6,
                 alpha=0.8, solid_capstyle="butt", zorder=1)  # fmt: skip
     _markers(ax, entry, interval=True)
-    reach = max([abs(end - value) for end in shown] + [3 * naive if np.isfinite(naive) else 0.0])
-    reach = max(reach, 3 * sd if np.isfinite(sd) else 0.0) or 0.05 * abs(value) or 1.0
-    ax.set_xlim(value - 1.5 * reach, value + 1.5 * reach)
+    ends = [value, *shown, *([value - 3 * naive, value + 3 * naive] if np.isfinite(naive) else [])]
+    ends += [value - 2 * sd, value + 2 * sd] if np.isfinite(sd) else []
+    low, high = min(ends), max(ends)
+    room = 0.5 * (high - low) or 0.05 * abs(value) or 1.0
+    ax.set_xlim(*within_bounds(low - room, high + room, entry))
     _own_scale(ax, power)
+
+
+def within_bounds(low: float, high: float, entry: Mapping[str, Any]) -> tuple[float, float]:
+    """Ends of an axis that go little beyond a parameter's bounds."""
+    margin = 0.02 * (high - low)
+    lower, upper = number(entry.get("lower")), number(entry.get("upper"))
+    if np.isfinite(lower):
+        low = max(low, min(lower, number(entry["estimate"])) - margin)
+    if np.isfinite(upper):
+        high = min(high, max(upper, number(entry["estimate"])) + margin)
+    return low, high
 
 
 def _markers(ax: Axes, entry: Mapping[str, Any], interval: bool) -> None:
