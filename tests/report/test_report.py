@@ -324,3 +324,16 @@ def test_the_close_up_of_a_long_record_says_how_it_was_chosen(build_run):
     run = read_run(folder)
     window, _ = typical_stretch(run, [s for s in run.streams if s.fitted], 192)
     assert not run.holdout[window].any()
+
+
+def test_dollars_and_underscores_in_names_stay_what_they_are(build_run):
+    names = r"costs of $\albedo^{2 & 3_$ 5$"
+
+    def spoil(summary, dataset):
+        summary["title"] = names
+        for entry in summary["parameters"].values():
+            entry["long_name"] = names
+
+    text = page_of(build_run(change=spoil))
+    assert r"costs of $\albedo^{2 &amp; 3_$ 5$" in text
+    assert text.count(r"osts of $\albedo^{2") > 8  # in the figures too

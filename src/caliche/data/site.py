@@ -14,6 +14,7 @@ from caliche.data.assemble import REJECTED, Series, attributes
 from caliche.data.quality import check_range, utc_text
 from caliche.errors import InputError, nearest
 from caliche.variables import SIGMA
+from caliche.wording import number_of
 
 _SECOND = 1_000_000_000  # ns
 
@@ -341,7 +342,7 @@ def _check_enough(
     if is_forcing and gap.any():
         raise InputError(
             f"{name} at every step of the window",
-            f"{int(gap.sum())} of {gap.size} steps without a value, the first "
+            f"{int(gap.sum())} of {number_of(gap.size, 'step')} without a value, the first "
             f"{utc_text(times[1:][gap.argmax()])} (in the file: {lost})",
             "choose another window, fill the gaps, or accept more quality flags",
         )

@@ -26,6 +26,7 @@ from caliche.data.quality import check_scale, check_time
 from caliche.data.source import Column, Source, TimeAxis
 from caliche.data.units import agreed_unit
 from caliche.errors import InputError, nearest
+from caliche.wording import number_of
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
@@ -143,7 +144,7 @@ class CsvTable:
         if column not in self.frame:
             raise InputError(
                 f"a column {column!r} in {self.name}",
-                f"{self.frame.shape[1]} columns without it",
+                f"{number_of(self.frame.shape[1], 'column')} without it",
                 nearest(column, self.frame.columns),
             )
         text = self.frame[column].str.strip()

@@ -35,6 +35,7 @@ from caliche.estimation.result import Result
 from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import InverseProblem
 from caliche.whole_file import remove
+from caliche.wording import number_of
 
 MOST_ROUNDS = 20
 
@@ -86,9 +87,9 @@ def estimate_in_rounds(
         spent=spent, converged=settled, n_iterations=number, n_model_runs=runs,
     )  # fmt: skip
     text = "the sizes of errors and the smoothness" if unknown.smoothness else "the sizes of errors"
-    reason = f"{result.reason}; {text} have settled after {number} rounds"
+    reason = f"{result.reason}; {text} have settled after {number_of(number, 'round')}"
     if not settled:
-        reason = f"{result.reason}; {text} still change after {number} rounds"
+        reason = f"{result.reason}; {text} still change after {number_of(number, 'round')}"
     return dataclasses.replace(
         result,
         converged=result.converged and settled,

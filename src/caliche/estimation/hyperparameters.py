@@ -83,7 +83,7 @@ class Hyperparameters:
 
     smoothness : by parameter.  sigma, autocorrelation : by stream; `sigma` as a factor on the
     declared one where that changes in time.  spent : degrees of freedom that each parameter's
-    variation took.  log_evidence : at the end.
+    variation took.  log_evidence : at the end.  n_model_runs : of all rounds together.
     """
 
     smoothness: Mapping[str, float] = field(default_factory=dict)
@@ -162,7 +162,9 @@ def estimate_hyperparameters(
         if change < SETTLED and outcome.final.status[0] == CONVERGED:
             break
         problem, u, change, spent = updated(problem, unknown, fit_of(problem, np.asarray(u)))
+        runs += 2 * (1 + problem.space.size)  # the derivatives of residuals and of predictions
     u = np.asarray(u)
+    runs += 1 + problem.space.size  # those of the evidence
     found = dataclasses.replace(
         hyperparameters_of(problem, unknown),
         spent=spent, log_evidence=_evidence(problem, u), converged=bool(change < SETTLED),

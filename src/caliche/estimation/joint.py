@@ -7,6 +7,7 @@ go side by side on the cores of the machine.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -93,9 +94,11 @@ def fit_site(
     outcome = run_site(method, problem, problem.space.initial()[None])
     if not unknown or not np.isfinite(outcome.final.cost[0]):
         return problem, outcome, None
+    first = int(outcome.final.model_runs[0])
     problem, u, found = estimate_hyperparameters(
         problem, outcome.final.u[0], unknown, method, run_site
     )
+    found = dataclasses.replace(found, n_model_runs=first + found.n_model_runs)
     return problem, run_site(method, problem, jnp.asarray(u)[None]), found
 
 

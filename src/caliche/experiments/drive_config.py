@@ -19,6 +19,7 @@ from caliche.experiments.section import Section
 from caliche.models.base import ParameterDeclaration
 from caliche.parameters import FreeParameter
 from caliche.parameters.priors import PRIORS, Flat, Prior
+from caliche.wording import number_of
 
 HERE = "{here}"  # in a command: the folder of the configuration
 
@@ -118,7 +119,7 @@ def _observations(section: Section, folder: Path) -> tuple[np.ndarray, np.ndarra
     sigma = np.atleast_1d(np.asarray(sigma, float))
     if len(sigma) not in (1, len(values)):
         raise InputError(
-            f"one sigma in {section.where}, or one for each of {len(values)} values",
+            f"one sigma in {section.where}, or one for each of {number_of(len(values), 'value')}",
             f"{len(sigma)}", "give as many as values",
         )  # fmt: skip
     return values, np.broadcast_to(sigma, values.shape)

@@ -7,7 +7,7 @@ from typing import Any
 
 from caliche.estimation.screening_design import SOBOL
 from caliche.experiments.screen_outputs import COURSE, CYCLE, MEAN, RMSE
-from caliche.wording import listing
+from caliche.wording import agree, listing
 
 # An interval of a total effect wider than this says too little.
 WIDE = 0.2
@@ -101,7 +101,8 @@ def warnings_of(summary: Mapping[str, Any]) -> list[str]:
         lost = summary["dropped"] / samples
         text = (
             f"{summary['failed']} of {runs} runs gave no finite numbers{summary['where_failed']}; "
-            f"{summary['dropped']} of {samples} samples are left out for it"
+            f"{summary['dropped']} of {samples} samples "
+            f"{agree(summary['dropped'], 'is', 'are')} left out for it"
         )
         if lost > MANY:
             text += (

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from caliche.report import series, style
-from caliche.report.figures import legend_above, time_axis
+from caliche.report.figures import legend_above, log_scale, time_axis
 from caliche.report.limits import axis_limits, drawable, set_limits
 from caliche.report.numbers import number, scaled_unit, shared_power
+from caliche.variables import label
 
 _BARS = 40  # windows of which each has an error bar of its own; beyond it is a band
 
@@ -138,7 +139,7 @@ def _chi_square(ax: Axes, middle: np.ndarray, here: xr.Dataset) -> None:
     ax.plot(middle, ratio, "o-", ms=3.5, lw=0.8, color=style.FIRST_GUESS)
     known = ratio[np.isfinite(ratio)]
     if known.size and known.max() > 20.0 and known.min() > 0.0:
-        ax.set_yscale("log")
+        log_scale(ax)
     else:
         ax.set_ylim(bottom=0.0)
 
@@ -158,5 +159,5 @@ def _analysis_rmse(found: xr.Dataset, name: str, n: int) -> np.ndarray:
 
 
 def _label(name: str) -> str:
-    text = name.replace("_", " ")
+    text = label(name)
     return text[:1].upper() + text[1:]

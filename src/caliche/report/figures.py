@@ -255,7 +255,7 @@ def misfit_lines(ax: Axes, gap: np.ndarray, converged: np.ndarray, best: int, fl
     many = gap.shape[0] > 12
     for i in _drawing_order(gap.shape[0], best):
         ax.plot(np.maximum(gap[i], floor), **_start_look(bool(converged[i]), i == best, many))
-    _log_scale(ax)
+    log_scale(ax)
     ax.set_xlabel("iteration")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
@@ -275,7 +275,7 @@ def waterfall(ax: Axes, final: np.ndarray, converged: np.ndarray) -> None:
     ax.set_xlim(0.3, final.size + 0.7)
     low, high = np.nanmin(final), np.nanmax(final)
     if low > 0 and high > 100 * low:
-        _log_scale(ax)
+        log_scale(ax)
     else:
         # Differences far below what matters must not fill the axis.
         pad = max(0.06 * (high - low), 0.01 * abs(low))
@@ -306,7 +306,7 @@ def trajectory_lines(
     scaled(ax.yaxis, power)
 
 
-def _log_scale(ax: Axes) -> None:
+def log_scale(ax: Axes) -> None:
     """Powers of ten in the page's own face; the default sets them as formulas in another."""
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))

@@ -22,6 +22,7 @@ from caliche.report.numbers import (
     with_unit,
 )
 from caliche.report.run_folder import RunFolder, Stream
+from caliche.wording import number_of
 
 _STEPS_SHOWN = 2000
 _CLOSE_UP_DAYS = 8
@@ -314,9 +315,11 @@ def typical_stretch(run: RunFolder, streams: Sequence[Stream], length: int) -> t
         misfit[seen] = np.nanmean(np.array(parts)[:, seen], axis=0)
     window = series.close_up(known, misfit, length)
     days = (window.stop - window.start) * run.step / np.timedelta64(1, "D")
+    long = number_of(round(float(days), 1), "day")
     where = "in the fit period " if run.holdout.any() and not run.holdout.all() else ""
     return window, (
-        f"of all stretches of {plain(days, 2)} days {where}with nearly all observations, the one "
+        f"of all stretches of {long} {where}with nearly "
+        "all observations, the one "
         "whose misfit is nearest the median"
     )
 

@@ -17,6 +17,7 @@ from caliche.report.numbers import number, pretty_unit, scaled_unit, shared_powe
 from caliche.report.panels import Plate, typical_stretch
 from caliche.report.posterior_table import ENSEMBLES, METHODS, NORMAL_WIDTH
 from caliche.report.run_folder import RunFolder, Stream
+from caliche.wording import number_of
 
 _COLOURS = {
     "laplace": style.MUTED, "profile": style.MODELLED, "nuts": style.BAND, "etki": "#E69F00",
@@ -228,7 +229,8 @@ def band_plate(
     share = number(covered.get("covered"))
     if np.isfinite(share):
         caption += (
-            f". The pale band contains {100 * share:.1f} % of {covered['n']:,} observations of "
+            f". The pale band contains {100 * share:.1f} % of "
+            f"{number_of(covered['n'], 'observation')} of "
             "the whole record"
         )
     if window.stop - window.start < run.local_time.size:

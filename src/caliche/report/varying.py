@@ -14,6 +14,7 @@ from caliche.report.limits import axis_limits, cut_note, drawable, set_limits
 from caliche.report.numbers import number, plain, scaled_unit, with_unit
 from caliche.report.panels import Plate, power_of
 from caliche.report.run_folder import RunFolder
+from caliche.wording import number_of
 
 _CLOCK = re.compile(r"\d\d:\d\d")
 _DAY_OF_YEAR = re.compile(r"day \d+")
@@ -59,12 +60,13 @@ def varying_rows(run: RunFolder) -> list[dict[str, Any]]:
     for name, knots in run.knots.items():
         entry = next(iter(knots.values()))
         values = [number(e["estimate"]) for e in knots.values()]
+        label = words.capital(parameter_name(name, entry))
         lows = [number((e.get("interval95") or (None, None))[0]) for e in knots.values()]
         highs = [number((e.get("interval95") or (None, None))[1]) for e in knots.values()]
         rows.append({
             **entry,
             "name": name,
-            "label": f"{words.capital(parameter_name(name, entry))}, {len(knots)} knots",
+            "label": f"{label}, {number_of(len(knots), 'knot')}",
             "estimate": f"{plain(min(values), 3)} to {plain(max(values), 3)}",
             "interval": f"{plain(min(lows), 3)} to {plain(max(highs), 3)}",
             "truth": None,
@@ -86,7 +88,7 @@ def varying_sentences(run: RunFolder) -> list[str]:
         low, high = (plain(v, 3) for v in (np.nanmin(values), np.nanmax(values)))
         amount = with_unit(f"{low} to {high}", entry.get("unit", ""))
         label = words.capital(parameter_name(name, entry))
-        sentences.append(f"{label} varies {over}, from {amount} ({len(knots)} knots).")
+        sentences.append(f"{label} varies {over}, from {amount} ({number_of(len(knots), 'knot')}).")
     return sentences
 
 

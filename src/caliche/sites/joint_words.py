@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from caliche.variables import label
-from caliche.wording import listing
+from caliche.wording import listing, number_of
 
 # Spreads below this are close to one value; above the other, sites tell little of each other.
 CLOSE, APART = 0.15, 0.8
@@ -44,7 +44,7 @@ def _count(summary: Mapping[str, Any]) -> str:
     own_cost = sum(site["cost"] for site in sites.values())
     more = summary["cost"]["total"] - own_cost
     return (
-        f"{len(sites)} sites, {n} parameters in place of {alone}: J is "
+        f"{number_of(len(sites), 'site')}, {number_of(n, 'parameter')} in place of {alone}: J is "
         f"{summary['cost']['total']:.5g} together, {own_cost:.5g} as the sum of the sites by "
         f"themselves, so that sharing costs {more:.3g}."
     )
