@@ -31,7 +31,7 @@ from caliche.estimation.result import Result
 from caliche.estimation.sampling import Samples, Settings, sample
 from caliche.experiments.experiment import Experiment, load_experiment
 from caliche.experiments.folder_kinds import wrong_folder
-from caliche.experiments.posterior_agreement import METHODS, agreement
+from caliche.experiments.posterior_agreement import METHODS, agreement, widened_alike
 from caliche.experiments.posterior_ensembles import (
     ENSEMBLES,
     ensemble_entries,
@@ -186,6 +186,7 @@ def run_posterior(
         callback(Progress("bands of the predictions"))
         draws["laplace"] = gaussian_draws(curvature, options.inflated, options.sampling.seed)
         datasets += _add_bands(experiment, summary, draws, curvature, options)
+    summary["explanation"] += widened_alike(summary)
     summary["agreement"] = agreement(summary["parameters"], unusable(summary))
     update_dataset(folder, datasets, fresh=summary.pop("fresh"))
     summary = finite(summary)
@@ -279,17 +280,16 @@ def _begin(
 
 def _explanation(inflated: bool, largest: float) -> str:
     if not inflated:
-        text = "Intervals take the declared errors at their word, as if independent"
+        text = "Intervals use the declared errors as they are, as if independent"
         if largest > 1.5:
             text += (
                 f"; the residuals suggest intervals up to {np.sqrt(largest):.2g} times as wide, "
-                "see the reported ones"
+                "which are those without --declared"
             )
         return f"{text}."
     return (
         "Intervals allow for residuals that are larger or more persistent than declared: up to "
-        f"{np.sqrt(largest):.2g} times as wide as declared errors alone would make them. "
-        "The profile's threshold and the spread of the draws are raised alike."
+        f"{np.sqrt(largest):.2g} times as wide as declared errors alone would make them."
     )
 
 

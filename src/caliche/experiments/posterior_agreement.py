@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from caliche.experiments.posterior_ensembles import ENSEMBLES
+from caliche.wording import agree, listing
 
 METHODS = ("laplace", "profile", "nuts", *ENSEMBLES)
 # Ends of intervals further apart than this share of their width are said to disagree.
@@ -43,8 +44,7 @@ def agreement(
     for (a, b), shares in apart.items():
         largest = max(shares.values())
         how = f"by up to {100 * largest:.0f} % of their width" if largest < np.inf else "in kind"
-        names = list(shares)
-        listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+        listed = listing(shares)
         if b in ENSEMBLES and a == "laplace":
             reason = (
                 "the posterior is not Gaussian, or the ensemble is rough; --method profile tells"
@@ -63,6 +63,20 @@ def agreement(
             f"{reason}."
         )
     return said
+
+
+def widened_alike(summary: Mapping[str, Any]) -> str:
+    """A sentence, with a space before it, on what besides the error bars was widened in this
+    posterior.json; empty where nothing was."""
+    found = {method for entry in summary["parameters"].values() for method in METHODS
+             if entry.get(method)}  # fmt: skip
+    what = ["the threshold of the profile"] if "profile" in found else []
+    what += ["the spread of the draws"] if found & {"nuts", *ENSEMBLES} else []
+    if not what or summary["errors"] != "inflated":
+        return ""
+    text = listing(what)
+    verb = agree(len(what), "is", "are")
+    return f" {text[0].upper()}{text[1:]} {verb} raised by the same factor."
 
 
 _WORDS = {
