@@ -3,11 +3,13 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 
+from caliche import report
 from caliche.errors import InputError
 from caliche.report import write_report
 from caliche.report.panels import typical_stretch
@@ -337,3 +339,15 @@ def test_dollars_and_underscores_in_names_stay_what_they_are(build_run):
     text = page_of(build_run(change=spoil))
     assert r"costs of $\albedo^{2 &amp; 3_$ 5$" in text
     assert text.count(r"osts of $\albedo^{2") > 8  # in the figures too
+
+
+TEMPLATES = sorted((Path(report.__file__).parent / "templates").glob("*.j2"))
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_every_table_can_scroll_in_a_box_with_a_name(template):
+    text = template.read_text("utf-8")
+    boxes = re.findall(
+        r'<div class="scroll" tabindex="0" role="group" aria-label="[^"]+">\s*<table', text
+    )
+    assert len(boxes) == text.count("<table")
