@@ -216,4 +216,4 @@ def _sensors(problem: InverseProblem, seconds: float) -> Iterator[str]:
     for k, suspicion in enumerate(found):
         yield f"{'Sensors' if k == 0 else '':11} {suspicion.sentence}"
     if not found:
-        yield "Sensors     nothing that a clock, depth, bias or flux share would cure"
+        yield "Sensors     no sign of an error of clock, depth, bias or flux share"

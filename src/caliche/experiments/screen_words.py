@@ -55,7 +55,7 @@ def _of_stream(summary: Mapping[str, Any], stream: str, entry: Mapping[str, Any]
             return f"{text}interactions are below 1 % of the variance."
         return f"{text}interactions are {100 * (1 - additive):.0f} % of the variance."
     listed = [f"{p} {100 * course['parameters'][p]['share']:.0f} %" for p in needed]
-    text = f"{name} over time, of the squared effects: {listing(listed)}"
+    text = f"Shares of the squared effects on {name} over time: {listing(listed)}"
     curved = [p for p in needed if _ratio(entry["outputs"][MEAN], p) > CURVED]
     if curved:
         text += f". Effects of {listing(curved)} on the mean are curved or interact with others"

@@ -190,7 +190,10 @@ def _by_kind(variants: Sequence[Record], is_twin: bool) -> str:
     ]
     text = f"{parts[0][0].upper()}{listing(parts)[1:]}."
     if is_twin:
-        return f"{text} The base made the observations: a shift is what a wrong choice would cost."
+        return (
+            f"{text} The observations were simulated with the base, so that a shift is the error "
+            "that this wrong choice makes."
+        )
     finer = [v for v in variants if v["finer"]]
     if not finer:
         return text

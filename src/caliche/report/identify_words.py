@@ -193,7 +193,7 @@ def _better_known(summary: Mapping[str, Any]) -> Iterator[str]:
         if parts and math.isfinite(sd) and sd / abs(value) < BETTER * min(parts):
             found.append(f"{name} ({share(sd / abs(value))})")
     if found:
-        yield f"Better known than the parameters it is made of: {listing(found)}."
+        yield f"Combinations that are known better than the parameters in them: {listing(found)}."
 
 
 def _suggestions(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -217,7 +217,10 @@ def _numbers(summary: Mapping[str, Any]) -> str:
     total = number_of(len(summary["parameters"]), "parameter")
     dfs = plain(summary["degrees_of_freedom_for_signal"], 3)
     condition = number(summary["condition_number"])
-    text = f"The data determine {dfs} of {total} (degrees of freedom for signal)"
+    text = (
+        f"Effective number of parameters seen by the data: {dfs} of {total} (degrees of freedom "
+        "for signal; one that is seen can still be too uncertain to be called identified)"
+    )
     if math.isfinite(condition):
         return (
             f"{text}; condition number {plain(condition, 3)}, for changes by 100 % or 1 K; "

@@ -205,11 +205,11 @@ def band_plate(
         "All minus the calibrated model. Black: observed. Blue: 95 % band of the prediction by "
         f"{METHODS[method]}, from the parameters alone"
     )
-    bands = {
-        what: tuple(arrays[f"{stream.name}_{side}{what}"].values[window] - modelled
-                    for side in ("lower", "upper"))
-        for what in ("_noisy", "")
-    }  # fmt: skip
+    bands = {}
+    for what in ("_noisy", ""):
+        low, high = (arrays[f"{stream.name}_{side}{what}"].values[window] - modelled
+                     for side in ("lower", "upper"))  # fmt: skip
+        bands[what] = low, high
     left = stream.observed[window] - modelled
     limits = axis_limits([left], bands=list(bands.values()))
     for what, colour, alpha, text in (

@@ -208,6 +208,7 @@ def caption(summary: Mapping[str, Any], which: str) -> str:
             "Pale: total effect, with its interactions. Lines: 95 % intervals."
         )
     return (
-        "Effects per side of the cube, whose sides are the central 95 % of each prior. Far to the "
-        "right: important. High: curved or interacting. Lines: 95 % intervals; squares: groups."
+        "Each point is a parameter; effects are for a change over the central 95 % of its prior. "
+        "Right: a strong effect. High: nonlinear or interacting with others. Lines: 95 % "
+        "intervals. Squares: groups."
     )

@@ -46,7 +46,7 @@ def _count(summary: Mapping[str, Any]) -> str:
     return (
         f"{number_of(len(sites), 'site')}, {number_of(n, 'parameter')} in place of {alone}: J is "
         f"{summary['cost']['total']:.5g} together, {own_cost:.5g} as the sum of the sites by "
-        f"themselves, so that sharing costs {more:.3g}."
+        f"themselves, so that sharing raises it by {more:.3g}."
     )
 
 
@@ -90,7 +90,7 @@ def _transfer(summary: Mapping[str, Any]) -> str:
         return ""
     return (
         "On average the first guess would have served a site that was left out better than what "
-        "the others say: these sites do not speak for each other."
+        "the others say: the values do not carry over from one of these sites to another."
     )
 
 
@@ -107,6 +107,6 @@ def _spreads(summary: Mapping[str, Any]) -> Iterator[str]:
         elif spread < CLOSE:
             yield f"{text}: one value would nearly do."
         elif spread > APART:
-            yield f"{text}: sites say little about each other."
+            yield f"{text}: the values do not carry over from one site to another."
         else:
-            yield f"{text}: a new site can be told something."
+            yield f"{text}: the other sites help to predict a new one."
