@@ -53,6 +53,13 @@ def test_a_model_that_is_off_the_data_is_shown():
     assert high > 328.0
 
 
+def test_of_few_estimates_one_that_is_absurd_is_left_out():
+    forecast = np.array([80.0, 1.1, 1.0, 1.2, 0.9, 1.0])
+    limits = axis_limits([np.zeros(1)], bands=[(forecast, forecast)], reach=3.0, typical=True)
+    assert limits[1] < 5.0
+    assert axis_limits(lines=[np.array([1.0, 2.0])])[1] > 2.0
+
+
 def test_data_are_always_whole():
     spoiled = DATA.copy()
     spoiled[3] = -9999.0

@@ -303,6 +303,7 @@ def test_a_band_of_one_step_does_not_scale_the_figure(build_run):
         band = dataset["soil_temperature_0.05m_band"]
         band[100] = 3000.0
         dataset["soil_temperature_0.15m_first_guess"][60:64] = np.inf
+        dataset["model_sensible_heat_flux"][100] = 1e6
 
     text = page_of(build_run(change=spoil))
     figures: dict[str, str] = {}
@@ -315,6 +316,8 @@ def test_a_band_of_one_step_does_not_scale_the_figure(build_run):
     assert "mark where a line or a band leaves the axis" in shown
     assert "leaves the axis" in figures["Soil temperature at 0.15 m (fitted)"]
     assert "leaves the axis" not in figures["Net radiation (only scored)"]
+    assert "leaves the axis" in figures["Mean day"]
+    assert max(float(t) for t in re.findall(r">(\d{2,7})</text>", figures["Mean day"])) < 2000
 
 
 def test_the_close_up_of_a_long_record_says_how_it_was_chosen(build_run):

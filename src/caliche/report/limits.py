@@ -53,7 +53,13 @@ def axis_limits(
     lower, upper = np.fmin(lower, upper), np.fmax(lower, upper)
     known = ~np.isnan(lower)
     edges = np.r_[lower[known], upper[known]]
-    core = np.r_[seen, np.quantile(modelled, (0.01, 0.99))] if modelled.size else seen
+    core = seen
+    if modelled.size:  # without one value at least on either side, if it lies far off
+        usual = [
+            np.quantile(modelled, 0.01, method="higher"),
+            np.quantile(modelled, 0.99, method="lower"),
+        ]
+        core = np.r_[seen, usual]
     if _constant(core):
         core = np.r_[core, modelled]
     finite = edges[np.isfinite(edges)]
@@ -120,7 +126,7 @@ def _shown(beyond: np.ndarray, most: float) -> float:
         return 0.0
     if beyond.max() <= most:
         return float(beyond.max())
-    usual = float(np.quantile(np.minimum(beyond, 2.0 * most), 1.0 - FEW))
+    usual = float(np.quantile(np.minimum(beyond, 2.0 * most), 1.0 - FEW, method="lower"))
     return float(np.clip(usual, 0.0, most))
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from caliche.report import figures, series, style, words
 from caliche.report.energy import energy_terms
-from caliche.report.limits import cut_note
+from caliche.report.limits import axis_limits, cut_note, drawable, set_limits
 from caliche.report.numbers import (
     number,
     plain,
@@ -241,14 +241,16 @@ def energy_plate(run: RunFolder) -> Plate | None:
     columns = min(3, len(terms)) if len(terms) != 4 else 2
     rows = -(-len(terms) // columns)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    for ax, term in zip(axes, terms, strict=False):
+    days = []
+    for term in terms:
         seen = np.isfinite(term.observed)
         modelled = np.where(seen, term.modelled, np.nan) if seen.any() else term.modelled
-        figures.diurnal_cycle(
-            ax,
-            series.diurnal_mean(modelled, run.local_time, run.step),
-            series.diurnal_mean(term.observed, run.local_time, run.step),
-        )
+        parts = modelled, term.observed
+        days.append([series.diurnal_mean(p, run.local_time, run.step) for p in parts])
+    limits = axis_limits([observed for _, observed in days], [modelled for modelled, _ in days])
+    for ax, term, (modelled, observed) in zip(axes, terms, days, strict=False):
+        figures.diurnal_cycle(ax, drawable(modelled, limits), observed)
+        set_limits(ax, np.arange(24) + 0.5, limits, [modelled])
         ax.set_title(term.title, fontsize=9)
     for i, ax in enumerate(axes):
         ax.set_axis_off() if i >= len(terms) else ax.set_xlabel("hour of day")
@@ -260,6 +262,7 @@ def energy_plate(run: RunFolder) -> Plate | None:
     caption = (
         f"Mean day by hour in {words.clock(run.utc_offset)}. Where a flux was observed (dots), "
         "the model (line) is averaged over the same steps; otherwise over all."
+        f"{cut_note(figure)}"
     )
     label = "Mean diurnal cycle of the terms of the surface energy balance"
     return Plate("Mean day", style.to_svg(figure, "energy", label), caption)
