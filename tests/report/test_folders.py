@@ -79,7 +79,7 @@ def test_what_no_command_wrote(folder, tmp_path):
         write_page(folder("notes.txt"))
     with pytest.raises(InputError, match="which is not a folder"):
         write_page(tmp_path / "notes.txt")
-    with pytest.raises(InputError, match="which is not there"):
+    with pytest.raises(InputError, match="not a folder that exists"):
         write_page(tmp_path / "nowhere")
 
 

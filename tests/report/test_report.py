@@ -143,7 +143,7 @@ def test_a_missing_file_is_named(run_folder, name):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="which is not there"):
+    with pytest.raises(InputError, match="not a folder that exists"):
         write_report(tmp_path / "nowhere")
 
 

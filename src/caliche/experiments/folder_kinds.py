@@ -67,7 +67,9 @@ def wrong_folder(folder: Path, *commands: str) -> InputError | None:
     or nothing that is known."""
     expected = f"a folder that {listing([f'caliche {c}' for c in commands], 'or')} wrote"
     if not folder.exists():
-        return InputError(expected, f"{folder}, which is not there", "look for the name of --out")
+        return InputError(
+            expected, f"{folder}, which is not a folder that exists", "look for the name of --out"
+        )
     if not folder.is_dir():
         return InputError(
             expected, f"{folder}, which is not a folder", "give the folder in which it lies"
