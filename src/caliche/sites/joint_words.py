@@ -61,7 +61,8 @@ def _losses(summary: Mapping[str, Any]) -> Iterator[str]:
             values = list(ratios(summary, kind, window).values())
             if values:
                 change = 100.0 * (np.exp(np.mean(np.log(values))) - 1.0)
-                parts.append(f"{change:+.0f} % {words}".replace("-", "−"))
+                text = f"{change:+.0f}" if abs(change) >= 0.5 else "0"
+                parts.append(f"{text} % {words}".replace("-", "−"))
         if parts:
             yield f"RMSE against each site's own calibration, {when}: {listing(parts)}."
 
