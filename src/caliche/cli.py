@@ -224,12 +224,12 @@ def check(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that a command wrote.")],
 ) -> None:
-    """Write the report of a run folder again."""
-    from caliche.report import write_report
+    """Write the page of a folder again, whichever command wrote it."""
+    from caliche.report.folders import write_page
 
-    typer.echo(f"Report: {write_report(run)}")
+    typer.echo(f"Report: {write_page(run)}")
 
 
 for _command_of in (

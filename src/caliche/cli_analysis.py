@@ -11,6 +11,7 @@ import typer
 
 from caliche.cli_options import ExperimentArgument, SetOption
 from caliche.errors import InputError
+from caliche.wording import number_of
 
 At = Annotated[
     str | None,
@@ -57,7 +58,7 @@ def identify(
     if summary["points"]:
         number, failed = summary["points"]["number"], summary["points"]["failed"]
         lost = f" (the model failed at {failed})" if failed else ""
-        typer.echo(f"\nVerdicts at {number} points over the ranges{lost}:")
+        typer.echo(f"\nVerdicts at {number_of(number, 'point')} over the ranges{lost}:")
         print_table(*words.point_rows(summary), drop=["unit"])
     if json_ is not None:
         _write_json(json_, {**summary, "sentences": sentences})

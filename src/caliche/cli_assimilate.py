@@ -14,6 +14,7 @@ import typer
 
 from caliche.cli_options import ExperimentArgument, SetOption, folder_option
 from caliche.errors import InputError
+from caliche.wording import number_of
 
 NOT_CONVERGED, INTERRUPTED = 3, 130
 EVERY = 10.0  # seconds between the lines of progress in a pipe
@@ -114,8 +115,9 @@ class Progress:
         freedom = sum(i["freedom"] for i in record["innovations"].values())
         what = f"chi-square of the forecast {chi / freedom:.3g}" if freedom else record["reason"]
         text = (
-            f"window {number} of {total}  {record['observations']} observations  {what}  "
-            f"{record['iterations']} iterations"
+            f"window {number} of {total}  {number_of(record['observations'], 'observation')}  "
+            f"{what}  "
+            f"{number_of(record['iterations'], 'iteration')}"
         )
         if self._live:
             width = shutil.get_terminal_size().columns - 1

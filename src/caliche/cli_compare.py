@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caliche.cli_options import ExperimentArgument, SetOption, folder_option
+from caliche.wording import number_of
 
 if TYPE_CHECKING:
     from caliche.experiments.compare import Row
@@ -56,7 +57,8 @@ def compare(
     width = max(len(a.label) for a in asked)
 
     def tell(row: Row, there: bool) -> None:
-        told = "cannot run" if row.error else f"J {row.misfit:.6g}, {row.model_runs} runs"
+        runs = number_of(row.model_runs or 0, "run")
+        told = "cannot run" if row.error else f"J {row.misfit:.6g}, {runs}"
         text = f"{row.method:<{width}}  seed {row.seed}: {told}{' (done before)' * there}"
         print(text, file=sys.stderr, flush=True)
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caliche.wording import agree, number_of
+
 if TYPE_CHECKING:
     from caliche.experiments.drive import News
 
@@ -57,8 +59,9 @@ def drive(
     folder = out or Path("runs") / f"{configuration.stem}-{datetime.now():%Y%m%d-%H%M%S}"
     number, members = workers or config.workers, len(make_job(config).ask())
     print(
-        f"{config.title}: {config.method} with {members} runs an iteration, {number} at a time, "
-        f"each of at most {config.timeout:g} s. {told(config.observed)}. Folder: {folder}",
+        f"{config.title}: {config.method} with {number_of(members, 'run')} an iteration, "
+        f"{number} at a time, each of at most {config.timeout:g} s. {told(config.observed)}. "
+        f"Folder: {folder}",
         file=sys.stderr, flush=True,
     )  # fmt: skip
     command = shlex.join(["caliche", *sys.argv[1:]])
@@ -96,7 +99,7 @@ class Progress:
         if news.done < news.of and time.monotonic() - self._told < EVERY:
             return
         self._told = time.monotonic()
-        text = f"iteration {news.iteration}: {news.done} of {news.of} members"
+        text = f"iteration {news.iteration}: {news.done} of {number_of(news.of, 'member')}"
         text += f", {news.failed} failed" if news.failed else ""
         text += "" if news.misfit is None else f"; misfit so far {news.misfit:.6g}"
         print(text, file=sys.stderr, flush=True)
@@ -130,6 +133,8 @@ def print_drive(summary: Mapping[str, Any]) -> None:
     else:
         print("\nNote: a random search gives no error bars.")
     if summary["n_failed"]:
-        print(f"\nNote: {summary['n_failed']} of {summary['n_model_runs']} runs failed:")
+        print(
+            f"\nNote: {summary['n_failed']} of {number_of(summary['n_model_runs'], 'run')} failed:"
+        )
         for reason, number in sorted(summary["failures"].items(), key=lambda item: -item[1])[:5]:
-            print(f"  {number} times: {reason}")
+            print(f"  {agree(number, 'once', f'{number} times')}: {reason}")

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from caliche.report.numbers import plain, value_and_sd
+from caliche.wording import number_of
 
 if TYPE_CHECKING:
     from caliche.sites.run import Progress as SitesDone
@@ -89,7 +90,7 @@ class SitesProgress:
         if not new or not (self._live or due):
             return
         self._told, self._done = time.monotonic(), progress.done
-        text = f"{self._name}: {progress.done} of {progress.total} sites"
+        text = f"{self._name}: {progress.done} of {number_of(progress.total, 'site')}"
         if not progress.fresh:
             text += " done already; compiling" if progress.done else "; compiling"
         else:
@@ -163,7 +164,13 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     rows = []
     for name, p in _few_knots(summary["parameters"]).items():
         if "knots" in p:
-            row = [name, p["range"], f"{p['knots']} knots", plain(p["initial"]), p["unit"]]
+            row = [
+                name,
+                p["range"],
+                f"{number_of(p['knots'], 'knot')}",
+                plain(p["initial"]),
+                p["unit"],
+            ]
         elif p["fixed"] and p["sd"] is None:
             row = [name, plain(p["estimate"]), p.get("tied") or "fixed", "", p["unit"]]
         elif p["fixed"]:
@@ -220,7 +227,7 @@ def print_sites(summary: Mapping[str, Any] | None, folder: Path) -> None:
         print(f"This process has done its share; the others have not yet. Batches: {folder}/blocks")
         return
     sites, failed = summary["sites"], summary["sites"] - summary["converged"]
-    print(f"{summary['title']}: {summary['converged']} of {sites} sites converged")
+    print(f"{summary['title']}: {summary['converged']} of {number_of(sites, 'site')} converged")
     if summary["converged"]:
         print()
         rows = []

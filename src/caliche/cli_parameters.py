@@ -9,6 +9,7 @@ import typer
 
 from caliche.cli_options import set_option
 from caliche.errors import InputError, nearest
+from caliche.wording import number_of
 
 if TYPE_CHECKING:
     from caliche.experiments import Experiment
@@ -97,7 +98,7 @@ def _print_experiment(experiment: Experiment) -> None:
     for name in sorted(declared, key=lambda name: (name not in free, name not in ties)):
         d, state = declared[name], "free" if name in free else "fixed"
         if name in space.variations:
-            state = f"free, {space.variations[name].size} knots in time"
+            state = f"free, {number_of(space.variations[name].size, 'knot')} in time"
         source = d.source if values[name] == d.default else f"set here; bounds: {d.source}"
         prior = space.describe_prior(name) if name in free else ""
         middle = _middle(free[name]) if name in free else ""

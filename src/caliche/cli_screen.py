@@ -15,6 +15,7 @@ import typer
 
 from caliche.cli_options import ExperimentArgument, ResumeOption, SetOption, new_folder_option
 from caliche.errors import InputError
+from caliche.wording import agree, number_of
 
 if TYPE_CHECKING:
     from caliche.estimation.screening_run import Progress
@@ -121,10 +122,14 @@ def read_groups(text: str) -> dict[str, list[str]]:
 
 def announce(plan: Plan) -> None:
     """What will be run."""
-    each = plan.runs // plan.samples
+    each, groups = plan.runs // plan.samples, len(plan.groups)
+    what = agree(groups, "parameter or group", "parameters or groups")
     print(
-        f"{plan.experiment}: {plan.method} with {len(plan.groups)} parameters or groups: "
-        f"{plan.samples:,} samples of {each} runs, {plan.runs:,} runs of {plan.steps:,} steps, "
+        f"{plan.experiment}: {plan.method} with "
+        f"{groups} {what}: "
+        f"{number_of(plan.samples, 'sample')} of {number_of(each, 'run')}, "
+        f"{number_of(plan.runs, 'run')} of "
+        f"{number_of(plan.steps, 'step')}, "
         f"{plan.together} at once" + (f" ({plan.note})" if plan.note else "")
         + "; compiling, then timing the first block",
         file=sys.stderr, flush=True,
@@ -151,7 +156,9 @@ class Line:
             return
         self._told = time.monotonic()
         left = progress.left or 0.0
-        text = f"{progress.done:,} of {progress.total:,} runs, {progress.failed:,} failed"
+        text = (
+            f"{progress.done:,} of {number_of(progress.total, 'run')}, {progress.failed:,} failed"
+        )
         text += f", {progress.seconds:.1f} s" if last else f", about {left:.0f} s left"
         if self._live:
             width = shutil.get_terminal_size().columns - 1
@@ -168,7 +175,11 @@ def print_screening(summary: Mapping[str, Any]) -> None:
     print()
     over = summary["over"]
     begin = f"{summary['title']}: {summary['method']} over the {over}"
-    print(_wrapped(f"{begin}, {summary['samples_left']:,} samples. In brackets: 95 % intervals."))
+    print(
+        _wrapped(
+            f"{begin}, {number_of(summary['samples_left'], 'sample')}. In brackets: 95 % intervals."
+        )
+    )
     for stream in summary["streams"]:
         title, header, rows = stream_table(summary, stream)
         print(f"\n{title}")

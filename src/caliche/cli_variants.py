@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from caliche.cli_options import ExperimentArgument, folder_option, set_option
+from caliche.wording import number_of
 
 # The widest table in a pipe, where nobody says how wide it may be.
 WIDEST = 110
@@ -86,8 +87,9 @@ class Progress:
     def __init__(self, name: str, number: int, starts: int, folder: Path) -> None:
         self._number, self._began = number, time.perf_counter()
         self._say(
-            f"{name} and {number} variants of it, each from {starts} starts; most compile a "
-            f"program of their own, some seconds each. Folder: {folder}"
+            f"{name} and {number_of(number, 'variant')} of it, each from "
+            f"{number_of(starts, 'start')}; most compile a program of their own, some seconds "
+            f"each. Folder: {folder}"
         )
 
     def update(self, number: int, of: int, record: Mapping[str, Any], before: bool) -> None:
@@ -121,7 +123,7 @@ def print_variants(summary: Mapping[str, Any]) -> None:
         print(f"{summary['title']}: the base DID NOT CONVERGE: {base['reason']}")
         return
     ran = [v for v in variants if v["status"] != "cannot run"]
-    print(f"{summary['title']}: {len(ran)} variants, and how far they move the estimates")
+    print(f"{summary['title']}: {number_of(len(ran), 'variant')}, and how far the estimates move")
     print("Estimate, and in brackets its shift in standard deviations of the base.\n")
     print_tables(base, ran)
     print()
@@ -139,7 +141,8 @@ def print_variants(summary: Mapping[str, Any]) -> None:
     for text in summary["sentences"][:FEW]:
         print("\n" + _filled(text))
     if len(summary["sentences"]) > FEW:
-        print(f"\nand {len(summary['sentences']) - FEW} more such sentences, see variants.json")
+        more = number_of(len(summary["sentences"]) - FEW, "more such sentence")
+        print(f"\nand {more}, see variants.json")
     print("\n" + _filled(" ".join(summary["conclusion"])))
     for status, title in (("cannot run", "Not run:"), ("did not converge", "Did not converge:")):
         lines = of_status(variants, status)

@@ -12,6 +12,8 @@ import pytest
 
 from caliche.estimation import estimate
 from caliche.estimation.hyperparameters import Unknown, estimate_hyperparameters, log_evidence
+from caliche.estimation.least_squares import LevenbergMarquardt
+from caliche.estimation.method import run_method
 from caliche.inverse_problem import InverseProblem
 from caliche.models.base import ParameterDeclaration
 from caliche.observations import Observations, Stream, make_operator
@@ -184,6 +186,26 @@ def test_size_of_heavy_tails_is_found():
     values = [log_evidence(changed(problem, sigma=np.exp(s)), u) for s in scan]
     a, b, _ = np.polyfit(scan, values, 2)
     assert abs(0.5 * b / a) < 0.03
+
+
+def test_the_model_runs_of_all_rounds_are_counted():
+    problem, fits = problem_of(truth(0.05) + noise()), []
+
+    def run(*arguments):
+        outcome = run_method(*arguments)
+        fits.append(int(outcome.final.model_runs[0]))
+        return outcome
+
+    unknown = Unknown(smoothness=("level",), sigma=(SEEN,))
+    _, _, found = estimate_hyperparameters(
+        problem, problem.space.initial(), unknown, LevenbergMarquardt(), run
+    )
+    assert len(fits) == found.n_iterations > 2
+    derivatives = 1 + problem.space.size  # a run and a tangent for each parameter
+    assert found.n_model_runs == sum(fits) + (2 * (len(fits) - 1) + 1) * derivatives
+    result = estimate(problem, unknown=unknown)
+    before = estimate(problem)  # the fit with the errors as declared comes first
+    assert result.n_model_runs > before.n_model_runs + sum(fits)
 
 
 def test_an_estimate_with_unknowns():

@@ -42,6 +42,20 @@ return [...document.querySelectorAll('figure svg')].flatMap(svg => {
 """
 
 
+# What sticks out of the page, unless in a box that scrolls; and boxes that have to scroll.
+_WIDER = """
+const width = document.documentElement.clientWidth;
+return [...document.querySelectorAll('body *')].filter(element => !element.closest('svg')
+    && !element.parentElement.closest('.scroll')
+    && element.getBoundingClientRect().right > width + 1).map(element => element.tagName);
+"""
+_CUT_TABLES = """
+return [...document.querySelectorAll('.scroll:has(> table)')]
+    .filter(box => box.scrollWidth > box.clientWidth + 1)
+    .map(box => box.getAttribute('aria-label'));
+"""
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A fresh headless Chromium; without one the tests are skipped, on CI they fail."""
@@ -104,11 +118,13 @@ def report(request: pytest.FixtureRequest, build_run: Any) -> Path:
     return write_report(build_run(**options))
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1400, 390])
 def test_the_page_in_a_browser(browser: Any, report: Path, width: int) -> None:
     _open(browser, report, width)
     assert browser.execute_script("return window.innerWidth") == width
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_script(_WIDER) == []
+    assert width < 1000 or browser.execute_script(_CUT_TABLES) == []
     figures = browser.execute_script(_FIGURES)
     assert len(figures) >= 3
     for figure in figures:
@@ -123,6 +139,28 @@ def test_the_page_in_a_browser(browser: Any, report: Path, width: int) -> None:
         assert visible[1] <= width
     assert browser.execute_script(_CUT_TEXT) == []
     assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
+
+
+@pytest.fixture(scope="module")
+def windows_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of another command, with a table of many columns."""
+    from caliche import load_experiment
+    from caliche.experiments.assimilate import run_assimilation
+    from caliche.report.assimilation import write_assimilation_page
+
+    folder = tmp_path_factory.mktemp("windows") / "run"
+    run_assimilation(load_experiment("twin-two-depths"), 1.0, out=folder)
+    return write_assimilation_page(folder)
+
+
+@pytest.mark.parametrize("width", [1400, 1000, 390])
+def test_a_wide_table_uses_the_margin_and_then_scrolls(
+    browser: Any, windows_page: Path, width: int
+) -> None:
+    _open(browser, windows_page, width)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_script(_WIDER) == []
+    assert (browser.execute_script(_CUT_TABLES) == []) == (width == 1400)
 
 
 def test_every_entry_of_the_contents_leads_somewhere(browser: Any, run_folder: Path) -> None:

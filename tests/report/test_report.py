@@ -3,13 +3,16 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 
+from caliche import report
 from caliche.errors import InputError
 from caliche.report import write_report
+from caliche.report.panels import typical_stretch
 from caliche.report.run_folder import read_run, stream_label
 
 
@@ -140,7 +143,7 @@ def test_a_missing_file_is_named(run_folder, name):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="is not a folder"):
+    with pytest.raises(InputError, match="not a folder that exists"):
         write_report(tmp_path / "nowhere")
 
 
@@ -293,3 +296,61 @@ def test_what_varies_and_estimated_errors_are_told(build_run, knots, over):
     assert f"Sky share varies {over}, from 0.5 to 1.5 W m⁻² (2 knots)." in text
     assert "The size of errors was estimated too: 2.93 W m⁻² for outgoing longwave" in text
     assert "from one time step to the next: 0.91 for outgoing longwave" in text
+
+
+def test_a_band_of_one_step_does_not_scale_the_figure(build_run):
+    def spoil(summary, dataset):
+        band = dataset["soil_temperature_0.05m_band"]
+        band[100] = 3000.0
+        dataset["soil_temperature_0.15m_first_guess"][60:64] = np.inf
+        dataset["model_sensible_heat_flux"][100] = 1e6
+
+    text = page_of(build_run(change=spoil))
+    figures: dict[str, str] = {}
+    for part in text.split("<figure>")[1:]:
+        for title in re.findall(r"<h3>([^<]*)</h3>", part):
+            figures.setdefault(title, part)  # the series come before the residuals
+    shown = figures["Soil temperature at 0.05 m (fitted)"]
+    ticks = [float(t) for t in re.findall(r">(\d{2,4})</text>", shown)]
+    assert max(t for t in ticks if t != 2012) < 330
+    assert "mark where a line or a band leaves the axis" in shown
+    assert "leaves the axis" in figures["Soil temperature at 0.15 m (fitted)"]
+    assert "leaves the axis" not in figures["Net radiation (only scored)"]
+    assert "leaves the axis" in figures["Mean day"]
+    assert max(float(t) for t in re.findall(r">(\d{2,7})</text>", figures["Mean day"])) < 2000
+
+
+def test_the_close_up_of_a_long_record_says_how_it_was_chosen(build_run):
+    folder = build_run(steps=4000)
+    assert (
+        "of all stretches of 8 days in the fit period with nearly all observations, the one whose "
+        "misfit is nearest the median"
+    ) in page_of(folder)
+    run = read_run(folder)
+    window, _ = typical_stretch(run, [s for s in run.streams if s.fitted], 192)
+    assert not run.holdout[window].any()
+
+
+def test_dollars_and_underscores_in_names_stay_what_they_are(build_run):
+    names = r"costs of $\albedo^{2 & 3_$ 5$"
+
+    def spoil(summary, dataset):
+        summary["title"] = names
+        for entry in summary["parameters"].values():
+            entry["long_name"] = names
+
+    text = page_of(build_run(change=spoil))
+    assert r"costs of $\albedo^{2 &amp; 3_$ 5$" in text
+    assert text.count(r"osts of $\albedo^{2") > 8  # in the figures too
+
+
+TEMPLATES = sorted((Path(report.__file__).parent / "templates").glob("*.j2"))
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_every_table_can_scroll_in_a_box_with_a_name(template):
+    text = template.read_text("utf-8")
+    boxes = re.findall(
+        r'<div class="scroll" tabindex="0" role="group" aria-label="[^"]+">\s*<table', text
+    )
+    assert len(boxes) == text.count("<table")

@@ -40,13 +40,22 @@ def test_quantiles_within_bins():
     np.testing.assert_allclose(high, [95, np.nan, 7])
 
 
-def test_the_close_up_is_central_and_well_observed():
-    known = np.ones(1000, bool)
+def test_the_close_up_of_equals_is_central_and_well_observed():
+    known, misfit = np.ones(1000, bool), np.ones(1000)
     known[450:550] = False
-    window = series.close_up(known, 200)
+    window = series.close_up(known, misfit, 200)
     assert known[window].mean() >= 0.98
     assert window.stop - window.start == 200
-    assert series.close_up(known, 2000) == slice(0, 1000)
+    assert series.close_up(known, misfit, 2000) == slice(0, 1000)
+
+
+def test_the_close_up_is_where_the_fit_is_as_it_mostly_is():
+    misfit = np.full(2000, 1.0)
+    misfit[900:1100] = 50.0  # the middle is no example of the rest
+    misfit[:600] = 0.0
+    window = series.close_up(np.ones(2000, bool), misfit, 200)
+    assert misfit[window].mean() == 1.0
+    assert series.close_up(np.ones(50), np.full(50, np.nan), 10) == slice(20, 30)
 
 
 def test_runs():

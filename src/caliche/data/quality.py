@@ -8,6 +8,7 @@ import numpy as np
 
 from caliche.errors import InputError
 from caliche.variables import variable
+from caliche.wording import number_of
 
 
 def utc_text(time: np.datetime64 | np.ndarray) -> str:
@@ -43,7 +44,7 @@ def check_time(times: np.ndarray, where: str = "the file", zone: str = "Z") -> f
     if np.isnat(times).any():
         raise InputError(
             f"a time in every row of {where}",
-            f"{int(np.isnat(times).sum())} rows without one, the first row "
+            f"{number_of(int(np.isnat(times).sum()), 'row')} without one, the first row "
             f"{int(np.isnat(times).argmax()) + 1}",
             "remove these rows or write their times",
         )

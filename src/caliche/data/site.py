@@ -17,6 +17,7 @@ from caliche.data.origin import NOTE, ORIGIN
 from caliche.data.quality import check_range, utc_text
 from caliche.errors import InputError, nearest
 from caliche.variables import AMOUNTS, SIGMA
+from caliche.wording import number_of
 
 _SECOND = 1_000_000_000  # ns
 
@@ -334,7 +335,8 @@ def _check_enough(
         moment = utc_text(times[1:][gap.argmax()])
         raise InputError(
             f"{name} at every step of the window",
-            f"{int(gap.sum())} of {gap.size} steps without a value, the first {moment} ({lost})",
+            f"{int(gap.sum())} of {number_of(gap.size, 'step')} without a value, the first "
+            f"{moment} ({lost})",
             _advice(bool(gap.all()), bool(flagged)),
         )
     if not is_forcing and gap.all():

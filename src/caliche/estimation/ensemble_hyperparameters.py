@@ -36,6 +36,7 @@ from caliche.estimation.result import Result
 from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import InverseProblem
 from caliche.whole_file import remove
+from caliche.wording import number_of
 
 MOST_ROUNDS = 20
 
@@ -91,9 +92,9 @@ def estimate_in_rounds(
     text = "what the observations tell"
     if unknown.changes_declared:
         text = "the sizes of errors" + " and the smoothness" * bool(unknown.smoothness)
-    reason = f"{result.reason}; {text} have settled after {number} rounds"
+    reason = f"{result.reason}; {text} have settled after {number_of(number, 'round')}"
     if not settled:
-        reason = f"{result.reason}; {text} still change after {number} rounds"
+        reason = f"{result.reason}; {text} still change after {number_of(number, 'round')}"
     return dataclasses.replace(
         result,
         converged=result.converged and settled,

@@ -41,6 +41,7 @@ from caliche.estimation.ensemble_core import (
     uniforms,
 )
 from caliche.parameters.space import ParameterSpace
+from caliche.wording import number_of
 
 _BEGIN, _NOISE, _DRAWS, _ORDER = 0, 1, 2, 3  # purposes of random numbers
 # Members drawn from the Gaussian of uki, which has none of its own.
@@ -96,12 +97,13 @@ class _Tempered:
 
     def verdict(self, state: KalmanState | UnscentedState) -> Verdict | None:
         if state.time == 1.0:
-            steps = f"{state.iteration} step{'' if state.iteration == 1 else 's'}"
+            steps = number_of(state.iteration, "step")
             return Verdict(True, f"converged: reached the posterior, T = 1, in {steps}")
         if state.iteration >= self.max_iterations * self.updates:
             return Verdict(
                 False,
-                f"stopped at T = {state.time:.2g} after {state.iteration} iterations: the data "
+                f"stopped at T = {state.time:.2g} after "
+                f"{number_of(state.iteration, 'iteration')}: the data "
                 "are not used in full yet; allow more iterations",
             )
         return None

@@ -96,7 +96,8 @@ class Hyperparameters:
 
     smoothness : by parameter.  sigma, autocorrelation : by stream; `sigma` as a factor on the
     declared one where that changes in time.  spent : degrees of freedom that each parameter's
-    variation took.  log_evidence : at the end.  information : how much the observations tell.
+    variation took.  log_evidence : at the end.  n_model_runs : of all rounds together.
+    information : how much the observations tell.
     """
 
     smoothness: Mapping[str, float] = field(default_factory=dict)
@@ -191,7 +192,9 @@ def estimate_hyperparameters(
         problem, u, change, spent, told = updated(
             problem, unknown, fit_of(problem, np.asarray(u)), told
         )
+        runs += 2 * (1 + problem.space.size)  # the derivatives of residuals and of predictions
     u = np.asarray(u)
+    runs += 1 + problem.space.size  # those of the evidence
     found = dataclasses.replace(
         hyperparameters_of(problem, unknown),
         spent=spent, log_evidence=_evidence(problem, u), converged=bool(change < SETTLED),

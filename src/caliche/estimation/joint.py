@@ -104,11 +104,12 @@ def fit_site(
     outcome = run_site(method, problem, problem.space.initial()[None])
     if not np.isfinite(outcome.final.cost[0]):
         return problem, outcome, None
-    found = None
+    found, first = None, int(outcome.final.model_runs[0])
     if asked:
         problem, u, found = estimate_hyperparameters(
             problem, outcome.final.u[0], asked, method, run_site
         )
+        found = dataclasses.replace(found, n_model_runs=first + found.n_model_runs)
         outcome = run_site(method, problem, jnp.asarray(u)[None])
     if asked.information == "bars":
         told = information_at(problem, np.asarray(outcome.final.u[0]), declared=True)

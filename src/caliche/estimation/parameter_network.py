@@ -23,6 +23,7 @@ from caliche.errors import InputError
 from caliche.inverse_problem import InverseProblem
 from caliche.models.lad_hybrid import Network
 from caliche.parameters.space import ParameterSpace
+from caliche.wording import number_of
 
 
 class ParameterNetwork(eqx.Module):
@@ -127,7 +128,9 @@ def train_parameter_network(
     table = jnp.asarray(attributes)
     if len(problems) != len(table):
         raise InputError(
-            f"attributes of {len(problems)} sites", f"{len(table)} rows", "give one row for each"
+            f"attributes of {len(problems)} sites",
+            number_of(len(table), "row"),
+            "give one row for each",
         )
     for k, problem in enumerate(problems):
         if problem.space.names != network.space.names:

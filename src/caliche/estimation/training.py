@@ -34,6 +34,7 @@ from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Forcing
 from caliche.models.lad_hybrid import HybridFluxes, Network
 from caliche.models.time_loop import simulate
+from caliche.wording import number_of
 
 FIFTH = 5  # of so many stretches with observations, one is held out
 STRETCHES = 3  # in a window
@@ -116,8 +117,10 @@ def cut(problem: InverseProblem, steps: int) -> Windows:
     fitted = mask & ~held_out
     if not held_out.any():
         raise InputError(
-            f"observations to learn from and others to hold out, in windows of {steps} steps",
-            f"{n_steps} steps with {int(mask.any(axis=2).sum())} observed times",
+            "observations to learn from and others to hold out, in windows of "
+            f"{number_of(steps, 'step')}",
+            f"{number_of(n_steps, 'step')} with "
+            f"{number_of(int(mask.any(axis=2).sum()), 'observed time')}",
             "shorten window_days, or lengthen the record",
         )  # fmt: skip
     scale = jnp.broadcast_to(observed.scale, observed.values.shape)
@@ -351,12 +354,14 @@ def _judge(history: np.ndarray, settings: TrainingSettings) -> tuple[bool, str]:
     best = int(held_out.argmin())
     if len(history) - 1 - best >= settings.patience:
         return True, (
-            f"the held-out data got no better for {settings.patience} epochs after epoch {best}"
+            f"the held-out data got no better for {number_of(settings.patience, 'epoch')} "
+            f"after epoch {best}"
         )
     early = held_out[: max(1, round(0.9 * len(history)))].min()
     flat = bool(held_out.min() > (1.0 - FLAT) * early)
     gain = "less" if flat else "more"
     return flat, (
-        f"the limit of {settings.epochs} epochs; the last tenth of them gained {gain} than "
+        f"the limit of {number_of(settings.epochs, 'epoch')}; the last tenth of them gained "
+        f"{gain} than "
         f"{100 * FLAT:g} % on the held-out data"
     )

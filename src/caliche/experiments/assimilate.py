@@ -32,6 +32,7 @@ from caliche.experiments.experiment import Experiment
 from caliche.experiments.run import as_run, finite, versions
 from caliche.inverse_problem import InverseProblem
 from caliche.variables import variable
+from caliche.wording import number_of
 
 DAY = 86400.0
 
@@ -110,8 +111,8 @@ def _settings(
     steps = round(days * DAY / window.time_step) if math.isfinite(days) else 0
     if steps < 1:
         raise InputError(
-            f"a --window of one time step ({window.time_step / DAY:g} days) or more",
-            f"{days:g} days", "--window 30",
+            f"a --window of one time step ({number_of(window.time_step / DAY, 'day')}) or more",
+            number_of(days, "day"), "--window 30",
         )  # fmt: skip
     return WindowSettings(steps, round(window.spin_up / window.time_step), drift, forget)
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from caliche.variables import label
+from caliche.wording import agree, number_of
+
 # A ratio of chi-square to its degrees of freedom beyond which innovations are said to be too large.
 TOO_LARGE = 2.0
 TOO_SMALL = 0.5
@@ -21,9 +24,10 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
     windows = summary["windows"]
     seen = [w for w in windows if w["observations"]]
     said = [
-        f"{len(windows)} windows of {summary['window_days']:g} days from "
+        f"{number_of(len(windows), 'window')} of {number_of(summary['window_days'], 'day')} from "
         f"{windows[0]['start'].replace('T', ' ')} to {windows[-1]['end'].replace('T', ' ')} UTC, "
-        f"{sum(w['observations'] for w in windows):,} observations; {_forgetting(summary)}."
+        f"{number_of(sum(w['observations'] for w in windows), 'observation')}; "
+        f"{_forgetting(summary)}."
     ]
     for name, s in summary["streams"].items():
         if s["forecast_rmse"] is None:
@@ -31,7 +35,7 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
         ratio = s["chi_square_ratio"]
         unit = "" if s["unit"] == "1" else f" {s['unit']}"
         text = (
-            f"{_words(name)}: a window ahead, with the parameters known before it, the error is "
+            f"{_stream(name)}: a window ahead, with the parameters known before it, the error is "
             f"{s['forecast_rmse']:.3g}{unit}; after the window is assimilated "
             f"{s['analysis_rmse']:.3g}{unit}."
         )
@@ -64,7 +68,10 @@ def _forgetting(summary: Mapping[str, Any]) -> str:
         return f"parameters drift by {drift:g} prior standard deviations from window to window"
     if forget > 1.0:
         return f"with each window, earlier observations count 1/{forget:g} of what they did"
-    return "parameters are constant: to first order, the last window tells what the record tells"
+    return (
+        "parameters do not drift, so that the last window is, to first order, the estimate from "
+        "the whole record"
+    )
 
 
 def _apart(first: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
@@ -74,6 +81,11 @@ def _apart(first: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
 
 def _words(name: str) -> str:
     text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def _stream(name: str) -> str:
+    text = label(name)
     return text[:1].upper() + text[1:]
 
 
@@ -96,7 +108,8 @@ def warnings_of(summary: Mapping[str, Any]) -> list[str]:
         )
     blank = [w for w in windows if not w["observations"]]
     if blank:
-        found.append(f"{_numbered(blank)} had no observations and was carried through.")
+        was = agree(len(blank), "was", "were")
+        found.append(f"{_numbered(blank)} had no observations and {was} carried through.")
     for name in summary["parameters"]:
         held = [w for w in windows if w["parameters"][name]["at_bound"]]
         if held:
@@ -108,13 +121,13 @@ def warnings_of(summary: Mapping[str, Any]) -> list[str]:
         ratio = s["chi_square_ratio"]
         if ratio is not None and ratio > TOO_LARGE:
             found.append(
-                f"{_words(name)}: innovations have {ratio:.3g} times the variance that errors and "
+                f"{_stream(name)}: innovations have {ratio:.3g} times the variance that errors and "
                 "parameters allow for. The error of the model is not in sigma: forecasts are worse "
                 "than the error bars say, and the weight of a window is too large."
             )
         elif ratio is not None and ratio < TOO_SMALL:
             found.append(
-                f"{_words(name)}: innovations have {ratio:.2g} times the variance that errors and "
+                f"{_stream(name)}: innovations have {ratio:.2g} times the variance that errors and "
                 "parameters allow for: sigma is too large."
             )
     return found

@@ -21,6 +21,7 @@ from caliche.experiments.sensor_screen import screen_first, screen_signs
 from caliche.experiments.train import untrained
 from caliche.inverse_problem import InverseProblem
 from caliche.variables import variable
+from caliche.wording import number_of
 
 # Central differences of a well-scaled cost agree with an exact gradient about this well.
 GRADIENT_AGREEMENT = 1e-5
@@ -74,7 +75,7 @@ def _window(experiment: Experiment) -> Iterator[str]:
     if window.fit_until < window.end:
         yield f"            held out after {local(window.fit_until)}"
     steps = len(experiment.dataset.time) - 1
-    yield f"            {steps} steps of {window.time_step:g} s; forcing complete"
+    yield f"            {number_of(steps, 'step')} of {window.time_step:g} s; forcing complete"
     for line in filled_lines(experiment.dataset, list(experiment.forcing_sources.values())):
         yield f"            {line}"
     for k, note in enumerate(note_lines(experiment.dataset)):
@@ -95,7 +96,7 @@ def _streams(experiment: Experiment) -> Iterator[str]:
         if name not in experiment.scored_streams:
             use = "left out: this closure does not separate the turbulent fluxes"
         rejected = int(dataset[name].attrs.get("n_rejected_by_qc", 0))
-        line = f"Stream      {name}: {inside} values, {outside} held out; {use}"
+        line = f"Stream      {name}: {number_of(inside, 'value')}, {outside} held out; {use}"
         yield line + (f"; {rejected} rejected by quality control" if rejected else "")
 
 
@@ -103,7 +104,7 @@ def _model(problem: InverseProblem) -> Iterator[str]:
     depths = problem.model.depths["soil_temperature"]
     spacing = np.diff(depths)
     yield (
-        f"Grid        {len(depths)} nodes to {depths[-1]:g} m, "
+        f"Grid        {number_of(len(depths), 'node')} to {depths[-1]:g} m, "
         f"spacing {spacing.min():.3g} to {spacing.max():.3g} m"
     )
 
@@ -112,7 +113,7 @@ def _parameters(problem: InverseProblem) -> Iterator[str]:
     for p, where in problem.space.slices():
         prior = problem.space.describe_prior(p.name)
         varies = p.name in problem.space.variations
-        knots = f"; {where.stop - where.start} knots in time" if varies else ""
+        knots = f"; {number_of(where.stop - where.start, 'knot')} in time" if varies else ""
         yield f"Free        {p.name}: first guess {p.initial:g}, {prior}{knots}"
     for tie in problem.space.ties:
         yield f"Tied        {tie.name} {tie.describe()}"
@@ -188,9 +189,11 @@ def _cost(problem: InverseProblem, starts: int) -> tuple[float, list[str]]:
     jax.block_until_ready(_evaluate(problem, u))
     running = time.perf_counter() - began
     return running, [
-        f"Misfit      {value:.4g} at the first guess, for {problem.n_observations} observations",
+        f"Misfit      {value:.4g} at the first guess, for "
+        f"{number_of(problem.n_observations, 'observation')}",
         f"Cost        one Gauss-Newton evaluation takes {running * 1e3:.3g} ms after "
-        f"{compiling:.2g} s of compiling; expect some 10 to 50 for each of {starts} starts",
+        f"{compiling:.2g} s of compiling; expect 10 to 50 evaluations for each of "
+        f"{number_of(starts, 'start')}",
     ]
 
 

@@ -21,6 +21,7 @@ from caliche.experiments.section import Section
 from caliche.models.base import ParameterDeclaration
 from caliche.parameters import FreeParameter
 from caliche.parameters.priors import PRIORS, Flat, Prior
+from caliche.wording import number_of
 
 HERE = "{here}"  # in a command: the folder of the configuration
 
@@ -144,7 +145,7 @@ def _lists(section: Section, missing: Sequence[float]) -> tuple[np.ndarray, np.n
     sigma = np.atleast_1d(np.asarray(sigma, float))
     if len(sigma) not in (1, len(values)):
         raise InputError(
-            f"one sigma in {section.where}, or one for each of {len(values)} values",
+            f"one sigma in {section.where}, or one for each of {number_of(len(values), 'value')}",
             f"{len(sigma)}", "give as many as values",
         )  # fmt: skip
     return values, np.broadcast_to(sigma, values.shape)

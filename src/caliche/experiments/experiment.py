@@ -36,6 +36,7 @@ from caliche.models.lad_fluxes import FluxLaw
 from caliche.observations import Nuisance, Observations, Stream, make_operator
 from caliche.parameters import ParameterSpace
 from caliche.variables import stream_name, variable
+from caliche.wording import number_of
 
 BOTTOM = "bottom_temperature"  # the forcing that a measured bottom follows
 
@@ -309,7 +310,7 @@ class Experiment:
         if steps < 1 or abs(steps * step - period) > 1e-6:
             raise InputError(
                 f"spin_up_period_days of a whole number of time steps of {step:g} s",
-                f"{period / 86400.0:g} days", "spin_up_period_days = 1.0",
+                number_of(period / 86400.0, "day"), "spin_up_period_days = 1.0",
             )  # fmt: skip
         return steps
 

@@ -36,6 +36,7 @@ from caliche.experiments.section_data import longwave_balance, site_place, sourc
 from caliche.experiments.training_config import parse_training
 from caliche.experiments.twin import FORCINGS
 from caliche.variables import variable
+from caliche.wording import number_of
 
 MODELS = ("soil-heat", "lad")
 SCHEMES = ("sdirk2", "crank-nicolson", "backward-euler")
@@ -107,7 +108,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
     if period is not None and period > fitted + config.window.spin_up:
         raise InputError(
             f"spin_up_period_days in {top.where} within the fitted window",
-            f"{period / 86400.0:g} days", "shorten it, or lengthen the window",
+            number_of(period / 86400.0, "day"), "shorten it, or lengthen the window",
         )  # fmt: skip
     for name, stream in config.observations.items():
         if stream.average is not None and stream.average > fitted:
@@ -133,12 +134,12 @@ def _window(
     if abs(round(spin_up / time_step) * time_step - spin_up) > 1e-6:
         raise InputError(
             f"spin_up_days in {section.where} of a whole number of time steps of {time_step:g} s",
-            f"{spin_up / 86400.0:g} days", "spin_up_days = 1.0",
+            number_of(spin_up / 86400.0, "day"), "spin_up_days = 1.0",
         )  # fmt: skip
     if spin_up and only_sites:
         raise InputError(
             f"no spin_up_days in {section.where} when there are many sites",
-            f"{spin_up / 86400.0:g} days", "let the collection begin earlier",
+            number_of(spin_up / 86400.0, "day"), "let the collection begin earlier",
         )  # fmt: skip
     fill_gaps = section.positive("fill_gaps_hours", float, None) or 0.0
     resample = section.choice("resample", ("mean", "sample"), "mean")

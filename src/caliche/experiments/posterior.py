@@ -30,6 +30,7 @@ from caliche.estimation.profile import LEVELS, Profiles, profile
 from caliche.estimation.result import Result
 from caliche.estimation.sampling import Samples, Settings, sample
 from caliche.experiments.experiment import Experiment, load_experiment
+from caliche.experiments.folder_kinds import wrong_folder
 from caliche.experiments.posterior_agreement import METHODS, agreement
 from caliche.experiments.posterior_ensembles import (
     ENSEMBLES,
@@ -98,6 +99,9 @@ def open_run(folder: Path) -> tuple[Experiment, dict[str, float]]:
     ------
     InputError : a file of the run is missing or cannot be read.
     """
+    error = wrong_folder(folder, "estimate", "train")
+    if error is not None:
+        raise error
     needed = ("config.toml", "summary.json", "result.nc")
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
@@ -269,11 +273,11 @@ def _begin(
 
 def _explanation(inflated: bool, largest: float) -> str:
     if not inflated:
-        text = "Intervals take the declared errors at their word, as if independent"
+        text = "Intervals use the declared errors as they are, as if independent"
         if largest > 1.5:
             text += (
                 f"; the residuals suggest intervals up to {np.sqrt(largest):.2g} times as wide, "
-                "see the reported ones"
+                "which are those without --declared"
             )
         return f"{text}."
     return (

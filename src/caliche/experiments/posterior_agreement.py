@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from caliche.experiments.posterior_ensembles import ENSEMBLES
+from caliche.wording import listing
 
 METHODS = ("laplace", "profile", "nuts", *ENSEMBLES)
 # Ends of intervals further apart than this share of their width are said to disagree.
@@ -43,8 +44,7 @@ def agreement(
     for (a, b), shares in apart.items():
         largest = max(shares.values())
         how = f"by up to {100 * largest:.0f} % of their width" if largest < np.inf else "in kind"
-        names = list(shares)
-        listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+        listed = listing(shares)
         if b in ENSEMBLES and a == "laplace":
             reason = (
                 "the posterior is not Gaussian, or the ensemble is rough; --method profile tells"
@@ -63,13 +63,6 @@ def agreement(
             f"{reason}."
         )
     return said
-
-
-_WORDS = {
-    "laplace": "curvature (Laplace)", "profile": "profile", "nuts": "sampling (NUTS)",
-    "etki": "ensemble (ETKI)", "eki": "ensemble (EKI)", "4denvar": "ensemble (4DEnVar)",
-}  # fmt: skip
-_NOUNS = {"profile": "profile", "nuts": "draws of NUTS"}
 
 
 def disagreement(one: Sequence[float], other: Sequence[float]) -> float:

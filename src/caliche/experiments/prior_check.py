@@ -11,6 +11,7 @@ from caliche.experiments.experiment import Experiment
 from caliche.experiments.regimes import Regimes, record, regimes
 from caliche.inverse_problem import InverseProblem
 from caliche.variables import label, variable
+from caliche.wording import number_of
 
 # A regime is named where the share outside is so many times that of the record.
 PRONOUNCED = 1.5
@@ -66,9 +67,8 @@ def _stream(
     name: str, draws: PriorPredictive, k: int, seen: np.ndarray, ways: list[Regimes]
 ) -> str:
     share, usual = draws.outside[k], draws.usual[k]
-    what = (
-        f"{label(name)}: {_percent(share)} of {seen.sum()} observations outside the 95 % envelope"
-    )
+    observations = number_of(int(seen.sum()), "observation")
+    what = f"{label(name)}: {_percent(share)} of {observations} outside the 95 % envelope"
     if not draws.conflict[k]:
         return (
             f"{what}; within what the priors can produce (95 % of draws: up to {_percent(usual)})"

@@ -15,23 +15,11 @@ import xarray as xr
 
 from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment, load_experiment
+from caliche.experiments.folder_kinds import finished, kind_of
 from caliche.experiments.posterior import open_run
 from caliche.experiments.train import load_trained
 from caliche.inverse_problem import InverseProblem
 
-# Command -> files that its folder has and those tried later have not, its JSON, its netCDF if any.
-KINDS: Mapping[str, tuple[tuple[str, ...], str, str | None]] = {
-    "variants": (("variants.json",), "variants.json", None),
-    "compare": (("compare.json",), "compare.json", None),
-    "design": (("design.json",), "design.json", None),
-    "drive": (("drive.toml",), "result.json", None),
-    "screen": (("screening.nc",), "summary.json", "screening.nc"),
-    "train": (("network.eqx",), "summary.json", "result.nc"),
-    "assimilate": (("windows", "run.json"), "summary.json", "result.nc"),
-    "sites": (("run.json",), "summary.json", "result.nc"),
-    "joint": (("parameters.csv", "result.nc"), "summary.json", "result.nc"),
-    "estimate": (("summary.json", "result.nc"), "summary.json", "result.nc"),
-}
 # Those whose folder is of one experiment, to be run again at what was found.
 WITH_MODEL = ("estimate", "train")
 
@@ -42,10 +30,10 @@ class Results:
 
     Attributes
     ----------
-    folder : its path.  kind : the command, one of `KINDS`.
+    folder : its path.  kind : the command, one of `folder_kinds.KINDS`.
     summary : the content of its JSON: numbers and words.
     data : its arrays, or None for a command that leaves none.
-    config : its configuration as TOML.
+    config : its configuration as TOML; empty for `design`, which keeps none.
     """
 
     folder: Path
@@ -124,21 +112,21 @@ def read_results(folder: str | Path) -> Results:
     InputError : not such a folder, or a file of it that cannot be read.
     """
     folder = Path(folder)
-    kind = next((k for k in KINDS if _is(k, folder)), None)
-    if kind is None:
+    found = kind_of(folder)
+    if found is None or not found.summary or not finished(folder, found):
         got = "no results of caliche in it" if folder.is_dir() else "no such folder"
         raise InputError(
             "a folder that a command of caliche wrote to the end", f"{folder}, {got}",
             "give the folder that the command named with --out",
         )  # fmt: skip
-    _, name, arrays = KINDS[kind]
+    kind = found.command
     config = folder / ("drive.toml" if kind == "drive" else "config.toml")
     try:
-        summary = json.loads((folder / name).read_text("utf-8"))
-        text = config.read_text("utf-8")
+        summary = json.loads((folder / found.summary).read_text("utf-8"))
+        text = "" if kind == "design" else config.read_text("utf-8")
         data = None
-        if arrays is not None:
-            with xr.open_dataset(folder / arrays, engine="h5netcdf") as opened:
+        if found.arrays:
+            with xr.open_dataset(folder / found.arrays, engine="h5netcdf") as opened:
                 data = opened.load()
     except (OSError, ValueError) as error:
         raise InputError(
@@ -146,8 +134,3 @@ def read_results(folder: str | Path) -> Results:
             "run the command again",
         ) from error  # fmt: skip
     return Results(folder, kind, summary, data, text)
-
-
-def _is(kind: str, folder: Path) -> bool:
-    marks, name, _ = KINDS[kind]
-    return all((folder / mark).exists() for mark in (*marks, name))

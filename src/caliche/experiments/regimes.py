@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from caliche.variables import FORCING
-from caliche.wording import listing
+from caliche.wording import listing, number_of
 
 if TYPE_CHECKING:  # the report sorts times too, and needs no JAX
     from caliche.experiments.experiment import Experiment
@@ -158,8 +158,8 @@ def _since_rain(day: np.ndarray, step: np.timedelta64, rain: np.ndarray) -> Regi
     a, b = SINCE_RAIN[1:]
     labels = ("rain", f"1 to {a} d", f"{a + 1} to {b} d", f"over {b} d")
     phrases = (
-        "on days with rain", f"1 to {a} days after rain", f"{a + 1} to {b} days after rain",
-        f"more than {b} days after rain",
+        "on days with rain", f"1 to {a} days after rain" if a > 1 else "1 day after rain",
+        f"{a + 1} to {b} days after rain", f"more than {number_of(b, 'day')} after rain",
     )  # fmt: skip
     return Regimes("wetness", "days since rain", labels, phrases, classes[number])
 

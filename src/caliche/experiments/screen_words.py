@@ -7,7 +7,7 @@ from typing import Any
 
 from caliche.estimation.screening_design import SOBOL
 from caliche.experiments.screen_outputs import COURSE, CYCLE, MEAN, RMSE
-from caliche.wording import listing
+from caliche.wording import agree, listing
 
 # An interval of a total effect wider than this says too little.
 WIDE = 0.2
@@ -55,7 +55,7 @@ def _of_stream(summary: Mapping[str, Any], stream: str, entry: Mapping[str, Any]
             return f"{text}interactions are below 1 % of the variance."
         return f"{text}interactions are {100 * (1 - additive):.0f} % of the variance."
     listed = [f"{p} {100 * course['parameters'][p]['share']:.0f} %" for p in needed]
-    text = f"{name} over time, of the squared effects: {listing(listed)}"
+    text = f"Shares of the squared effects on {name} over time: {listing(listed)}"
     curved = [p for p in needed if _ratio(entry["outputs"][MEAN], p) > CURVED]
     if curved:
         text += f". Effects of {listing(curved)} on the mean are curved or interact with others"
@@ -101,7 +101,8 @@ def warnings_of(summary: Mapping[str, Any]) -> list[str]:
         lost = summary["dropped"] / samples
         text = (
             f"{summary['failed']} of {runs} runs gave no finite numbers{summary['where_failed']}; "
-            f"{summary['dropped']} of {samples} samples are left out for it"
+            f"{summary['dropped']} of {samples} samples "
+            f"{agree(summary['dropped'], 'is', 'are')} left out for it"
         )
         if lost > MANY:
             text += (

@@ -170,8 +170,10 @@ def sentence(stream: str, entry: Mapping[str, Any]) -> str:
     what, pattern = label(stream), entry["pattern"]
     if pattern is None:
         tried = [r["title"].partition(",")[0] for r in list(entry["regimes"].values())[1:]]
-        of = listing(tried, "or") or "anything, as the record is too short"
-        return f"The mean error of {what} is not seen to depend on {of}."
+        if not tried:
+            return f"The record is too short to tell what the mean error of {what} depends on."
+        on = listing(tried, "or")
+        return f"The mean error of {what} does not depend significantly on {on}."
     words = ("too warm", "too cold") if entry["unit"] == "K" else ("too high", "too low")
     unit = "" if entry["unit"] == "1" else f" {entry['unit']}"
     size = _plus_minus(abs(pattern["mean"]), pattern["se"])

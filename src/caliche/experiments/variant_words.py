@@ -8,7 +8,7 @@ from typing import Any
 
 from caliche.experiments.variant_compare import free_parameters
 from caliche.experiments.variant_families import FAMILIES
-from caliche.wording import listing
+from caliche.wording import agree, listing, number_of
 
 Record = dict[str, Any]
 NOTABLE = 1.0  # sd of the base
@@ -24,6 +24,8 @@ KINDS = {
     "data": "the window",
     "own": "your own variants",
 }
+
+ONE = ("data",)  # kinds whose words are singular: the window
 
 
 def signed(value: float, digits: int = 1) -> str:
@@ -109,9 +111,16 @@ def conclusion(base: Record, variants: Sequence[Record], is_twin: bool = False) 
     moved = sum(v["largest_shift"] > NOTABLE for v in usable)
     whole = len(usable)
     if moved:
-        text = f"Of {whole} variants {moved} move at least one estimate by more than its sd."
+        text = (
+            f"Of {number_of(whole, 'variant')} {moved} {agree(moved, 'moves', 'move')} at least "
+            "one estimate by more than its sd."
+        )
     else:
-        text = f"None of {whole} variants moves an estimate by more than its sd."
+        text = (
+            f"None of {whole} variants moves an estimate by more than its sd."
+            if whole > 1
+            else "The one variant moves no estimate by more than its sd."
+        )
     structural = [v for v in usable if v["kind"] != "data"] or usable
     told = [text, _by_parameter(base, structural), _by_kind(usable, is_twin)]
     unlike = [v["name"] for v in converged(variants) if not v["comparable"]]
@@ -172,14 +181,19 @@ def _by_kind(variants: Sequence[Record], is_twin: bool) -> str:
         of_kind = [v for v in variants if v["kind"] == kind]
         if of_kind:
             worst[kind] = max(of_kind, key=lambda v: v["largest_shift"])
+    first = next(iter(worst), "")
+    moves = agree(1 if first in ONE else 2, "moves", "move")
     parts = [
-        f"{KINDS[kind]} {'by' if k else 'moves an estimate by'} at most "
+        f"{KINDS[kind]} {'by' if k else f'{moves} an estimate by'} at most "
         f"{v['largest_shift']:.1f} sd ({v['name']})"
         for k, (kind, v) in enumerate(worst.items())
     ]
     text = f"{parts[0][0].upper()}{listing(parts)[1:]}."
     if is_twin:
-        return f"{text} The base made the observations: a shift is what a wrong choice would cost."
+        return (
+            f"{text} The observations were simulated with the base, so that a shift is the error "
+            "that this wrong choice makes."
+        )
     finer = [v for v in variants if v["finer"]]
     if not finer:
         return text

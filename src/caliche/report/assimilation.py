@@ -13,8 +13,10 @@ import xarray as xr
 from caliche.errors import InputError
 from caliche.report import numbers, style, words
 from caliche.report.assimilation_figures import forecast_figure, parameters_figure, series_figure
+from caliche.report.limits import cut_note
 from caliche.report.pages import render_page
 from caliche.report.panels import Plate
+from caliche.variables import label
 from caliche.whole_file import write_text
 
 PAGE = "assimilation.html"
@@ -87,8 +89,8 @@ def _plates(summary: Mapping[str, Any], found: xr.Dataset) -> list[Plate]:
     for title, draw, caption in (
         ("Parameters from window to window", parameters_figure,
          "Estimate of each window with its 95 % interval, from its own observations and all that "
-         "was handed to it. Open orange dots have no error bar: a bound holds them, or nothing "
-         "told their value." + (" Green: the truth." if truth else "")),
+         "was handed to it. Open orange dots have no error bar: a bound holds them, or no "
+         "observation bears on them." + (" Green: the truth." if truth else "")),
         ("One window ahead", forecast_figure,
          "Left: error of the forecast, made with what was known before the window, and of the "
          "analysis. Right: the size of the innovations against what declared errors and "
@@ -98,8 +100,9 @@ def _plates(summary: Mapping[str, Any], found: xr.Dataset) -> list[Plate]:
          "Grey lines are the ends of windows. The state is carried across them."),
     ):  # fmt: skip
         key = draw.__name__.removesuffix("_figure")
-        svg = style.to_svg(draw(summary, found, clock), f"windows-{key}", title)
-        plates.append(Plate(title, svg, caption))
+        figure = draw(summary, found, clock)
+        svg = style.to_svg(figure, f"windows-{key}", title)
+        plates.append(Plate(title, svg, caption + cut_note(figure)))
     return plates
 
 
@@ -125,7 +128,7 @@ def _parameter(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 def _stream(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("forecast_rmse", "forecast_bias", "analysis_rmse", "chi_square_ratio")
     return {
-        "label": words.capital(name.replace("_", " ")) + _in_brackets(entry["unit"]),
+        "label": words.capital(label(name)) + _in_brackets(entry["unit"]),
         "n": f"{entry['n']:,}",
         **{key: numbers.plain(entry[key], 3) for key in keys},
     }

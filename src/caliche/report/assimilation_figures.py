@@ -11,8 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from caliche.report import series, style
-from caliche.report.figures import legend_above, time_axis
+from caliche.report.figures import legend_above, log_scale, time_axis
+from caliche.report.limits import axis_limits, drawable, set_limits
 from caliche.report.numbers import number, scaled_unit, shared_power
+from caliche.variables import label
 
 _BARS = 40  # windows of which each has an error bar of its own; beyond it is a band
 
@@ -32,15 +34,20 @@ def parameters_figure(summary: Mapping[str, Any], found: xr.Dataset, clock: str)
         high = np.where(known, here["interval95_upper"].values, np.nan)
         power = shared_power([*estimate, *low[known], *high[known]])
         scale = 10.0**power
+        truth = np.array([number(entry["truth"]) / scale])
+        estimate, low, high = estimate / scale, low / scale, high / scale
+        limits = axis_limits([truth], [estimate], [(low, high)], typical=True)
+        low, high = drawable(low, limits), drawable(high, limits)
         if len(estimate) > _BARS:
-            ax.fill_between(middle, low / scale, high / scale, color=style.BAND, alpha=0.35, lw=0)
+            ax.fill_between(middle, low, high, color=style.BAND, alpha=0.35, lw=0)
         else:
-            ax.vlines(middle, low / scale, high / scale, color=style.MODELLED, lw=1.4)
-        ax.plot(middle, estimate / scale, "o-", ms=3.5, lw=0.8, color=style.MODELLED)
+            ax.vlines(middle, low, high, color=style.MODELLED, lw=1.4)
+        ax.plot(middle, estimate, "o-", ms=3.5, lw=0.8, color=style.MODELLED)
         lost = ~known
-        ax.plot(middle[lost], estimate[lost] / scale, "o", ms=5, mfc="white", color=style.FAILED)
+        ax.plot(middle[lost], estimate[lost], "o", ms=5, mfc="white", color=style.FAILED)
+        set_limits(ax, middle, limits, [estimate, low, high])
         if entry["truth"] is not None:
-            ax.axhline(number(entry["truth"]) / scale, color=style.TRUTH, lw=1.0, zorder=0)
+            ax.axhline(float(truth[0]), color=style.TRUTH, lw=1.0, zorder=0)
         unit = scaled_unit(entry["unit"], power)
         text = str(entry["long_name"])
         text = text[:1].upper() + text[1:]
@@ -58,10 +65,16 @@ def forecast_figure(summary: Mapping[str, Any], found: xr.Dataset, clock: str) -
     middle = start + (end - start) // 2
     for (left, right), name in zip(grid, names, strict=True):
         here = found.sel(stream=name)
-        left.plot(middle, here["innovation_rmse"].values, "o-", ms=3.5, lw=0.8,
+        forecast = here["innovation_rmse"].values
+        analysis = _analysis_rmse(found, name, len(middle))
+        limits = axis_limits(
+            [np.zeros(1)], [analysis], [(forecast, forecast)], reach=3.0, typical=True
+        )
+        left.plot(middle, drawable(forecast, limits), "o-", ms=3.5, lw=0.8,
                   color=style.FIRST_GUESS, label="forecast")  # fmt: skip
-        left.plot(middle, _analysis_rmse(found, name, len(middle)), "o-", ms=3.5, lw=0.8,
+        left.plot(middle, drawable(analysis, limits), "o-", ms=3.5, lw=0.8,
                   color=style.MODELLED, label="analysis")  # fmt: skip
+        set_limits(left, middle, limits, [forecast, analysis])
         left.set_ylim(bottom=0.0)
         entry = summary["streams"][name]
         unit = scaled_unit(entry["unit"], 0)
@@ -90,13 +103,17 @@ def series_figure(summary: Mapping[str, Any], found: xr.Dataset, clock: str) -> 
     looks = (("observed", style.OBSERVED, 1.0), ("forecast", style.FIRST_GUESS, 0.9),
              ("analysis", style.MODELLED, 0.9))  # fmt: skip
     for ax, name in zip(axes, names, strict=True):
-        for kind, colour, width in looks:
+        drawn = {}
+        for kind, _, _ in looks:
             values = found[f"{name}_{kind}"].values
-            if binned:
-                values = series.bin_mean(values, index, needed=0.5)
+            drawn[kind] = series.bin_mean(values, index, needed=0.5) if binned else values
+        forecast = drawn["forecast"]
+        limits = axis_limits([drawn["observed"]], [drawn["analysis"]], [(forecast, forecast)])
+        set_limits(ax, at, limits, list(drawn.values()))
+        for kind, colour, width in looks:
             dots = kind == "observed"
-            ax.plot(at, values, "." if dots else "-", ms=3.0, lw=width, color=colour, label=kind,
-                    zorder=2 if dots else 1)  # fmt: skip
+            ax.plot(at, drawable(drawn[kind], limits), "." if dots else "-", ms=3.0,
+                    lw=width, color=colour, label=kind, zorder=2 if dots else 1)  # fmt: skip
         for end in _ends(summary, found)[1][:-1]:
             ax.axvline(end, color="#d8d8d8", lw=0.6, zorder=0)
         unit = scaled_unit(summary["streams"][name]["unit"], 0)
@@ -122,7 +139,7 @@ def _chi_square(ax: Axes, middle: np.ndarray, here: xr.Dataset) -> None:
     ax.plot(middle, ratio, "o-", ms=3.5, lw=0.8, color=style.FIRST_GUESS)
     known = ratio[np.isfinite(ratio)]
     if known.size and known.max() > 20.0 and known.min() > 0.0:
-        ax.set_yscale("log")
+        log_scale(ax)
     else:
         ax.set_ylim(bottom=0.0)
 
@@ -142,5 +159,5 @@ def _analysis_rmse(found: xr.Dataset, name: str, n: int) -> np.ndarray:
 
 
 def _label(name: str) -> str:
-    text = name.replace("_", " ")
+    text = label(name)
     return text[:1].upper() + text[1:]

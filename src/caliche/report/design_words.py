@@ -10,6 +10,7 @@ from caliche.report.identify_words import share
 from caliche.report.numbers import plain, rounded, with_unit
 from caliche.report.words import listing
 from caliche.variables import variable
+from caliche.wording import number_of
 
 if TYPE_CHECKING:
     from caliche.estimation.identifiability import Entry
@@ -37,8 +38,9 @@ def headline(design: Design) -> str:
         else ""
     )
     return (
-        f"{design.title}: {len(design.candidates)} sensors {beside}, a value at each of "
-        f"{design.steps:,} steps{memory}; derivatives at {design.at}."
+        f"{design.title}: {number_of(len(design.candidates), 'sensor')} {beside}, a value at "
+        "each of "
+        f"{number_of(design.steps, 'step')}{memory}; derivatives at {design.at}."
     )
 
 
@@ -65,7 +67,8 @@ def ranking(design: Design, by: str, number: int) -> str:
         "a": "the root mean square error of all parameters (a)",
         "d": "the volume of the error ellipsoid (d)",
     }.get(by, by)
-    return f"The best {number} of {len(design.sets):,} sets by {what}:"
+    best = "best" if number == 1 else f"best {number}"
+    return f"The {best} of {number_of(len(design.sets), 'set')} by {what}:"
 
 
 def rows(design: Design, best: Sequence[SensorSet]) -> tuple[list[str], list[list[str]]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from caliche.report.numbers import plain, rounded
 from caliche.report.run_folder import RunFolder, Stream
+from caliche.wording import number_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _observed_closure(run: RunFolder) -> list[str]:
     terms = "Rn − Qh − Qle − G" if has_ground else "Rn − Qh − Qle"
     text = (
         f"Measured: {terms} is {plain(float(left[known].mean()), 3)} W m⁻² on average over the "
-        f"{int(known.sum()):,} steps with every term"
+        f"{number_of(int(known.sum()), 'step')} with every term"
     )
     total = float(available[known].mean())
     if total > 0:

@@ -12,6 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import Formatter, MaxNLocator, MultipleLocator, NullFormatter
 
 from caliche.report import style
+from caliche.report.limits import axis_limits, drawable, set_limits
 from caliche.report.numbers import number, power_of_ten
 from caliche.report.series import runs
 
@@ -86,22 +87,30 @@ def observed_points(ax: Axes, time: np.ndarray, observed: np.ndarray) -> None:
     ax.plot(x[lone], observed[lone], ".", ms=2, color=style.OBSERVED, zorder=2.5)
 
 
-def modelled_lines(
+def observed_and_modelled(
     ax: Axes,
     time: np.ndarray,
+    observed: np.ndarray,
     modelled: np.ndarray,
     first_guess: np.ndarray,
     band: np.ndarray,
 ) -> None:
-    """The model before and after calibration, with its band of two standard deviations."""
+    """Observations, and the model before and after calibration with its band of two standard
+    deviations."""
+    with np.errstate(invalid="ignore"):
+        edges = modelled - 2 * band, modelled + 2 * band
+    limits = axis_limits([observed], [modelled], [edges, (first_guess, first_guess)])
     x = mdates.date2num(time)
-    if np.isfinite(band).any():
-        ax.fill_between(x, modelled - 2 * band, modelled + 2 * band, color=style.BAND, alpha=0.45,
-                        lw=0, label="model ± 2 sd", zorder=1.5)  # fmt: skip
-    if np.isfinite(first_guess).any():
-        ax.plot(x, first_guess, color=style.FIRST_GUESS, lw=0.9, alpha=0.55, ls=(0, (4, 1.5)),
+    low, high, guess, line = (drawable(v, limits) for v in (*edges, first_guess, modelled))
+    if np.isfinite(low).any():
+        ax.fill_between(x, low, high, color=style.BAND, alpha=0.45, lw=0, label="model ± 2 sd",
+                        zorder=1.5)  # fmt: skip
+    if np.isfinite(guess).any():
+        ax.plot(x, guess, color=style.FIRST_GUESS, lw=0.9, alpha=0.55, ls=(0, (4, 1.5)),
                 label="first guess", zorder=2)  # fmt: skip
-    ax.plot(x, modelled, color=style.MODELLED, lw=1.3, label="calibrated model", zorder=3.2)
+    ax.plot(x, line, color=style.MODELLED, lw=1.3, label="calibrated model", zorder=3.2)
+    observed_points(ax, time, observed)
+    set_limits(ax, x, limits, [*edges, first_guess, modelled])
 
 
 def legend_above(ax: Axes) -> None:
@@ -121,17 +130,23 @@ def residual_series(
 ) -> None:
     """Residuals in time, with the declared sigma and, for means, the spread within a mean."""
     x = mdates.date2num(time)
+    bands = [] if spread is None else [(spread[0], spread[1])]
+    sides = np.full(residual.size, sigma if np.isfinite(sigma) else np.nan)
+    limits = axis_limits(lines=[residual], bands=[*bands, (-sides, sides)])
     if spread is not None:
-        ax.fill_between(x, spread[0], spread[1], color=style.BAND, alpha=0.4, lw=0, step="mid",
-                        label="5–95 %")  # fmt: skip
+        ax.fill_between(x, drawable(spread[0], limits), drawable(spread[1], limits),
+                        color=style.BAND, alpha=0.4, lw=0, step="mid", label="5–95 %")  # fmt: skip
     ax.axhline(0, color=style.MUTED, lw=0.7)
     if np.isfinite(sigma):
         for side in (-sigma, sigma):
             ax.axhline(side, color=style.MUTED, lw=0.8, ls=":", label="± σ" if side > 0 else None)
+    residual = drawable(residual, limits)
     ax.plot(x, residual, color=style.MODELLED, lw=0.8)
     lone = np.isfinite(residual) & ~np.isfinite(np.r_[np.nan, residual[:-1]])
     lone &= ~np.isfinite(np.r_[residual[1:], np.nan])
     ax.plot(x[lone], residual[lone], ".", ms=2, color=style.MODELLED)
+    # A declared sigma that is off the axis is off it everywhere, and in the table.
+    set_limits(ax, x, limits, [residual, *(edge for band in bands for edge in band)])
 
 
 def residual_histogram(ax: Axes, residual: np.ndarray, sigma: float, xlabel: str) -> None:
@@ -191,7 +206,7 @@ def parameter_close_up(ax: Axes, entry: Mapping[str, Any], power: int) -> None:
     """The estimate with its error bars, on a scale that the error bars fill."""
     value, sd = number(entry["estimate"]), number(entry.get("sd"))
     naive = number(entry.get("sd_naive"))
-    shown = [end for end in (entry.get("interval95") or []) if end is not None]
+    shown = [end for end in (entry.get("interval95") or []) if np.isfinite(number(end))]
     if len(shown) == 2:
         ax.plot(shown, [0, 0], color=style.MODELLED, lw=1.6, zorder=2)
         ax.plot(shown, [0, 0], "|", ms=8, mew=1.6, color=style.MODELLED, zorder=2)
@@ -199,10 +214,23 @@ def parameter_close_up(ax: Axes, entry: Mapping[str, Any], power: int) -> None:
         ax.plot([value - 1.96 * naive, value + 1.96 * naive], [0, 0], color=style.BAND, lw=6,
                 alpha=0.8, solid_capstyle="butt", zorder=1)  # fmt: skip
     _markers(ax, entry, interval=True)
-    reach = max([abs(end - value) for end in shown] + [3 * naive if np.isfinite(naive) else 0.0])
-    reach = max(reach, 3 * sd if np.isfinite(sd) else 0.0) or 0.05 * abs(value) or 1.0
-    ax.set_xlim(value - 1.5 * reach, value + 1.5 * reach)
+    ends = [value, *shown, *([value - 3 * naive, value + 3 * naive] if np.isfinite(naive) else [])]
+    ends += [value - 2 * sd, value + 2 * sd] if np.isfinite(sd) else []
+    low, high = min(ends), max(ends)
+    room = 0.5 * (high - low) or 0.05 * abs(value) or 1.0
+    ax.set_xlim(*within_bounds(low - room, high + room, entry))
     _own_scale(ax, power)
+
+
+def within_bounds(low: float, high: float, entry: Mapping[str, Any]) -> tuple[float, float]:
+    """Ends of an axis that go little beyond a parameter's bounds."""
+    margin = 0.02 * (high - low)
+    lower, upper = number(entry.get("lower")), number(entry.get("upper"))
+    if np.isfinite(lower):
+        low = max(low, min(lower, number(entry["estimate"])) - margin)
+    if np.isfinite(upper):
+        high = min(high, max(upper, number(entry["estimate"])) + margin)
+    return low, high
 
 
 def _markers(ax: Axes, entry: Mapping[str, Any], interval: bool) -> None:
@@ -227,7 +255,7 @@ def misfit_lines(ax: Axes, gap: np.ndarray, converged: np.ndarray, best: int, fl
     many = gap.shape[0] > 12
     for i in _drawing_order(gap.shape[0], best):
         ax.plot(np.maximum(gap[i], floor), **_start_look(bool(converged[i]), i == best, many))
-    _log_scale(ax)
+    log_scale(ax)
     ax.set_xlabel("iteration")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
@@ -247,7 +275,7 @@ def waterfall(ax: Axes, final: np.ndarray, converged: np.ndarray) -> None:
     ax.set_xlim(0.3, final.size + 0.7)
     low, high = np.nanmin(final), np.nanmax(final)
     if low > 0 and high > 100 * low:
-        _log_scale(ax)
+        log_scale(ax)
     else:
         # Differences far below what matters must not fill the axis.
         pad = max(0.06 * (high - low), 0.01 * abs(low))
@@ -278,7 +306,7 @@ def trajectory_lines(
     scaled(ax.yaxis, power)
 
 
-def _log_scale(ax: Axes) -> None:
+def log_scale(ax: Axes) -> None:
     """Powers of ten in the page's own face; the default sets them as formulas in another."""
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(lambda value, _: power_of_ten(value))

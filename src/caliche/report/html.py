@@ -19,6 +19,8 @@ from caliche.report.validation import validation
 from caliche.report.varying import varying_plate, varying_rows, varying_sentences
 from caliche.whole_file import write_text
 
+SYNTHETIC = "synthetic"  # in place of a site's name where the model made the observations
+
 
 def write_report(folder: Path) -> Path:
     """Write `report.html` into a run folder from its three files, and return its path.
@@ -56,8 +58,9 @@ def _texts(run: RunFolder) -> dict[str, Any]:
         if stream.fitted and stream.name in summary["fit"]
     ]
     site = str(run.results.attrs.get("site", ""))
+    named = "" if site == SYNTHETIC else site
     sentences = [
-        words.what_was_done(summary, fitted, _period(run), run.utc_offset, site),
+        words.what_was_done(summary, fitted, _period(run), run.utc_offset, named),
         words.estimates(parameters, summary["converged"]),
         *varying_sentences(run),
         *words.error_sentences(summary["hyperparameters"], labels, units),
@@ -66,7 +69,7 @@ def _texts(run: RunFolder) -> dict[str, Any]:
         words.starts_sentence(summary["starts"], largest, sds, summary["optima"]),
     ]
     return {
-        "site": site,
+        "site": named or ("none, synthetic observations" if site else ""),
         "not_converged": "" if summary["converged"] else words.not_converged(summary["reason"]),
         "reason": words.sentence(summary["reason"]),
         "cost": words.cost_sentence(summary["cost"]),

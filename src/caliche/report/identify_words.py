@@ -9,6 +9,7 @@ from typing import Any
 from caliche.report.numbers import number, plain, pretty_unit, rounded, value_and_sd, with_unit
 from caliche.report.words import capital, listing
 from caliche.variables import variable
+from caliche.wording import number_of
 
 HEADER = ["parameter", "value ± sd", "unit", "sd / value", "prior sd", "shrinkage", "verdict"]
 MOST_NAMED = 3
@@ -22,7 +23,8 @@ def headline(summary: Mapping[str, Any]) -> str:
         for name, s in summary["streams"].items()
     ]
     return (
-        f"{summary['title']}: {summary['n_observations']:,} observations, {listing(streams)}; "
+        f"{summary['title']}: {number_of(summary['n_observations'], 'observation')}, "
+        f"{listing(streams)}; "
         f"derivatives at {summary['at']}."
     )
 
@@ -87,7 +89,9 @@ def _verdicts(summary: Mapping[str, Any]) -> str:
         by.setdefault(p["verdict"], []).append(name)
     if list(by) == ["identified"]:
         return "Every parameter is identified."
-    parts = [f"{len(by.get('identified', []))} of {len(parameters)} parameters are identified"]
+    known, total = len(by.get("identified", [])), len(parameters)
+    verb = "is" if 1 in (known, total) else "are"
+    parts = [f"{known} of {number_of(total, 'parameter')} {verb} identified"]
     parts += [f"{verdict}: {listing(names)}" for verdict, names in by.items()
               if verdict != "identified"]  # fmt: skip
     return "; ".join(parts) + "."
@@ -189,7 +193,7 @@ def _better_known(summary: Mapping[str, Any]) -> Iterator[str]:
         if parts and math.isfinite(sd) and sd / abs(value) < BETTER * min(parts):
             found.append(f"{name} ({share(sd / abs(value))})")
     if found:
-        yield f"Better known than the parameters it is made of: {listing(found)}."
+        yield f"Combinations that are known better than the parameters in them: {listing(found)}."
 
 
 def _suggestions(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -210,10 +214,13 @@ def _suggestions(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _numbers(summary: Mapping[str, Any]) -> str:
-    total = len(summary["parameters"])
+    total = number_of(len(summary["parameters"]), "parameter")
     dfs = plain(summary["degrees_of_freedom_for_signal"], 3)
     condition = number(summary["condition_number"])
-    text = f"The data determine {dfs} of {total} parameters (degrees of freedom for signal)"
+    text = (
+        f"Effective number of parameters seen by the data: {dfs} of {total} (degrees of freedom "
+        "for signal; one that is seen can still be too uncertain to be called identified)"
+    )
     if math.isfinite(condition):
         return (
             f"{text}; condition number {plain(condition, 3)}, for changes by 100 % or 1 K; "

@@ -9,6 +9,7 @@ from caliche.errors import InputError
 from caliche.report import style
 from caliche.report.joint_figures import scores_plate, values_plate
 from caliche.report.joint_tables import score_rows, value_rows
+from caliche.report.numbers import pretty_unit
 from caliche.report.pages import render_page
 from caliche.report.words import capital
 from caliche.whole_file import write_text
@@ -34,10 +35,12 @@ def write_joint_page(folder: Path) -> Path:
         ) from error  # fmt: skip
     with style.report_style():
         plates = [scores_plate(summary), values_plate(summary)]
+    header, rows = value_rows(summary)
+    rows = [[*cells, pretty_unit(unit)] for *cells, unit in rows]
     text = render_page(
         "joint.html.j2",
         run=summary, reason=capital(summary["reason"]), config=config, plates=plates,
-        values=value_rows(summary),
+        values=(header, rows),
         scores=[score_rows(summary, key) for key in ("rmse", "nse")],
     )  # fmt: skip
     return write_text(folder / PAGE, text)

@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from caliche.report import style
 from caliche.report.figures import scaled
+from caliche.report.limits import axis_limits, cut_note, drawable, set_limits
 from caliche.report.numbers import number, scaled_unit, shared_power
 from caliche.report.panels import Plate
 from caliche.report.words import capital
@@ -38,6 +40,7 @@ def values_plate(summary: Mapping[str, Any]) -> Plate:
         entries = [s["together"].get(name) for s in summary["sites"].values()]
         known = [e for e in entries if e is not None]
         power = shared_power([number(e["estimate"]) for e in known])
+        limits = _limits(summary, name)
         for kind, shift in (("by itself", -0.15), ("together", 0.15)):
             for k, site in enumerate(sites):
                 p = summary["sites"][site][kind.replace(" ", "_")].get(name)
@@ -46,7 +49,9 @@ def values_plate(summary: Mapping[str, Any]) -> Plate:
                 low, high = (number(end) for end in p["interval95"])
                 value = number(p["estimate"])
                 if math.isfinite(low) and math.isfinite(high):
-                    ax.plot([low, high], [k + shift] * 2, color=COLOURS[kind], lw=1.2)
+                    ends = np.array([low, high])
+                    ax.plot(drawable(ends, limits), [k + shift] * 2, color=COLOURS[kind], lw=1.2)
+                    set_limits(ax, np.full(1, k + shift), limits, [ends[:1], ends[1:]], "x")
                 ax.plot(value, k + shift, MARKERS[kind], color=COLOURS[kind], ms=4.5,
                         label=kind if k == 0 else None)  # fmt: skip
         ax.set_yticks(range(len(sites)), sites)
@@ -66,8 +71,21 @@ def values_plate(summary: Mapping[str, Any]) -> Plate:
     svg = style.to_svg(figure, "values", "Parameters of each site, by itself and together")
     return Plate(
         "Parameters of each site", svg,
-        "Estimates with 95 % intervals: each site's own calibration, and all calibrated together.",
+        "Estimates with 95 % intervals: each site's own calibration, and all calibrated together."
+        f"{cut_note(figure)}",
     )  # fmt: skip
+
+
+def _limits(summary: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+    """Of a parameter's axis: all estimates, and intervals that are not far wider than the rest."""
+    found = [
+        (number(p["estimate"]), *(number(end) for end in p["interval95"]))
+        for site in summary["sites"].values()
+        for kind in ("by_itself", "together")
+        if (p := site[kind].get(name)) is not None
+    ]
+    value, low, high = np.array(found).T
+    return axis_limits([value], bands=[(low, high)], typical=True)
 
 
 def scores_plate(summary: Mapping[str, Any]) -> Plate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from caliche.report import figures, series, style, words
 from caliche.report.energy import energy_terms
+from caliche.report.limits import axis_limits, cut_note, drawable, set_limits
 from caliche.report.numbers import (
     number,
     plain,
@@ -21,6 +22,7 @@ from caliche.report.numbers import (
     with_unit,
 )
 from caliche.report.run_folder import RunFolder, Stream
+from caliche.wording import number_of
 
 _STEPS_SHOWN = 2000
 _CLOSE_UP_DAYS = 8
@@ -76,18 +78,18 @@ def stream_plate(run: RunFolder, stream: Stream, key: str) -> Plate:
     if is_long:
         name = _overview(axes[0], run, stream)
         axes[0].set_title(words.capital(name), fontsize=9)
-        window = _close_up(run)
+        window, why = _close_up(run)
         axes[1].set_title("Close up, at the run's own time step", fontsize=9)
         caption += (
             f". Above: {name} over the steps with an observation, or over all steps where a "
-            "mean has none. Below: the stretch most central in the record that has nearly all "
-            "observations"
+            f"mean has none. Below: {why}"
         )
     part = time[window]
     figures.shade(axes[-1], part, mask[window])
-    figures.modelled_lines(axes[-1], part, stream.modelled[window], stream.first_guess[window],
-                           stream.band[window])  # fmt: skip
-    figures.observed_points(axes[-1], part, stream.observed[window])
+    figures.observed_and_modelled(
+        axes[-1], part, stream.observed[window], stream.modelled[window],
+        stream.first_guess[window], stream.band[window],
+    )  # fmt: skip
     figures.time_axis(axes[-1], part[0], part[-1], words.clock(run.utc_offset))
     for ax in axes:
         ax.set_ylabel(unit)
@@ -99,7 +101,8 @@ def stream_plate(run: RunFolder, stream: Stream, key: str) -> Plate:
     score = run.summary["fit"].get(stream.name) or {}
     rmse = with_unit(rounded(score.get("rmse")), stream.unit)
     label = f"Observed and modelled {stream.label} in time; root-mean-square error {rmse}"
-    return Plate(_stream_title(stream), style.to_svg(figure, key, label), f"{caption}.")
+    return Plate(_stream_title(stream), style.to_svg(figure, key, label),
+                 f"{caption}.{cut_note(figure)}")  # fmt: skip
 
 
 def residual_plate(run: RunFolder, stream: Stream, key: str) -> Plate:
@@ -118,6 +121,9 @@ def residual_plate(run: RunFolder, stream: Stream, key: str) -> Plate:
         time = series.bin_time(time, run.step, index, seconds)
         caption += f" (line: {name}; pale: 5th to 95th percentile within each)"
     figures.residual_series(wide, time, residual, spread, stream.sigma)
+    if stream.sigma > max(abs(end) for end in wide.get_ylim()):
+        sigma = with_unit(plain(stream.sigma, 3), stream.unit)
+        caption += f". Sigma, {sigma}, lies beyond the axis"
     figures.time_axis(wide, time[0], time[-1], words.clock(run.utc_offset), ticks=5)
     wide.set_ylabel(f"model − obs. ({unit})" if unit else "model − obs.")
     used = np.where(mask, np.nan, stream.residual)
@@ -128,6 +134,7 @@ def residual_plate(run: RunFolder, stream: Stream, key: str) -> Plate:
         ". Middle: their distribution in the fit period, beside the Gaussian that the error model "
         "declares (dashed). Right: autocorrelation in the fit period; bars beyond the grey band "
         "mean that errors last, and that neighbouring observations are not independent."
+        f"{cut_note(figure)}"
     )
     label = f"Residuals of {stream.label}: series, histogram and autocorrelation"
     return Plate(_stream_title(stream), style.to_svg(figure, key, label), caption)
@@ -234,14 +241,16 @@ def energy_plate(run: RunFolder) -> Plate | None:
     columns = min(3, len(terms)) if len(terms) != 4 else 2
     rows = -(-len(terms) // columns)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    for ax, term in zip(axes, terms, strict=False):
+    days = []
+    for term in terms:
         seen = np.isfinite(term.observed)
         modelled = np.where(seen, term.modelled, np.nan) if seen.any() else term.modelled
-        figures.diurnal_cycle(
-            ax,
-            series.diurnal_mean(modelled, run.local_time, run.step),
-            series.diurnal_mean(term.observed, run.local_time, run.step),
-        )
+        parts = modelled, term.observed
+        days.append([series.diurnal_mean(p, run.local_time, run.step) for p in parts])
+    limits = axis_limits([observed for _, observed in days], [modelled for modelled, _ in days])
+    for ax, term, (modelled, observed) in zip(axes, terms, days, strict=False):
+        figures.diurnal_cycle(ax, drawable(modelled, limits), observed)
+        set_limits(ax, np.arange(24) + 0.5, limits, [modelled])
         ax.set_title(term.title, fontsize=9)
     for i, ax in enumerate(axes):
         ax.set_axis_off() if i >= len(terms) else ax.set_xlabel("hour of day")
@@ -253,6 +262,7 @@ def energy_plate(run: RunFolder) -> Plate | None:
     caption = (
         f"Mean day by hour in {words.clock(run.utc_offset)}. Where a flux was observed (dots), "
         "the model (line) is averaged over the same steps; otherwise over all."
+        f"{cut_note(figure)}"
     )
     label = "Mean diurnal cycle of the terms of the surface energy balance"
     return Plate("Mean day", style.to_svg(figure, "energy", label), caption)
@@ -269,9 +279,10 @@ def _overview(ax, run: RunFolder, stream: Stream) -> str:
 
     figures.shade(ax, run.local_time, run.holdout)
     # No band: the mean's own uncertainty is not the mean of the steps' uncertainties.
-    figures.modelled_lines(ax, time, mean(stream.modelled), mean(stream.first_guess),
-                           np.full(time.size, np.nan))  # fmt: skip
-    figures.observed_points(ax, time, series.bin_mean(stream.observed, index))
+    figures.observed_and_modelled(
+        ax, time, series.bin_mean(stream.observed, index), mean(stream.modelled),
+        mean(stream.first_guess), np.full(time.size, np.nan),
+    )  # fmt: skip
     figures.time_axis(ax, run.local_time[0], run.local_time[-1])
     return name
 
@@ -285,12 +296,35 @@ def _bins(run: RunFolder) -> tuple[np.ndarray, int, str]:
     )
 
 
-def _close_up(run: RunFolder) -> slice:
-    """One window for all streams, so that they can be read against each other."""
+def _close_up(run: RunFolder) -> tuple[slice, str]:
+    """One window for all streams, so that they can be read against each other, and how it was
+    chosen."""
+    fitted = [s for s in run.streams if s.fitted] or run.streams
     length = int(_CLOSE_UP_DAYS * 86400 / run.step.astype(int))
-    known = np.sum([np.isfinite(s.observed) for s in run.streams if s.fitted] or
-                   [np.isfinite(s.observed) for s in run.streams], axis=0)  # fmt: skip
-    return series.close_up(known, min(max(length, 100), _STEPS_SHOWN))
+    return typical_stretch(run, fitted, min(max(length, 100), _STEPS_SHOWN))
+
+
+def typical_stretch(run: RunFolder, streams: Sequence[Stream], length: int) -> tuple[slice, str]:
+    """So many steps of the fit period, if there is one, in which the streams fit as they mostly do,
+    and the words for how they were chosen."""
+    used = np.ones(run.local_time.size, bool) if run.holdout.all() else ~run.holdout
+    known = np.sum([np.isfinite(s.observed) & used for s in streams], axis=0)
+    squares = [np.where(used, s.residual, np.nan) ** 2 for s in streams]
+    sizes = [np.nanmean(part) if np.isfinite(part).any() else np.nan for part in squares]
+    parts = [part / size for part, size in zip(squares, sizes, strict=True) if size > 0.0]
+    misfit = np.full(run.local_time.size, np.nan)
+    if parts:
+        seen = np.isfinite(parts).any(axis=0)
+        misfit[seen] = np.nanmean(np.array(parts)[:, seen], axis=0)
+    window = series.close_up(known, misfit, length)
+    days = (window.stop - window.start) * run.step / np.timedelta64(1, "D")
+    long = number_of(round(float(days), 1), "day")
+    where = "in the fit period " if run.holdout.any() and not run.holdout.all() else ""
+    return window, (
+        f"of all stretches of {long} {where}with nearly "
+        "all observations, the one "
+        "whose misfit is nearest the median"
+    )
 
 
 def _autocorrelation(ax, run: RunFolder, residual: np.ndarray, lag1: float) -> None:

@@ -11,11 +11,13 @@ from matplotlib import dates as mdates
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from caliche.report import figures, series, style, words
+from caliche.report import figures, style, words
+from caliche.report.limits import axis_limits, cut_note, drawable, set_limits
 from caliche.report.numbers import number, pretty_unit, scaled_unit, shared_power
-from caliche.report.panels import Plate
+from caliche.report.panels import Plate, typical_stretch
 from caliche.report.posterior_table import ENSEMBLES, METHODS, NORMAL_WIDTH
 from caliche.report.run_folder import RunFolder, Stream
+from caliche.wording import number_of
 
 _COLOURS = {
     "laplace": style.MUTED, "profile": style.MODELLED, "nuts": style.BAND, "etki": "#E69F00",
@@ -58,7 +60,8 @@ def marginals_plate(
         texts.append(f"Members of ensembles, smoothed: {listed}")
     caption = (
         f"{'. '.join(texts)}. All are scaled to a height of one. Below: 95 % "
-        "intervals in the same colours; an arrow is an end that the observations do not set."
+        "intervals in the same colours; an arrow is an end that the observations do not set, or "
+        "that lies beyond the axis."
     )
     return Plate("Parameters", style.to_svg(figure, "posterior", "Posterior of every parameter"),
                  caption)  # fmt: skip
@@ -145,7 +148,7 @@ def _bars(ax: Axes, entry: Mapping[str, Any], low: float, high: float) -> None:
             continue
         ends = [number(end) for end in found["interval95"]]
         unknown = [
-            is_open or not np.isfinite(end)
+            is_open or not low <= end <= high  # NaN is not
             for is_open, end in zip(found.get("open", (False, False)), ends, strict=True)
         ]
         shown = [
@@ -166,13 +169,15 @@ def _bars(ax: Axes, entry: Mapping[str, Any], low: float, high: float) -> None:
 
 
 def _limits(entry: Mapping[str, Any]) -> tuple[float, float]:
-    """What to show of a parameter's axis: every finite interval, and a little more."""
-    ends = [number(entry["estimate"])]
-    for method in METHODS:
-        ends += [number(end) for end in (entry.get(method) or {}).get("interval95") or ()]
-    ends = [end for end in ends if np.isfinite(end)]
-    low, high = min(ends), max(ends)
-    pad = 0.25 * (high - low) or 0.05 * abs(high) or 1.0
+    """What to show of a parameter's axis: the intervals and a little more, but of one that is many
+    times as wide as the others only a part."""
+    known = [(entry.get(method) or {}).get("interval95") for method in METHODS]
+    ends = np.array([[number(end) for end in pair] for pair in known if pair])
+    ends = np.where(np.isfinite(ends), ends, np.nan)
+    bands = [(ends[:, 0], ends[:, 1])] if ends.size else []
+    found = axis_limits([np.array([number(entry["estimate"])])], bands=bands, reach=3.0)
+    low, high = found or (0.0, 1.0)
+    pad = 0.2 * (high - low)
     return low - pad, high + pad
 
 
@@ -187,10 +192,9 @@ def band_plate(
     """Observations of a stream in the bands of a method's draws, as differences from the calibrated
     model: a stretch of a long record."""
     steps = int(_CLOSE_UP_DAYS * 86400 / run.step.astype(int))
-    known = np.isfinite(stream.observed).astype(float)
-    window = slice(0, run.local_time.size)
+    window, why = slice(0, run.local_time.size), ""
     if run.local_time.size > 2 * steps:
-        window = series.close_up(known, max(steps, 100))
+        window, why = typical_stretch(run, [stream], max(steps, 100))
     time = run.local_time[window]
     x = mdates.date2num(time)
     figure = style.new_figure(2.5)
@@ -201,15 +205,23 @@ def band_plate(
         "All minus the calibrated model. Black: observed. Blue: 95 % band of the prediction by "
         f"{METHODS[method]}, from the parameters alone"
     )
+    bands = {}
+    for what in ("_noisy", ""):
+        low, high = (arrays[f"{stream.name}_{side}{what}"].values[window] - modelled
+                     for side in ("lower", "upper"))  # fmt: skip
+        bands[what] = low, high
+    left = stream.observed[window] - modelled
+    limits = axis_limits([left], bands=list(bands.values()))
     for what, colour, alpha, text in (
         ("_noisy", style.BAND, 0.3, "of an observation"), ("", style.MODELLED, 0.75, "of the model")
     ):  # fmt: skip
-        low, high = (arrays[f"{stream.name}_{side}{what}"].values[window] - modelled
-                     for side in ("lower", "upper"))  # fmt: skip
+        low, high = (drawable(edge, limits) for edge in bands[what])
         if np.isfinite(low).any():
             ax.fill_between(x, low, high, color=colour, alpha=alpha, lw=0, label=text)
             caption += ". Pale: with the errors of an observation" if what else ""
-    figures.observed_points(ax, time, stream.observed[window] - modelled)
+    figures.observed_points(ax, time, left)
+    edges = [edge for band in bands.values() for edge in band]
+    set_limits(ax, x, limits, edges)
     figures.time_axis(ax, time[0], time[-1], words.clock(run.utc_offset))
     unit = pretty_unit(stream.unit)
     ax.set_ylabel(f"− model ({unit})" if unit else "− model")
@@ -217,14 +229,15 @@ def band_plate(
     share = number(covered.get("covered"))
     if np.isfinite(share):
         caption += (
-            f". The pale band contains {100 * share:.1f} % of {covered['n']:,} observations of "
+            f". The pale band contains {100 * share:.1f} % of "
+            f"{number_of(covered['n'], 'observation')} of "
             "the whole record"
         )
     if window.stop - window.start < run.local_time.size:
-        caption += ". Only a stretch is shown"
+        caption += f". Shown: {why}"
     label = f"Predictive bands of {stream.label} in time"
     return Plate(
         f"{words.capital(stream.label)}: predictive bands",
         style.to_svg(figure, key, label),
-        f"{caption}.",
+        f"{caption}.{cut_note(figure)}",
     )

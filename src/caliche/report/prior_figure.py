@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib import dates as mdates
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from caliche.errors import InputError
 from caliche.estimation.prior_predictive import FEWEST
 from caliche.experiments.prior_check import PriorCheck
 from caliche.report import figures, series, style
+from caliche.report.limits import axis_limits, drawable, set_limits
 from caliche.report.numbers import pretty_unit
 from caliche.report.words import capital
 from caliche.variables import label, variable
@@ -18,6 +20,7 @@ from caliche.variables import label, variable
 FORMATS = (".png", ".svg", ".pdf")
 QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
 MOST_STEPS = 2000
+BANDS_REACH = 3.0  # a prior is meant to reach further than the observations
 
 
 def check_figure_path(path: Path | None, members: int) -> None:
@@ -73,7 +76,7 @@ def _in_time(ax, check: PriorCheck, k: int) -> None:
         observed = series.bin_mean(observed, index, needed=0.0)
         time = series.bin_time(time, check.step, index, seconds)
         ax.set_xlabel(series.BIN_NAMES[seconds])
-    _bands(ax, time, members)
+    _bands(ax, time, members, observed)
     figures.observed_points(ax, time, observed)
     figures.time_axis(ax, time[0], time[-1])
 
@@ -89,18 +92,22 @@ def _mean_day(ax, check: PriorCheck, k: int) -> None:
         for m in check.draws.predictions[:, :, k]
     ])  # fmt: skip
     hours = np.arange(24) + 0.5
-    _bands(ax, hours, members)
-    ax.plot(hours, series.diurnal_mean(observed, check.local_time, check.step), "o", ms=3,
-            color=style.OBSERVED)  # fmt: skip
+    observed = series.diurnal_mean(observed, time, step)
+    _bands(ax, hours, members, observed)
+    ax.plot(hours, observed, "o", ms=3, color=style.OBSERVED)
     ax.set_xticks(range(0, 25, 6))
     ax.set_xlabel("hour of day, mean day")
 
 
-def _bands(ax, x: np.ndarray, members: np.ndarray) -> None:
+def _bands(ax, x: np.ndarray, members: np.ndarray, observed: np.ndarray) -> None:
     known = np.isfinite(members).all(axis=0)
     found = np.full((len(QUANTILES), members.shape[1]), np.nan)
     found[:, known] = np.quantile(members[:, known], QUANTILES, axis=0)
-    ax.fill_between(x, found[0], found[4], color=style.BAND, alpha=0.25, lw=0,
+    limits = axis_limits([observed], [found[2]], [(found[0], found[4])], reach=BANDS_REACH)
+    drawn = [drawable(edge, limits) for edge in found]
+    ax.fill_between(x, drawn[0], drawn[4], color=style.BAND, alpha=0.25, lw=0,
                     label="95 % of the draws")  # fmt: skip
-    ax.fill_between(x, found[1], found[3], color=style.BAND, alpha=0.45, lw=0, label="50 %")
-    ax.plot(x, found[2], color=style.MODELLED, lw=1.0, label="median")
+    ax.fill_between(x, drawn[1], drawn[3], color=style.BAND, alpha=0.45, lw=0, label="50 %")
+    ax.plot(x, drawn[2], color=style.MODELLED, lw=1.0, label="median")
+    at = mdates.date2num(x) if np.issubdtype(x.dtype, np.datetime64) else x
+    set_limits(ax, at, limits, list(found))

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from caliche.errors import InputError
+from caliche.experiments.folder_kinds import wrong_folder
 from caliche.report.numbers import number
 from caliche.variables import label
 
@@ -149,9 +150,12 @@ def read_run(folder: Path) -> RunFolder:
     InputError : the folder or one of its files is missing, or a file cannot be read.
     """
     folder = Path(folder)
+    error = wrong_folder(folder, "estimate", "train")
+    if error is not None:
+        raise error
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if missing:
-        got = "without " + " and ".join(missing) if folder.is_dir() else "which is not a folder"
+        got = "without " + " and ".join(missing)
         raise InputError(
             "a run folder with summary.json, result.nc and config.toml",
             f"{folder}, {got}",

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from caliche.errors import InputError
 from caliche.report import numbers, style
+from caliche.report.limits import cut_note
 from caliche.report.pages import render_page
 from caliche.report.panels import Plate
 from caliche.report.screening_figures import caption, effects_figure, maps_figure
@@ -49,7 +50,9 @@ def write_screening_page(folder: Path) -> Path:
             _write_figure(figure, folder / f"{name}.svg")
         title = summary["streams"][name.rpartition("-")[0]]["long_name"]
         svg = style.to_svg(figure, name.replace(".", ""), f"{title}, {which}")
-        plates.append(Plate(capital(f"{title}: {which}"), svg, caption(summary, which)))
+        plates.append(
+            Plate(capital(f"{title}: {which}"), svg, caption(summary, which) + cut_note(figure))
+        )
     return write_text(folder / PAGE, _render(summary, config, plates))
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from caliche.report import style
 from caliche.report.figures import time_axis
+from caliche.report.limits import axis_limits, drawable, set_limits
 from caliche.report.numbers import pretty_unit
 from caliche.report.screening_words import OF, SOBOL, ordered
 
@@ -133,13 +134,14 @@ def maps_figure(summary: Mapping[str, Any], found: xr.Dataset, stream: str) -> F
     )  # fmt: skip
     unit = pretty_unit(summary["streams"][stream]["unit"])
     sds = {kind: np.sqrt(np.maximum(one[f"{kind}_variance"].values, 0.0)) for kind in kinds}
-    highest = max(float(np.nanmax(sd)) for sd in sds.values()) or 1.0
+    limits = axis_limits([np.zeros(1)], list(sds.values())) or (0.0, 1.0)
     tops = {name: _top(one, kinds, name) for name in shown}
     for column, kind in enumerate(kinds):
         edges = _edges(found, kind)
         ax = axes[0, column]
-        ax.stairs(sds[kind], edges, color=style.OBSERVED, lw=1.0, baseline=None)
-        ax.set_ylim(0.0, 1.08 * highest)
+        ax.stairs(drawable(sds[kind], limits), edges, color=style.OBSERVED, lw=1.0, baseline=None)
+        set_limits(ax, 0.5 * (edges[1:] + edges[:-1]), limits, [sds[kind]])
+        ax.set_ylim(bottom=0.0)
         spread = ": standard deviation over the priors" if column == 0 else ""
         ax.set_title(f"{TITLES[kind]}{spread}", fontsize=8.5)
         image = None
@@ -166,8 +168,10 @@ def _top(one: xr.Dataset, kinds: Sequence[str], name: str) -> float:
     """The upper end of the colours: 1 for shares of a variance."""
     if name != "mu_star":
         return 1.0
-    tops = [float(np.nanmax(one[f"{kind}_{name}"].values)) for kind in kinds]
-    return max(tops) or 1.0
+    values = [one[f"{kind}_{name}"].values.ravel() for kind in kinds]
+    # One absurd time would leave all others in one colour.
+    found = axis_limits([np.zeros(1)], values)
+    return found[1] if found else 1.0
 
 
 def _edges(found: xr.Dataset, kind: str) -> np.ndarray:
@@ -204,6 +208,7 @@ def caption(summary: Mapping[str, Any], which: str) -> str:
             "Pale: total effect, with its interactions. Lines: 95 % intervals."
         )
     return (
-        "Effects per side of the cube, whose sides are the central 95 % of each prior. Far to the "
-        "right: important. High: curved or interacting. Lines: 95 % intervals; squares: groups."
+        "Each point is a parameter; effects are for a change over the central 95 % of its prior. "
+        "Right: a strong effect. High: nonlinear or interacting with others. Lines: 95 % "
+        "intervals. Squares: groups."
     )

@@ -60,15 +60,24 @@ def bin_quantiles(values: np.ndarray, index: np.ndarray, low: float, high: float
     return found
 
 
-def close_up(known: np.ndarray, length: int) -> slice:
-    """The window of `length` steps with most known values; of equals, the most central."""
+def close_up(known: np.ndarray, misfit: np.ndarray, length: int) -> slice:
+    """A typical window of `length` steps: of those with nearly the most known values, the one whose
+    mean misfit is nearest the median of theirs; of equals, the most central.
+
+    known : (time,) number of values at each step.  misfit : (time,) of them, NaN where unknown.
+    """
     size = known.size
     if size <= length:
         return slice(0, size)
-    total = np.concatenate([[0], np.cumsum(known.astype(int))])
-    count = total[length:] - total[:-length]
-    best = np.flatnonzero(count >= 0.98 * count.max())
-    start = int(best[np.argmin(np.abs(best - (size - length) / 2))])
+    count, seen, total = (
+        np.convolve(values, np.ones(length), "valid")
+        for values in (known.astype(float), np.isfinite(misfit) * 1.0, np.nan_to_num(misfit))
+    )
+    full = np.flatnonzero(count >= 0.98 * count.max())
+    mean = total[full] / np.maximum(np.round(seen[full]), 1.0)
+    away = np.abs(mean - np.median(mean))
+    equal = full[away <= away.min() + 1e-9 * np.abs(mean).max()]
+    start = int(equal[np.argmin(np.abs(equal - (size - length) / 2))])
     return slice(start, start + length)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from caliche.experiments.structural_error import of_series
 from caliche.report import style
+from caliche.report.limits import axis_limits, cut_note, drawable, set_limits
 from caliche.report.numbers import number, pretty_unit
 from caliche.report.panels import Plate
 from caliche.report.run_folder import RunFolder, stream_label
@@ -96,9 +97,16 @@ def structure_plate(label: str, entry: Mapping[str, Any], key: str, explain: boo
     widths = [max(4.0, min(len(_known(entry["regimes"][k])), 24) ** 0.75) for k in kinds]
     axes = figure.subplots(1, len(kinds), squeeze=False, sharey=True, width_ratios=widths)[0]
     pattern = entry["pattern"]
+    means, reaches = (
+        np.concatenate([[number(entry["regimes"][kind][key][k]) for k in _known(
+            entry["regimes"][kind])] for kind in kinds])
+        for key in ("mean", "se")
+    )  # fmt: skip
+    bars = means - 1.96 * reaches, means + 1.96 * reaches
+    limits = axis_limits([np.zeros(1), means], bands=[bars], typical=True)
     for ax, kind in zip(axes, kinds, strict=True):
         found = entry["regimes"][kind]
-        _bars(ax, found, pattern["classes"] if pattern["regimes"] == kind else [])
+        _bars(ax, found, pattern["classes"] if pattern["regimes"] == kind else [], limits)
         ax.set_title(found["title"], fontsize=8.5)
     unit = pretty_unit(entry["unit"])
     axes[0].set_ylabel(f"model − obs. ({unit})" if unit else "model − obs.")
@@ -107,21 +115,26 @@ def structure_plate(label: str, entry: Mapping[str, Any], key: str, explain: boo
         "intervals that count days, not values. Orange: what the sentence above is about."
         if explain else "Mean of modelled minus observed by regime, as above."
     )  # fmt: skip
-    return Plate(label, style.to_svg(figure, key, f"Mean residual of {label} by regime"), caption)
+    return Plate(label, style.to_svg(figure, key, f"Mean residual of {label} by regime"),
+                 caption + cut_note(figure))  # fmt: skip
 
 
 def _known(found: Mapping[str, Any]) -> list[int]:
     return [k for k, mean in enumerate(found["mean"]) if np.isfinite(number(mean))]
 
 
-def _bars(ax, found: Mapping[str, Any], worst: list[int]) -> None:
+def _bars(
+    ax, found: Mapping[str, Any], worst: list[int], limits: tuple[float, float] | None
+) -> None:
     shown = _known(found)
     mean = np.array([number(found["mean"][k]) for k in shown])
     reach = 1.96 * np.array([number(found["se"][k]) for k in shown])
     colours = [style.FIRST_GUESS if k in worst else style.BAND for k in shown]
     at = np.arange(len(shown))
     ax.bar(at, mean, 0.8, color=colours)
-    ax.errorbar(at, mean, reach, fmt="none", ecolor=style.OBSERVED, elinewidth=0.8)
+    ends = mean - reach, mean + reach
+    ax.vlines(at, *(drawable(end, limits) for end in ends), color=style.OBSERVED, lw=0.8)
+    set_limits(ax, at, limits, ends)
     ax.axhline(0.0, color=style.MUTED, lw=0.7)
     every = max(1, -(-len(shown) // MOST_LABELS)) if len(shown) < 20 else 6
     texts = [found["labels"][k][:3] if len(found["labels"]) == 12 else found["labels"][k]

@@ -38,6 +38,7 @@ _RC: dict[Any, Any] = {
     "axes.unicode_minus": True,
     "axes.formatter.useoffset": False,
     "axes.formatter.use_mathtext": False,
+    "text.parse_math": False,  # a dollar sign in the name of a site or parameter is a dollar sign
     "xtick.color": "#333333",
     "ytick.color": "#333333",
     "xtick.major.width": 0.7,

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from caliche.report import style, words
+from caliche.report.figures import log_scale
 from caliche.report.numbers import number, plain, rounded
 from caliche.report.panels import Plate
 from caliche.report.run_folder import RunFolder, stream_label
+from caliche.wording import number_of
 
 _LEARNED = {
     "neural-flux": "Sensible and latent heat flux come from a neural network; LaD only limits "
@@ -41,8 +44,9 @@ def training_content(run: RunFolder) -> dict[str, Any] | None:
             f"It sees {words.listing(t['inputs'])}"
             f"{': the weather alone' if not t['states'] else ''}.",
             f"It was trained over {words.counted(t['windows'], 'window')} of "
-            f"{plain(t['window_days'])} days on {t['observations'][0]:,} values; "
-            f"{t['observations'][1]:,} others of the fitted period told when to stop. "
+            f"{number_of(t['window_days'], 'day')} on {number_of(t['observations'][0], 'value')}; "
+            f"{number_of(t['observations'][1], 'other')} of the fitted period decided when to "
+            "stop. "
             f"{words.capital(words.sentence(run.summary['reason']))}",
             "Weights have no error bars here, nor have the parameters learned with them. "
             "The first guess in the figures is LaD with its own bulk fluxes at the values of the "
@@ -84,7 +88,9 @@ def _curve(run: RunFolder) -> Plate:
                 best = int(np.nanargmin(losses))
                 axes.plot([best], [number(losses[best])], "o", ms=5, color=colour,
                           label="weights that were kept")  # fmt: skip
-    axes.set_yscale("log")
+    log_scale(axes)
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+    axes.yaxis.set_minor_formatter(lambda value, _: plain(value, 2))
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean squared misfit (σ²)")
     axes.legend(loc="upper right")

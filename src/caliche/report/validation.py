@@ -16,6 +16,7 @@ from caliche.report.numbers import MISSING, plain, rounded, with_unit
 from caliche.report.run_folder import RunFolder, stream_label
 from caliche.report.words import capital, counted, listing, parameter_label
 from caliche.variables import variable
+from caliche.wording import agree
 
 _WHAT = {
     "thermal_conductivity": "conductivity",
@@ -199,7 +200,7 @@ def published_table(run: RunFolder) -> dict[str, Any]:
             for name, errors in rows.items()
         ],
         "fitted": listing(stream_label(s) for s in ours if scores[s].get("fitted")),
-        "days": plain(days, 2),
+        "days": f"{plain(days, 2)} {agree(days, 'day', 'days')}",
     }
 
 

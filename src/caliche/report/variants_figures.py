@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from caliche.report import style, words
-from caliche.report.figures import scaled
+from caliche.report.figures import scaled, within_bounds
 from caliche.report.numbers import MISSING, number, scaled_unit, shared_power
 from caliche.report.panels import Plate
 
@@ -54,7 +54,7 @@ def parameter_plate(
     rows = [(v, v["shifts"][name]) for v in variants if v["shifts"][name]]
     centre, sd = number(entry["estimate"]), number(entry["sd"])
     low, high = _limits(centre, sd, [number(e["estimate"]) for _, es in rows for e in es], truth)
-    low, high = _within(low, high, number(entry.get("lower")), number(entry.get("upper")))
+    low, high = within_bounds(low, high, entry)
     power = shared_power([low, high])
     figure = style.new_figure(0.95 + ROW * (len(rows) + 1))
     ax = figure.subplots()
@@ -113,14 +113,6 @@ def _limits(
     room = min(room, max(0.35 * (high - low), 1.6 * sd)) if math.isfinite(sd) else 0.0
     room = room or 0.1 * (high - low) or 0.1 * abs(centre) or 1.0
     return low - room, high + room
-
-
-def _within(low: float, high: float, lower: float, upper: float) -> tuple[float, float]:
-    """Ends of an axis that go little beyond a parameter's bounds."""
-    margin = 0.02 * (high - low)
-    if math.isfinite(lower):
-        low = max(low, lower - margin)
-    return low, min(high, upper + margin) if math.isfinite(upper) else high
 
 
 def _draw(ax: Axes, y: float, entry: Mapping[str, Any], kind: str, settled: bool) -> None:

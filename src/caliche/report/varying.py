@@ -10,9 +10,11 @@ from matplotlib import dates as mdates
 from matplotlib.axes import Axes
 
 from caliche.report import figures, style, words
+from caliche.report.limits import axis_limits, cut_note, drawable, set_limits
 from caliche.report.numbers import number, plain, scaled_unit, with_unit
 from caliche.report.panels import Plate, power_of
 from caliche.report.run_folder import RunFolder
+from caliche.wording import number_of
 
 _CLOCK = re.compile(r"\d\d:\d\d")
 _DAY_OF_YEAR = re.compile(r"day \d+")
@@ -36,7 +38,7 @@ def varying_plate(run: RunFolder, name: str, key: str) -> Plate | None:
         _cycle(ax, run, values, knots)
         caption = "Line: the estimate over the day, with its 95 % interval. Dots: its knots."
     else:
-        _course(ax, run, values)
+        _course(ax, run, values, knots)
         if np.nansum(run.series("forcing_precipitation")) > 0.0:
             _rain(ax, run)
             caption += " Bars from above: rain by day (right-hand scale)."
@@ -49,7 +51,7 @@ def varying_plate(run: RunFolder, name: str, key: str) -> Plate | None:
     ax.set_ylabel(unit or "1")
     low, high = (plain(v, 3) for v in (np.nanmin(values[0]), np.nanmax(values[0])))
     spoken = f"{label} in time, from {low} to {high}"
-    return Plate(label, style.to_svg(figure, key, spoken), caption)
+    return Plate(label, style.to_svg(figure, key, spoken), caption + cut_note(figure))
 
 
 def varying_rows(run: RunFolder) -> list[dict[str, Any]]:
@@ -58,12 +60,13 @@ def varying_rows(run: RunFolder) -> list[dict[str, Any]]:
     for name, knots in run.knots.items():
         entry = next(iter(knots.values()))
         values = [number(e["estimate"]) for e in knots.values()]
+        label = words.capital(parameter_name(name, entry))
         lows = [number((e.get("interval95") or (None, None))[0]) for e in knots.values()]
         highs = [number((e.get("interval95") or (None, None))[1]) for e in knots.values()]
         rows.append({
             **entry,
             "name": name,
-            "label": f"{words.capital(parameter_name(name, entry))}, {len(knots)} knots",
+            "label": f"{label}, {number_of(len(knots), 'knot')}",
             "estimate": f"{plain(min(values), 3)} to {plain(max(values), 3)}",
             "interval": f"{plain(min(lows), 3)} to {plain(max(highs), 3)}",
             "truth": None,
@@ -85,7 +88,7 @@ def varying_sentences(run: RunFolder) -> list[str]:
         low, high = (plain(v, 3) for v in (np.nanmin(values), np.nanmax(values)))
         amount = with_unit(f"{low} to {high}", entry.get("unit", ""))
         label = words.capital(parameter_name(name, entry))
-        sentences.append(f"{label} varies {over}, from {amount} ({len(knots)} knots).")
+        sentences.append(f"{label} varies {over}, from {amount} ({number_of(len(knots), 'knot')}).")
     return sentences
 
 
@@ -99,7 +102,7 @@ def _cycle(ax: Axes, run: RunFolder, values: list[np.ndarray], knots: dict[str, 
     midnight = run.local_time.astype("datetime64[D]")
     hour = (run.local_time - midnight).astype("timedelta64[s]").astype(float) / 3600.0
     hour, first = np.unique(hour, return_index=True)
-    _line(ax, hour, [v[first] for v in values])
+    _line(ax, hour, [v[first] for v in values], _truth(knots))
     at = [int(k[:2]) + int(k[3:]) / 60 for k in knots]
     _dots(ax, np.array(at), knots)
     ax.set_xlim(0, 24)
@@ -107,25 +110,28 @@ def _cycle(ax: Axes, run: RunFolder, values: list[np.ndarray], knots: dict[str, 
     ax.set_xlabel(f"hour, {words.clock(run.utc_offset)}")
 
 
-def _course(ax: Axes, run: RunFolder, values: list[np.ndarray]) -> None:
-    _line(ax, mdates.date2num(run.local_time), values)
+def _course(ax: Axes, run: RunFolder, values: list[np.ndarray], knots: dict[str, Any]) -> None:
     figures.shade(ax, run.local_time, run.holdout)
+    _line(ax, mdates.date2num(run.local_time), values, _truth(knots))
 
 
-def _line(ax: Axes, x: np.ndarray, values: list[np.ndarray]) -> None:
+def _truth(knots: dict[str, Any]) -> np.ndarray:
+    return np.array([number(e.get("truth")) for e in knots.values()])
+
+
+def _line(ax: Axes, x: np.ndarray, values: list[np.ndarray], truth: np.ndarray) -> None:
+    """The estimate with its band."""
     middle, low, high = values
-    ax.fill_between(x, low, high, color=style.BAND, alpha=0.45, lw=0, zorder=1.5)
-    ax.plot(x, middle, color=style.MODELLED, lw=1.5, zorder=3)
-    ends = [np.nanmin(low), np.nanmax(high)] if np.isfinite(low).any() else []
-    spread = np.nanmax(middle) - np.nanmin(middle)
-    if ends and ends[1] - ends[0] > 6 * spread > 0:  # a band off the scale hides the line
-        margin = 1.5 * spread
-        ax.set_ylim(np.nanmin(middle) - margin, np.nanmax(middle) + margin)
+    limits = axis_limits([truth], [middle], [(low, high)], reach=1.5)
+    ax.fill_between(x, drawable(low, limits), drawable(high, limits), color=style.BAND, alpha=0.45,
+                    lw=0, zorder=1.5)  # fmt: skip
+    ax.plot(x, drawable(middle, limits), color=style.MODELLED, lw=1.5, zorder=3)
+    set_limits(ax, x, limits, values)
 
 
 def _dots(ax: Axes, x: np.ndarray, knots: dict[str, Any]) -> None:
     ax.plot(x, [number(e["estimate"]) for e in knots.values()], "o", ms=4, color=style.MODELLED)
-    truth = np.array([number(e.get("truth")) for e in knots.values()])
+    truth = _truth(knots)
     if np.isfinite(truth).any():
         ax.plot(x, truth, "D", ms=5, color=style.TRUTH, mec="white", mew=0.8, zorder=5)
 

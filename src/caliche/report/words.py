@@ -11,6 +11,7 @@ import numpy as np
 from caliche.report.numbers import number, percent, plain, rounded, value_and_sd, with_unit
 from caliche.variables import label
 from caliche.wording import listing as listing
+from caliche.wording import number_of
 
 METHODS = {
     "lm": "Levenberg–Marquardt least squares",
@@ -81,9 +82,9 @@ def what_was_done(
     if not data:
         data = "no observations"
     elif len(streams) == 1:
-        data = f"{streams[0][1]:,} observations of {streams[0][0]}"
+        data = f"{number_of(streams[0][1], 'observation')} of {streams[0][0]}"
     else:
-        data = f"{sum(count for _, count in streams):,} observations ({data})"
+        data = f"{number_of(sum(count for _, count in streams), 'observation')} ({data})"
     where = f" at {site}" if site else ""
     verb = "estimated" if summary["converged"] else "sought"
     return (

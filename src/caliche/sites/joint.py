@@ -41,6 +41,7 @@ from caliche.sites.clusters import Clusters
 from caliche.sites.joint_config import CLUSTER, GLOBAL, SITE, JointConfig
 from caliche.sites.joint_stages import Fit, Stages
 from caliche.sites.predictors import cluster_sites
+from caliche.wording import number_of
 
 FIRST_GUESS, ALONE, TOGETHER, LEFT_OUT = "first guess", "by itself", "together", "left out"
 # Rounds of fitting and finding the spreads anew, and the change at which they have settled.
@@ -205,7 +206,7 @@ def _enough(sites: Sequence[Site], failures: Mapping[str, str]) -> None:
 
 def _line(outcome: Outcome) -> str:
     done = "converged" if int(outcome.final.status[0]) == CONVERGED else "did not converge"
-    return f"{done}, J {outcome.final.cost[0]:.6g}, {outcome.n_iterations} iterations"
+    return f"{done}, J {outcome.final.cost[0]:.6g}, {number_of(outcome.n_iterations, 'iteration')}"
 
 
 def _clusters_line(clusters: Clusters, sites: Sequence[Site]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from caliche.variables import label
-from caliche.wording import listing
+from caliche.wording import listing, number_of
 
 # Spreads below this are close to one value; above the other, sites tell little of each other.
 CLOSE, APART = 0.15, 0.8
@@ -44,9 +44,9 @@ def _count(summary: Mapping[str, Any]) -> str:
     own_cost = sum(site["cost"] for site in sites.values())
     more = summary["cost"]["total"] - own_cost
     return (
-        f"{len(sites)} sites, {n} parameters in place of {alone}: J is "
+        f"{number_of(len(sites), 'site')}, {number_of(n, 'parameter')} in place of {alone}: J is "
         f"{summary['cost']['total']:.5g} together, {own_cost:.5g} as the sum of the sites by "
-        f"themselves, so that sharing costs {more:.3g}."
+        f"themselves, so that sharing raises it by {more:.3g}."
     )
 
 
@@ -61,7 +61,8 @@ def _losses(summary: Mapping[str, Any]) -> Iterator[str]:
             values = list(ratios(summary, kind, window).values())
             if values:
                 change = 100.0 * (np.exp(np.mean(np.log(values))) - 1.0)
-                parts.append(f"{change:+.0f} % {words}".replace("-", "−"))
+                text = f"{change:+.0f}" if abs(change) >= 0.5 else "0"
+                parts.append(f"{text} % {words}".replace("-", "−"))
         if parts:
             yield f"RMSE against each site's own calibration, {when}: {listing(parts)}."
 
@@ -90,7 +91,7 @@ def _transfer(summary: Mapping[str, Any]) -> str:
         return ""
     return (
         "On average the first guess would have served a site that was left out better than what "
-        "the others say: these sites do not speak for each other."
+        "the others say: the values do not carry over from one of these sites to another."
     )
 
 
@@ -107,6 +108,6 @@ def _spreads(summary: Mapping[str, Any]) -> Iterator[str]:
         elif spread < CLOSE:
             yield f"{text}: one value would nearly do."
         elif spread > APART:
-            yield f"{text}: sites say little about each other."
+            yield f"{text}: the values do not carry over from one site to another."
         else:
-            yield f"{text}: a new site can be told something."
+            yield f"{text}: the other sites help to predict a new one."

@@ -12,6 +12,7 @@ from caliche.data.quality import utc_text
 from caliche.estimation.block_data import SiteData
 from caliche.sites.collection import Collection
 from caliche.variables import variable
+from caliche.wording import number_of
 
 # They continue the codes of `caliche.estimation.method`.
 FORCING_INCOMPLETE, OUT_OF_RANGE, NOT_OBSERVED = 4, 5, 6
@@ -125,7 +126,8 @@ def _problems(
         gap = np.isnan(series[stream][1:])
         for site in np.flatnonzero(gap.any(axis=0)):
             number, when = int(gap[:, site].sum()), times[1:][gap[:, site].argmax()]
-            text = f"{stream} is missing at {number} of {len(gap)} steps, first {utc_text(when)}"
+            steps = number_of(len(gap), "step")
+            text = f"{stream} is missing at {number} of {steps}, first {utc_text(when)}"
             found.setdefault(int(site), (FORCING_INCOMPLETE, text))
     for k, stream in enumerate(needs.fitted):
         seen = np.isfinite(series[stream]) & needs.visible[:, k, None]
@@ -142,6 +144,6 @@ def _out_of_range(stream: str, values: np.ndarray, outside: np.ndarray, times: n
     bounds, first = variable(stream), int(outside.argmax())
     return (
         f"{stream} is outside {bounds.valid_min:g} to {bounds.valid_max:g} {bounds.unit} at "
-        f"{int(outside.sum())} of {len(values)} times, first {values[first]:.6g} at "
+        f"{int(outside.sum())} of {number_of(len(values), 'time')}, first {values[first]:.6g} at "
         f"{utc_text(times[first])}"
     )
