@@ -94,10 +94,10 @@ class Progress:
 
 def print_drive(summary: Mapping[str, Any]) -> None:
     """Estimates, and how it ended."""
-    from caliche.cli_output import print_table
+    from caliche.cli_output import print_headline, print_notes, print_table
     from caliche.report.numbers import plain, value_and_sd
 
-    print(f"\n{summary['title']}: {summary['reason']}\n")
+    print_headline(summary)
     rows = []
     for name, p in summary["parameters"].items():
         if p["sd"] is None:
@@ -106,6 +106,9 @@ def print_drive(summary: Mapping[str, Any]) -> None:
         low, high = (plain(end) for end in p["interval95"])
         rows.append([name, value_and_sd(p["estimate"], p["sd"]), f"{low} to {high}", p["unit"]])
     print_table(["parameter", "estimate ± sd", "95 % interval", "unit"], rows)
+    if summary["converged"]:
+        print(f"\nHow it ended: {summary['reason']}")
+    print_notes(remark["sentence"] for remark in summary["verdict"]["remarks"])
     if summary["error_bars"] == "ensemble":
         print("\nNote: error bars are the spread of the ensemble, declared errors at their word.")
     else:

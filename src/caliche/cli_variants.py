@@ -121,7 +121,9 @@ def print_variants(summary: Mapping[str, Any]) -> None:
         print(f"{summary['title']}: the base DID NOT CONVERGE: {base['reason']}")
         return
     ran = [v for v in variants if v["status"] != "cannot run"]
-    print(f"{summary['title']}: {len(ran)} variants, and how far they move the estimates")
+    if "verdict" in base:
+        print(f"{summary['title']}: base {base['verdict']['headline']}\n")
+    print(f"{len(ran)} variants, and how far they move the estimates")
     print("Estimate, and in brackets its shift in standard deviations of the base.\n")
     print_tables(base, ran)
     print()
@@ -141,6 +143,8 @@ def print_variants(summary: Mapping[str, Any]) -> None:
     if len(summary["sentences"]) > FEW:
         print(f"\nand {len(summary['sentences']) - FEW} more such sentences, see variants.json")
     print("\n" + _filled(" ".join(summary["conclusion"])))
+    for text in base.get("warnings", ()):
+        print("\n" + _filled(f"Note on the base: {text}"))
     for status, title in (("cannot run", "Not run:"), ("did not converge", "Did not converge:")):
         lines = of_status(variants, status)
         if lines:

@@ -24,13 +24,15 @@ from caliche.estimation.ensemble_kalman import (
 )
 from caliche.estimation.ensemble_prior import normal_prior
 from caliche.estimation.ensemble_variational import FourDEnVar
-from caliche.estimation.estimate import correlation_of, find_warnings, prior_cost
+from caliche.estimation.estimate import correlation_of, prior_cost
 from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, STATUS
 from caliche.estimation.posterior import Posterior, residual_statistics
 from caliche.estimation.result import Ensemble, ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
+from caliche.estimation.verdict import remarks_of
 from caliche.inverse_problem import Problem
 from caliche.parameters.space import ParameterSpace
+from caliche.remarks import Remark
 
 TEMPERED = EnsembleKalmanInversion, EnsembleTransformKalmanInversion, UnscentedKalmanInversion
 # An ensemble whose mean is further than this from the optimum (posterior standard deviations) has
@@ -82,7 +84,7 @@ def ensemble_result(
     start = Start(
         dict(zip(space.names, trajectory[0].tolist(), strict=True)),
         dict(zip(space.names, value.tolist(), strict=True)),
-        misfit, status == CONVERGED, STATUS[status],
+        misfit, status == CONVERGED, STATUS[status], 0,
     )  # fmt: skip
     failed = sum(engine.failed)
     return Result(
@@ -104,9 +106,9 @@ def ensemble_result(
         trajectory=trajectory[None],
         residuals=statistics,
         derived=_derived(problem, u, members),
-        warnings=(
+        remarks=(
             *_notes(method.name, values, failed, runs),
-            *find_warnings(parameters, curvature, (start,), 0),
+            *remarks_of(space, parameters, curvature, (start,), sensitive=False),
         ),
         prior_cost=prior,
         error_bars="ensemble",
@@ -225,7 +227,7 @@ def _derived(
     }
 
 
-def _notes(method: str, values: np.ndarray, failed: int, runs: int) -> tuple[str, ...]:
+def _notes(method: str, values: np.ndarray, failed: int, runs: int) -> tuple[Remark, ...]:
     n, p = values.shape
     kind = "200 draws from the Gaussian" if method == "uki" else f"{n} members"
     notes = [
@@ -237,11 +239,13 @@ def _notes(method: str, values: np.ndarray, failed: int, runs: int) -> tuple[str
             f"There are {n} members for {p} parameters: directions that they do not span keep "
             "the prior's value and show no spread; use more members."
         )
-    return (*notes, *failure_note(failed, runs))
+    said = tuple(Remark("ensemble", text, False) for text in notes)
+    return (*said, *failure_note(failed, runs))
 
 
-def failure_note(failed: int, runs: int) -> tuple[str, ...]:
-    """A sentence on members that failed, if any did."""
+def failure_note(failed: int, runs: int) -> tuple[Remark, ...]:
+    """A remark on members that failed, if any did."""
     if not failed:
         return ()
-    return (f"The model failed in {failed} of {runs} member runs; they were left out.",)
+    text = f"The model failed in {failed} of {runs} member runs; they were left out."
+    return (Remark("failed-members", text, False),)

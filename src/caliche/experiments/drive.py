@@ -30,8 +30,11 @@ import numpy as np
 
 from caliche.errors import InputError
 from caliche.estimation.ensemble_asktell import AskTell, Found
+from caliche.estimation.verdict import FAR, far_from_prior, prior_distance
 from caliche.experiments.drive_config import DriveConfig
 from caliche.experiments.run import finite, versions
+from caliche.experiments.verdict import vector_remarks
+from caliche.remarks import Remark, as_table, ended
 from caliche.whole_file import clear, write_text
 
 CONFIG, STATE, RESULT = "drive.toml", "state.npz", "result.json"
@@ -305,6 +308,24 @@ def _explained(error: InputError, why: Sequence[str], place: Path) -> InputError
     )  # fmt: skip
 
 
+def _remarks(config: DriveConfig, job: AskTell, found: Found) -> list[Remark]:
+    """What a careful referee would say of the estimate."""
+    said: list[Remark] = []
+    for p in config.parameters:
+        away = float(prior_distance(p.prior, found.estimate[p.name]))
+        if abs(away) > FAR:
+            prior = p.prior.describe(p.declaration.unit)
+            said.append(
+                Remark("far-from-prior", far_from_prior(p.name, away, prior), True, (p.name,))
+            )
+    if len(found.misfits) and math.isfinite(found.misfits[-1]):
+        u = np.asarray(job.space.to_whitened(found.estimate))
+        own = 0.5 * float(np.sum(np.where(job.space.informative & np.isfinite(u), u, 0.0) ** 2))
+        misfit = max(0.0, float(found.misfits[-1]) - own)
+        said += vector_remarks(config.observed, config.sigma, misfit, len(config.parameters))
+    return said
+
+
 def _finish(config: DriveConfig, folder: Path, job: AskTell, command: str | None) -> Driven:
     found = job.result()
     # From the members' folders: a drive that was stopped and went on counts all of them.
@@ -319,9 +340,11 @@ def _finish(config: DriveConfig, folder: Path, job: AskTell, command: str | None
             "unit": p.declaration.unit,
             "prior": p.prior.describe(p.declaration.unit),
         }
+    remarks = _remarks(config, job, found)
     summary = finite(
         {
             "title": config.title,
+            "verdict": as_table(ended(found.converged, found.reason), remarks),
             "method": found.method,
             "seed": config.seed,
             "converged": found.converged,

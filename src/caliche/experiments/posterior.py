@@ -54,8 +54,8 @@ from caliche.whole_file import remove
 CHECKPOINT = "nuts-checkpoint.npz"
 # Parts of posterior.json that one method leaves for the next.
 KEPT = ("parameters", "profile", "nuts", "ensembles", "skill", "bands", "bands_by")
-# A run's optimum and the one found from it differ by no more than this, in J.
-SAME_OPTIMUM = 1e-3
+# An earlier posterior.json is that of this run if its J differs by no more than this.
+UNCHANGED = 1e-3
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def gaussian_draws(
     covariance = curvature.covariance if inflated else curvature.covariance_naive
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    normal = np.random.default_rng([seed, 1]).standard_normal((DRAWS, len(root)))
+    normal = np.random.default_rng([seed, 1]).standard_normal((number, len(root)))
     return curvature.u + normal @ root.T
 
 
@@ -253,7 +253,7 @@ def _begin(
     misfit = min(start.misfit for start in result.starts)
     errors = "inflated" if options.inflated else "declared"
     old = read_json(folder)
-    same = old.get("errors") == errors and abs(old.get("misfit", np.inf) - misfit) < SAME_OPTIMUM
+    same = old.get("errors") == errors and abs(old.get("misfit", np.inf) - misfit) < UNCHANGED
     kept = {k: old[k] for k in KEPT if same and k in old}
     largest = max((r.inflation for r in curvature.residuals.values()), default=1.0)
     return {

@@ -213,7 +213,10 @@ def _numbers(summary: Mapping[str, Any]) -> str:
     total = len(summary["parameters"])
     dfs = plain(summary["degrees_of_freedom_for_signal"], 3)
     condition = number(summary["condition_number"])
-    text = f"The data determine {dfs} of {total} parameters (degrees of freedom for signal)"
+    text = (
+        f"Of {total} directions among the parameters the data, not the priors, set {dfs} (degrees "
+        "of freedom for signal); how well, the verdicts say"
+    )
     if math.isfinite(condition):
         return (
             f"{text}; condition number {plain(condition, 3)}, for changes by 100 % or 1 K; "
