@@ -191,7 +191,10 @@ def error_size_remarks(name: str, label: str, factor: float, what: str) -> tuple
 
 def unlike(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
     """The remarks, without those whose sentence was said before."""
-    return tuple({remark.sentence: remark for remark in reversed(list(remarks))}.values())[::-1]
+    found: dict[str, Remark] = {}
+    for remark in remarks:
+        found.setdefault(remark.sentence, remark)
+    return tuple(found.values())
 
 
 def as_table(how: str, remarks: Sequence[Remark], starts: Sequence[Start] = ()) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from caliche.variables import label
 FAR = 3.0
 # A step left that the digits of an estimate show, in posterior standard deviations.
 VISIBLE = 0.1
-# This close to a bound, in prior standard deviations, a truncated prior holds an estimate.
-PRESSED = 0.01
+# This close to its bound, in prior standard deviations or halves of its range, whichever is less, a
+# truncated prior holds an estimate.
+PRESSED = 0.02
 
 
 def remarks_of(
@@ -90,7 +91,7 @@ def _is_pressed(prior: Prior, value: float) -> bool:
     if not prior.informative:
         return False
     sd = float(getattr(prior, "sd", math.inf))
-    near = PRESSED * min(sd, 0.1 * (prior.upper - prior.lower))
+    near = PRESSED * min(sd, 0.5 * (prior.upper - prior.lower))
     lower_matters = math.isfinite(prior.lower) and not (
         prior.lower == 0.0 and hasattr(prior, "log_mean")
     )
