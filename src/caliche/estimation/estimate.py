@@ -117,8 +117,7 @@ def estimate(
     found = curvature_result(
         problem, chosen.name, reason, seed, outcome, best, curvature, hyper, runs, watch
     )
-    uneven = is_rough(chosen, outcome.final, best)
-    return judged(given, found, float(outcome.final.remaining[best]) if uneven else None)
+    return judged(given, found)
 
 
 def first_guesses(
@@ -210,6 +209,7 @@ def curvature_result(
         )
         for k in range(len(ends))
     )
+    left = float(final.remaining[best]) if starts[best].converged else 0.0
     return Result(
         method=method,
         converged=starts[best].converged,
@@ -229,7 +229,7 @@ def curvature_result(
         trajectory=trajectory,
         residuals=curvature.residuals,
         derived=derived_quantities(problem, curvature),
-        remarks=remarks_of(space, parameters, curvature, starts, optima),
+        remarks=remarks_of(space, parameters, curvature, starts, optima, left),
         prior_cost=prior_cost(space, curvature.u),
         hyperparameters=hyper,
         optima=optima,

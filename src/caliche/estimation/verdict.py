@@ -36,6 +36,7 @@ def remarks_of(
     curvature: Posterior,
     starts: Sequence[Start],
     optima: Sequence[Optimum] = (),
+    remaining: float = 0.0,
     sensitive: bool = True,
 ) -> tuple[Remark, ...]:
     """What there is to say of parameters, starts and residuals.
@@ -43,6 +44,8 @@ def remarks_of(
     Parameters
     ----------
     parameters : the free ones by the names of `space`, and others.
+    remaining : the step that a search that converged has still to go, in posterior standard
+        deviations: some of them on a rough misfit.
     sensitive : whether `curvature` is that of the misfit, so that a parameter without any can be
         told from one that is badly known.
     """
@@ -56,6 +59,12 @@ def remarks_of(
     sds = {name: p.sd for name, p in parameters.items()}
     serious = len(equally_good(optima)) > 1 if optima else False
     found += [Remark("rival-optima", text, serious) for text in optima_note(optima, sds)]
+    if remaining > VISIBLE:
+        text = (
+            f"The misfit is rough near its optimum: the search came to {remaining:.2g} posterior "
+            "standard deviations of it and no nearer. Other starts may end as far from this one."
+        )
+        found.append(Remark("rough", text))
     found += _of_residuals(curvature.residuals)
     return capitalised(found)
 
@@ -197,24 +206,13 @@ def _of_residuals(residuals: Mapping[str, ResidualStatistics]) -> Iterator[Remar
             yield from error_size_remarks(name, label(name), factor, "residuals")
 
 
-def judged(given: Problem, result: Result, left: float | None = None) -> Result:
+def judged(given: Problem, result: Result) -> Result:
     """The result of an estimation of the problem that was given, with what the problem tells.
 
     A problem none of whose fitted values depends on a free parameter has no estimate: the result
     is then one that did not converge.
-
-    Parameters
-    ----------
-    left : how far from the optimum a search on a rough misfit ended, in posterior standard
-        deviations; None where it arrived.
     """
     remarks = list(result.remarks)
-    if left is not None:
-        text = (
-            f"The misfit is rough near its optimum: the search came to {left:.2g} posterior "
-            "standard deviations of it and no nearer. Other starts may end as far from this one."
-        )
-        remarks.append(Remark("rough", text, left > VISIBLE))
     if result.hyperparameters is not None and isinstance(given, InverseProblem):
         names, scale = given.stream_names, np.asarray(given.observations.scale)
         for name, sigma in result.hyperparameters.sigma.items():

@@ -235,9 +235,10 @@ def summarise(
     truth = experiment.truth or {}
     observations = experiment.config.observations
     fit, holdout = score_windows(experiment, prediction)
-    remarks = unlike(
-        [*result.remarks, *experiment_remarks(experiment, prediction, fit), *suspicions]
-    )
+    said = experiment_remarks(experiment, prediction, fit)
+    if any(remark.kind == "wrong-sign" for remark in said):
+        suspicions = ()  # a bias or a lag is no advice where the sign is the fault
+    remarks = unlike([*result.remarks, *said, *suspicions])
 
     def scores(by_stream: Mapping[str, Any]) -> dict[str, Any]:
         return {

@@ -275,7 +275,9 @@ def has_flags(experiment: Experiment, name: str) -> bool:
         return True
     if is_filled_in_silence(experiment.dataset, name):
         return False
-    columns = [s.columns[name] for s in experiment.config.sources.values() if name in s.columns]
+    sources = experiment.config.sources.values()
+    parts = (name, *PARTS.get(name, ()))
+    columns = [s.columns[part] for s in sources for part in parts if part in s.columns]
     return all(column.qc is not None for column in columns)
 
 

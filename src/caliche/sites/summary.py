@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from caliche.estimation.method import CONVERGED
-from caliche.estimation.verdict import FAR, prior_distance
+from caliche.estimation.verdict import FAR, VISIBLE, prior_distance
 from caliche.experiments.config import ExperimentConfig
 from caliche.experiments.run import finite, versions
 from caliche.inverse_problem import InverseProblem
@@ -32,6 +32,7 @@ WRONG = {
     "worse-than-mean": "{n} with a stream predicted worse than its mean",
     "errors-too-small": "{n} with residuals far larger than declared",
     "errors-too-large": "{n} with residuals far smaller than declared",
+    "rough": "{n} that came no nearer to a rough optimum than a tenth of a standard deviation",
 }
 
 
@@ -48,6 +49,7 @@ def _wrong(problem: InverseProblem, block: xr.Dataset) -> dict[str, int]:
             "worse-than-mean": block["nse"].values < 0.0,
             "errors-too-small": size > MANY,
             "errors-too-large": size < FEW,
+            "rough": block["remaining_step"].values[:, None] > VISIBLE,
         }
     return {kind: int(where.any(axis=1).sum()) for kind, where in found.items()}
 
