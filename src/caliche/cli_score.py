@@ -26,7 +26,6 @@ _COLUMNS = {
     "NSE": "nse", "KGE 2009": "kge_2009", "KGE 2012": "kge_2012", "overlap": "overlap",
     "5 % error": "error_p05", "95 % error": "error_p95", "NME": "nme",
 }  # fmt: skip
-NO_FLAGS = "no quality flags: measured and gap-filled values cannot be told apart"
 # What a narrow terminal does without, first to last.
 _DROP = ("R2", "KGE 2009", "NME", "bias %", "95 % error", "5 % error", "MAE", "r", "overlap")
 
@@ -133,9 +132,11 @@ def which_steps(results: xr.Dataset, names: Sequence[str]) -> str:
     bare = [n for n in names if results[f"{n}_observed"].attrs.get("quality_flags", 0) == 0]
     if not bare:
         return "measured steps only"
-    if len(bare) == len(names):
-        return f"steps with a value ({NO_FLAGS})"
-    return f"steps with a value (of {listing(bare)} {NO_FLAGS})"
+    which = "" if len(bare) == len(names) else f" for {listing(bare)}"
+    return (
+        f"steps with a value (no quality flags{which}: measured and gap-filled values cannot be "
+        "told apart)"
+    )
 
 
 def _print_structure(entries: Mapping[str, Any]) -> None:

@@ -28,8 +28,8 @@ def test_scores_and_benchmarks_of_a_run(caliche, run):
     assert lines[1].startswith("A small tower: converged")
     # Of three streams the file flags one: the others may be filled, for all that is known.
     assert lines[3] == (
-        "Hold-out, steps with a value (of soil_temperature_0.20m and turbulent_heat_flux no "
-        "quality flags: measured and gap-filled values cannot be told apart):"
+        "Hold-out, steps with a value (no quality flags for soil_temperature_0.20m and "
+        "turbulent_heat_flux: measured and gap-filled values cannot be told apart):"
     )
     assert "soil_temperature_0.05m " in outcome.out
     (line,) = [x for x in outcome.out.splitlines() if x.startswith("turbulent_heat_flux: ")]

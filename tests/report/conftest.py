@@ -211,7 +211,7 @@ def _summary(
              "estimate": dict(zip(parameters, end.tolist(), strict=True)),
              "misfit": float(f), "converged": bool(flag),
              "status": "converged" if flag else "stopped at the iteration limit",
-             "optimum": 0 if f < 1.01 * final.min() else None}
+             "optimum": 0 if f < 1.01 * min(final) else None}
             for steps, end, f, flag in zip(path, ends, final, flags, strict=True)
         ],
         "verdict": {

@@ -279,10 +279,12 @@ def best_row(rows: Sequence[Row]) -> int | None:
 
 def _ended(rows: Sequence[Row]) -> str:
     """How many runs converged and how many reached the best fit, as the beginning of a line."""
-    ran = [row for row in rows if not row.error]
-    converged = sum(row.converged for row in ran)
-    misfits = np.array([row.misfit for row in ran])
-    reached = int(np.sum(same_misfit(misfits, np.nanmin(misfits)))) if len(ran) else 0
+    best = best_row(rows)
+    if best is None:
+        return f"0 of {len(rows)} runs converged"
+    converged = sum(row.converged for row in rows)
+    misfits = np.array([row.misfit for row in rows])
+    reached = int(np.sum(same_misfit(misfits, np.nanmin(misfits))))
     return f"{converged} of {len(rows)} runs converged, and {reached} reached the lowest misfit"
 
 

@@ -24,9 +24,10 @@ from caliche.estimation.method import CONVERGED
 from caliche.estimation.result import ParameterEstimate
 from caliche.experiments.run import finite, versions
 from caliche.experiments.verdict import data_remarks, score_remarks
-from caliche.remarks import Remark, as_table, ended, unlike
+from caliche.remarks import Remark, as_table, ended, error_size_remarks, unlike
 from caliche.sites.joint import TOGETHER, JointFit, values_at
 from caliche.sites.joint_words import sentences
+from caliche.variables import label
 from caliche.whole_file import write_text, written_aside
 from caliche.wording import listing
 
@@ -116,13 +117,19 @@ def summary(fit: JointFit, command: str | None) -> dict[str, Any]:
 
 def remarks(fit: JointFit) -> tuple[Remark, ...]:
     """What a careful referee would say of a joint calibration, at each site."""
-    found = list(fit.result.remarks)
+    # Of residuals beside the declared errors; those of the fit are beside inflated ones.
+    sizes = ("errors-too-small", "errors-too-large")
+    found = [remark for remark in fit.result.remarks if remark.kind not in sizes]
     by_site = fit.scores.get(TOGETHER, {})
     for site in fit.sites:
         observations = site.experiment.config.observations
         inside = by_site[site.name][0] if site.name in by_site else {}
         fitted = {name: asdict(s) for name, s in inside.items() if observations[name].fit}
         found += score_remarks(fitted, site.name)
+        for name, s in inside.items():
+            sigma, where = observations[name].sigma, f"{name}@{site.name}"
+            if observations[name].fit and sigma and s.rmse is not None:
+                found += error_size_remarks(where, label(where), s.rmse / sigma, "residuals")
         for remark in data_remarks(site.experiment):
             names = tuple(f"{name}@{site.name}" for name in remark.about)
             sentence = f"{site.name}: {remark.sentence[0].lower()}{remark.sentence[1:]}"
