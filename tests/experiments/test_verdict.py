@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import xarray as xr
 
 from caliche.experiments.verdict import (
     balance_remarks,
+    data_remarks,
     few_values_remarks,
+    has_flags,
     range_remarks,
     score_remarks,
     vector_remarks,
@@ -107,3 +112,53 @@ def test_observations_without_names(misfit, kinds):
     observed = np.concatenate([np.linspace(0.0, 10.0, 20), [np.nan]])
     found = list(vector_remarks(observed, np.full(21, 1.0), misfit, 2))
     assert [r.kind for r in found] == kinds
+
+
+def tower(attrs, streams=("latent_heat_flux",), forcing=("incoming_longwave",)):
+    """An experiment as far as its data are concerned; `attrs` by stream."""
+    names = {name: attrs.get(name, {}) for name in (*streams, *forcing, *attrs)}
+    data = {name: ("time", np.zeros(10), own) for name, own in names.items()}
+    return SimpleNamespace(
+        dataset=xr.Dataset(data),
+        fitted_streams=list(streams),
+        forcing_sources={name: name for name in forcing},
+        config=SimpleNamespace(synthetic=None, sources={}),
+    )
+
+
+def test_data_that_were_rebuilt_or_filled_in_silence():
+    formula = "10 of 10 values from air temperature, humidity and cloudiness"
+    experiment = tower(
+        {
+            "incoming_longwave": {"derived_from": formula},
+            "latent_heat_flux": {"quality": "no flags: filled and measured values look alike"},
+        }
+    )
+    found = {r.kind: r for r in data_remarks(experiment)}
+    assert set(found) == {"rebuilt", "unflagged"}
+    assert found["rebuilt"].sentence == (
+        f"Incoming longwave radiation was not all measured: {formula}."
+    )
+    assert found["unflagged"].about == ("latent_heat_flux",)
+    assert not has_flags(experiment, "latent_heat_flux")
+    assert has_flags(tower({}), "latent_heat_flux")
+    assert not list(data_remarks(tower({})))
+
+
+def test_values_interpolated_over_gaps_are_counted():
+    (found,) = data_remarks(tower({"incoming_longwave": {"n_filled": 3}}))
+    assert (found.kind, found.serious) == ("interpolated", False)
+    assert found.sentence.startswith("3 values of incoming longwave radiation")
+
+
+def test_the_sum_of_the_fluxes_is_no_better_than_its_parts():
+    experiment = tower({"sensible_heat_flux": {"flags": "none"}}, ("turbulent_heat_flux",))
+    (found,) = data_remarks(experiment)
+    assert found.about == ("turbulent_heat_flux",)
+
+
+def test_a_twin_has_no_data_to_doubt():
+    experiment = tower({"latent_heat_flux": {"quality": "no flags"}})
+    experiment.config.synthetic = "a truth"
+    assert not list(data_remarks(experiment))
+    assert has_flags(experiment, "latent_heat_flux")
