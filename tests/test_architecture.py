@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "caliche"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # What each part may import from the package; COMMON serves everybody.
-COMMON = {"errors", "variables", "wording", "_version", "whole_file"}
+COMMON = {"errors", "variables", "wording", "remarks", "_version", "whole_file"}
 METHODS = {"estimation", "identifiability", "sensitivity", "emulators"}
 PROBLEM = {"constants", "physics", "models", "parameters", "data", "observations"}
 SEAM = PROBLEM | {"inverse_problem", "joint_problem"}
@@ -18,6 +18,7 @@ BELOW = {
     "errors": set(),
     "variables": {"errors"},
     "wording": set(),
+    "remarks": set(),
     "whole_file": set(),
     "_version": set(),
     "constants": set(),

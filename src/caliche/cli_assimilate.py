@@ -129,12 +129,12 @@ class Progress:
 
 def print_assimilation(summary: Mapping[str, Any]) -> None:
     """Parameters in the first and the last window, how windows were forecast, and warnings."""
-    from caliche.cli_output import print_table
+    from caliche.cli_output import print_headline, print_notes, print_table
     from caliche.report.numbers import plain, value_and_sd
 
     windows = summary["windows"]
-    ended = "" if summary["converged"] else " NOT ALL OF THEM CONVERGED."
-    print(f"\n{summary['title']}: {summary['sentences'][0]}{ended}\n")
+    print_headline(summary)
+    print(f"{summary['sentences'][0]}\n")
     known = any(p["truth"] is not None for p in summary["parameters"].values())
     rows = []
     for name, p in summary["parameters"].items():
@@ -155,5 +155,4 @@ def print_assimilation(summary: Mapping[str, Any]) -> None:
     ]  # fmt: skip
     head = ["stream", "n", "forecast RMSE", "bias", "analysis RMSE", "chi-square / freedom"]
     print_table(head, cells, drop=["bias"])
-    for warning in summary["warnings"]:
-        print(f"\nNote: {warning}")
+    print_notes(summary["warnings"])

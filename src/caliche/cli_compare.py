@@ -42,6 +42,7 @@ def compare(
     Exit code 0 if every run converged, 3 if one did not, 2 for bad input.
     """
     from caliche.cli import INTERRUPTED, NOT_CONVERGED
+    from caliche.cli_output import print_headline, print_notes
     from caliche.runtime import configure
 
     configure()
@@ -76,7 +77,9 @@ def compare(
     held = held_words(found.summary["hyperparameters"])
     if held:
         print(f"\n{held}")
+    print_headline(found.summary)
     print_comparison(found.rows)
+    print_notes(remark["sentence"] for remark in found.summary["verdict"]["remarks"])
     typer.echo(f"\nTable: {found.folder / 'compare.csv'}")
     if not all(row.converged for row in found.rows):
         raise typer.Exit(NOT_CONVERGED)
@@ -117,7 +120,6 @@ def print_comparison(rows: Sequence[Row]) -> None:
     header += ["from truth, sd"] if twin else []
     header += ["model runs", "run, s", "compile, s"]
     table = [row + [""] * (len(header) - len(row)) for row in table]
-    print()
     print_table(header, table, drop=["above lowest", "compile, s", "farthest, sd"])
     told = dict.fromkeys(
         f"{row.method}, seed {row.seed}: {row.reason}" for row in rows if not row.converged

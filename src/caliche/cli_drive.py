@@ -6,7 +6,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,7 +79,7 @@ def drive(
         raise typer.Exit(NOT_CONVERGED)
 
 
-def told(observed: Sequence[float]) -> str:
+def told(observed: np.ndarray) -> str:
     """How many observations there are, and how many of them are missing."""
     missing = sum(math.isnan(value) for value in observed)
     text = f"{len(observed)} observations"
@@ -107,12 +107,11 @@ class Progress:
 
 def print_drive(summary: Mapping[str, Any]) -> None:
     """Estimates, and how it ended."""
-    from caliche.cli_output import print_table
+    from caliche.cli_output import print_headline, print_notes, print_table
     from caliche.report.numbers import plain, value_and_sd
 
-    print(f"\n{summary['title']}: {summary['reason']}\n")
+    print_headline(summary)
     rows = []
-    unseen = [name for name, p in summary["parameters"].items() if p["no_effect"]]
     for name, p in summary["parameters"].items():
         if p["no_effect"]:
             rows.append([name, "no effect", "", p["unit"]])
@@ -123,11 +122,9 @@ def print_drive(summary: Mapping[str, Any]) -> None:
         low, high = (plain(end) for end in p["interval95"])
         rows.append([name, value_and_sd(p["estimate"], p["sd"]), f"{low} to {high}", p["unit"]])
     print_table(["parameter", "estimate ± sd", "95 % interval", "unit"], rows)
-    for name in unseen:
-        print(
-            f"\nNote: no output depends on {name}: the observations say nothing of it, and what is "
-            f"known is its prior ({summary['parameters'][name]['prior']})."
-        )
+    if summary["converged"]:
+        print(f"\nHow it ended: {summary['reason']}")
+    print_notes(remark["sentence"] for remark in summary["verdict"]["remarks"])
     if summary["error_bars"] == "ensemble":
         print("\nNote: error bars are the spread of the ensemble, declared errors at their word.")
     else:

@@ -75,12 +75,12 @@ def tell(line: str) -> None:
 
 def print_joint(summary: Mapping[str, Any]) -> None:
     """Failures first, then values, scores and sentences."""
-    from caliche.cli_output import print_table
+    from caliche.cli_output import print_headline, print_table
     from caliche.report.joint_tables import score_rows, value_rows
 
     for site, why in summary["failures"].items():
         print(f"\nLeft out: {site}. {why}")
-    print(f"\n{summary['title']}: {summary['reason']}\n")
+    print_headline(summary)
     header, rows = value_rows(summary)
     print_table(header, rows, drop=header[3:1:-1])
     print("\nRMSE of the fitted streams (in the hold-out, where there is one):")

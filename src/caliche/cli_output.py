@@ -6,7 +6,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,14 +152,10 @@ def _print_blocks(table: Sequence[Sequence[str]], limit: int) -> None:
 
 def print_summary(summary: Mapping[str, Any]) -> None:
     """The outcome first, then parameters, scores and warnings."""
-    print()
-    if summary["converged"]:
-        starts = summary["starts"]
-        reached = sum(s["converged"] for s in starts)
-        print(f"{summary['title']}: converged from {reached} of {len(starts)} starts")
-    else:
-        print(f"{summary['title']}: DID NOT CONVERGE: {summary['reason']}")
-    print()
+    print_headline(summary)
+    remarks = summary["verdict"]["remarks"]
+    idle = {name for r in remarks if r["kind"] == "no-effect" for name in r["about"]}
+    loose = {name for r in remarks if r["kind"] == "unconstrained" for name in r["about"]}
     known = any(p.get("truth") is not None for p in summary["parameters"].values())  # a twin
     rows = []
     for name, p in _few_knots(summary["parameters"]).items():
@@ -178,7 +174,14 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         else:
             low, high = (plain(v) for v in p["interval95"])
             estimate = value_and_sd(p["estimate"], p["sd"])
-            row = [name, estimate, f"{low} to {high}", plain(p["initial"]), p["unit"]]
+            if p.get("at_bound"):
+                estimate = f"{estimate} (at its bound)"
+            elif name in idle:
+                estimate, low, high = "no estimate: no effect", "", ""
+            elif name in loose:
+                estimate = f"{estimate} (not constrained)"
+            span = f"{low} to {high}" if low else ""
+            row = [name, estimate, span, plain(p["initial"]), p["unit"]]
         truth = "" if p.get("truth") is None else plain(p["truth"])
         rows.append([*row[:2], truth, *row[2:]] if known else row)
     header = ["parameter", "estimate ± sd", "95 % interval", "first guess", "unit"]
@@ -190,8 +193,22 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         print_scores("\nHold-out:", summary["holdout"])
     if summary.get("cost", {}).get("observations"):
         print(f"\n{cost_words(summary['cost'])}")
-    for warning in summary["warnings"]:
-        print(f"\nNote: {warning}")
+    print_notes(summary["warnings"])
+
+
+def print_headline(summary: Mapping[str, Any]) -> None:
+    """The first line: how it ended, and what a careful referee would say first."""
+    text = f"{summary['title']}: {summary['verdict']['headline']}"
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+    print(f"\n{text}\n")
+
+
+def print_notes(sentences: Iterable[str]) -> None:
+    """What a careful reader should know, a paragraph each."""
+    for text in sentences:
+        print(f"\nNote: {text}")
 
 
 def cost_words(cost: Mapping[str, Any]) -> str:
@@ -226,8 +243,8 @@ def print_sites(summary: Mapping[str, Any] | None, folder: Path) -> None:
     if summary is None:
         print(f"This process has done its share; the others have not yet. Batches: {folder}/blocks")
         return
-    sites, failed = summary["sites"], summary["sites"] - summary["converged"]
-    print(f"{summary['title']}: {summary['converged']} of {number_of(sites, 'site')} converged")
+    failed = summary["sites"] - summary["converged"]
+    print(f"{summary['title']}: {summary['verdict']['headline']}")
     if summary["converged"]:
         print()
         rows = []

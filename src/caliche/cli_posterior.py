@@ -5,6 +5,7 @@ Nothing heavy is imported before the command needs it.
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
@@ -97,7 +98,7 @@ def posterior(
             "with the sampling from there", err=True,
         )  # fmt: skip
         raise SystemExit(INTERRUPTED) from None
-    print_posterior(summary)
+    print_posterior(summary, read_summary(folder))
     typer.echo(f"\nReport: {write_report(folder)}")
     if unusable(summary) & set(chosen):
         raise typer.Exit(NOT_CONVERGED)
@@ -157,9 +158,14 @@ class Line:
         self._what = kind
 
 
-def print_posterior(summary: Mapping[str, Any]) -> None:
-    """Intervals side by side, then what to make of them."""
-    from caliche.cli_output import print_table
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The summary.json of a run."""
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def print_posterior(summary: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    """What is to be said of the run, intervals side by side, then what to make of them."""
+    from caliche.cli_output import print_headline, print_notes, print_table
     from caliche.report.posterior_table import (
         METHODS,
         SKILL_HEADER,
@@ -174,7 +180,9 @@ def print_posterior(summary: Mapping[str, Any]) -> None:
         [name, *(interval_text(entry, m) for m in present), entry["unit"]]
         for name, entry in summary["parameters"].items()
     ]
-    print("\n95 % intervals")
+    if "verdict" in run:  # older runs have none
+        print_headline(run)
+    print("95 % intervals")
     print_table(["parameter", *(METHODS[m] for m in present), "unit"], rows)
     print(f"\n{summary['explanation']}")
     for name, entry in summary["parameters"].items():
@@ -189,5 +197,4 @@ def print_posterior(summary: Mapping[str, Any]) -> None:
     if "nuts" in summary:
         notes.append(f"NUTS: {summary['nuts']['verdict']}")
     notes += [f"{METHODS[n]}: {said['verdict']}" for n, said in summary["ensembles"].items()]
-    for note in notes:
-        print(f"\nNote: {note}")
+    print_notes(notes)

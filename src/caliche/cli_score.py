@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caliche.wording import listing
+
 if TYPE_CHECKING:
+    import xarray as xr
+
     from caliche.experiments.benchmarks import Comparison
     from caliche.experiments.scores import Score
     from caliche.report.run_folder import RunFolder
@@ -87,7 +91,8 @@ def _as_json(held: bool, scores: Mapping[str, Score], compared: list[Comparison]
 def _print(
     folder: RunFolder, held: bool, scores: Mapping[str, Score], compared: list[Comparison]
 ) -> None:
-    from caliche.cli_output import print_table
+    from caliche.cli_output import print_headline, print_notes, print_table
+    from caliche.experiments.verdict import score_remarks
     from caliche.report.validation import (
         benchmark_caveat,
         benchmark_notes,
@@ -96,10 +101,10 @@ def _print(
     )
 
     fitted = {stream.name for stream in folder.streams if stream.fitted}
-    typer.echo(
-        "Hold-out, measured steps only:" if held else
-        "Nothing was held out. Scores of the fit, measured steps only:"
-    )  # fmt: skip
+    if folder.summary["verdict"]:
+        print_headline(folder.summary)
+    when = "Hold-out" if held else "Nothing was held out. Scores of the fit"
+    typer.echo(f"{when}, {which_steps(folder.results, list(scores))}:")
     rows = [
         [name + ("" if name in fitted else " (not fitted)"), *_cells(s)]
         for name, s in scores.items()
@@ -116,6 +121,22 @@ def _print(
         typer.echo(benchmark_caveat(compared))
     for sentence in plausibility_sentences(folder.summary):
         typer.echo(sentence)
+    said = score_remarks({name: asdict(s) for name, s in scores.items() if name in fitted})
+    known = {remark["sentence"] for remark in (folder.summary["verdict"] or {}).get("remarks", ())}
+    when = "in the hold-out" if held else "in the fit"
+    print_notes(f"{remark.sentence} ({when})" for remark in said if remark.sentence not in known)
+
+
+def which_steps(results: xr.Dataset, names: Sequence[str]) -> str:
+    """Which steps scores are of: measured ones, where quality flags tell which these are."""
+    bare = [n for n in names if results[f"{n}_observed"].attrs.get("quality_flags", 0) == 0]
+    if not bare:
+        return "measured steps only"
+    which = "" if len(bare) == len(names) else f" for {listing(bare)}"
+    return (
+        f"steps with a value (no quality flags{which}: measured and gap-filled values cannot be "
+        "told apart)"
+    )
 
 
 def _print_structure(entries: Mapping[str, Any]) -> None:

@@ -133,12 +133,11 @@ class Progress:
 
 def print_training(summary: Mapping[str, Any]) -> None:
     """How training went, and the scores beside those of bulk fluxes."""
-    from caliche.cli_output import print_scores, print_table
+    from caliche.cli_output import print_headline, print_notes, print_scores, print_table
     from caliche.report.numbers import plain
 
     t = summary["training"]
-    ended = "trained" if summary["converged"] else "DID NOT CONVERGE"
-    print(f"\n{summary['title']}: {ended}: {summary['reason']}\n")
+    print_headline(summary)
     free = {n: p for n, p in summary["parameters"].items() if not p["fixed"]}
     rows = [[n, plain(p["estimate"]), plain(p["initial"]), p["unit"]] for n, p in free.items()]
     print_table(["learned with the network", "value", "first guess", "unit"], rows)
@@ -154,6 +153,9 @@ def print_training(summary: Mapping[str, Any]) -> None:
         if summary[part]:
             print_scores(f"\n{title}:", summary[part])
             print_scores(f"\n{title}, with bulk fluxes at the first guess:", t["bulk"][part])
+    if summary["converged"]:
+        print(f"\nTraining ended: {summary['reason']}")
+    print_notes(summary["warnings"])
 
 
 def print_ablation(summary: Mapping[str, Any], tables: Mapping[str, Any]) -> None:

@@ -123,7 +123,9 @@ def print_variants(summary: Mapping[str, Any]) -> None:
         print(f"{summary['title']}: the base DID NOT CONVERGE: {base['reason']}")
         return
     ran = [v for v in variants if v["status"] != "cannot run"]
-    print(f"{summary['title']}: {number_of(len(ran), 'variant')}, and how far the estimates move")
+    if "verdict" in base:
+        print(f"{summary['title']}: base {base['verdict']['headline']}\n")
+    print(f"{number_of(len(ran), 'variant')}, and how far the estimates move")
     print("Estimate, and in brackets its shift in standard deviations of the base.\n")
     print_tables(base, ran)
     print()
@@ -144,6 +146,8 @@ def print_variants(summary: Mapping[str, Any]) -> None:
         more = number_of(len(summary["sentences"]) - FEW, "more such sentence")
         print(f"\nand {more}, see variants.json")
     print("\n" + _filled(" ".join(summary["conclusion"])))
+    for text in base.get("warnings", ()):
+        print("\n" + _filled(f"Note on the base: {text}"))
     for status, title in (("cannot run", "Not run:"), ("did not converge", "Did not converge:")):
         lines = of_status(variants, status)
         if lines:

@@ -13,7 +13,7 @@ from caliche import whole_file
 from caliche.estimation import estimate
 from caliche.experiments import assimilate_files, load_experiment
 from caliche.experiments.assimilate import run_assimilation
-from caliche.experiments.assimilate_words import warnings_of
+from caliche.experiments.assimilate_words import remarks_of
 
 SETTINGS = ("model.nodes=21", "model.depth=0.6")
 COMMAND = ("assimilate", "twin-two-depths", *(a for s in SETTINGS for a in ("--set", s)))
@@ -123,7 +123,7 @@ def test_what_a_reader_should_know_is_said(run):
     first["parameters"]["albedo"]["at_bound"] = True
     changed["streams"]["surface_temperature"]["chi_square_ratio"] = 9.0
     changed["streams"]["soil_temperature_0.05m"]["chi_square_ratio"] = 0.1
-    said = warnings_of(changed)
+    said = [remark.sentence for remark in remarks_of(changed)]
     assert len(said) == 6
     for text, words in zip(
         said,
@@ -132,7 +132,7 @@ def test_what_a_reader_should_know_is_said(run):
         strict=True,
     ):  # fmt: skip
         assert words in text
-    assert not warnings_of(run.summary)
+    assert not remarks_of(run.summary)
 
 
 @pytest.mark.parametrize("done", [0, 1])

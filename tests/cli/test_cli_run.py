@@ -14,6 +14,7 @@ import xarray as xr
 
 from caliche import cli_output
 from caliche.experiments import load_experiment
+from caliche.remarks import as_table
 
 RUN_FILES = ["config.toml", "report.html", "result.nc", "summary.json"]
 
@@ -70,7 +71,7 @@ def test_a_tower_from_file_to_report(caliche, tower):
     assert names(tower.folder) == ["first", "tower.csv", "tower.toml"]
     assert names(tower.folder / "first") == RUN_FILES
     lines = outcome.out.splitlines()
-    assert lines[:2] == ["", "A small tower: converged from 2 of 2 starts"]
+    assert lines[:2] == ["", "A small tower: converged; 2 of 2 starts reached this optimum"]
     assert lines[-1] == "Report: first/report.html"
     assert "Hold-out:" in lines
     assert "\x1b" not in outcome.out + outcome.err
@@ -180,7 +181,7 @@ def test_a_summary_on_a_terminal(capsys, monkeypatch, columns):
                  "unit": "J m-3 K-1", "fixed": False}  # fmt: skip
     score = {"n": 9, "rmse": 0.1, "bias": None, "r": -0.99, "nse": 1.0, "fitted": True}
     summary = {
-        "title": "A run", "converged": True, "starts": [{"converged": True}, {"converged": False}],
+        "title": "A run", "converged": True, "verdict": as_table("converged", []),
         "parameters": {"combined_heat_transfer_coefficient": parameter},
         "fit": {"soil_temperature_0.05m": score}, "holdout": None, "warnings": ["Look here."],
     }  # fmt: skip
@@ -188,7 +189,7 @@ def test_a_summary_on_a_terminal(capsys, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     cli_output.print_summary(summary)
     out = capsys.readouterr().out
-    assert "A run: converged from 1 of 2 starts" in out
+    assert "A run: converged\n" in out
     assert "(2.200 ± 0.019) × 10⁶" in out
     assert max(map(len, out.splitlines())) <= int(columns)
     assert ("95 % interval" in out) is (columns == "200")

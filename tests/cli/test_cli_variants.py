@@ -45,7 +45,8 @@ def test_from_the_command_to_the_page(caliche, here):
     assert "CANNOT RUN: Expected wind_speed" in lines[4]
 
     assert max(map(len, outcome.out.splitlines())) <= cli_variants.WIDEST
-    assert "Twin experiment, surface and 5 cm: 3 variants" in outcome.out
+    assert "Twin experiment, surface and 5 cm: base converged" in outcome.out
+    assert "3 variants, and how far they move the estimates" in outcome.out
     assert "the albedo fixed at 0.1" in outcome.out
     assert "With the albedo fixed at 0.1" in outcome.out
     assert "closure-bulk-transfer: Expected wind_speed" in outcome.out

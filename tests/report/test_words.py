@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from caliche.remarks import Remark, as_table
 from caliche.report import words
 
 
@@ -23,8 +24,9 @@ TWO = {"conductivity": entry(), "capacity": HEAT}
 PERIOD = (np.datetime64("2012-05-01T01:00:00"), np.datetime64("2012-05-07T00:00:00"))
 
 
-def start(misfit, converged=True, **estimate):
-    return {"misfit": misfit, "converged": converged, "estimate": estimate, "status": ""}
+def start(misfit, optimum=None, converged=True, **estimate):
+    return {"misfit": misfit, "converged": converged, "estimate": estimate, "status": "",
+            "optimum": optimum}  # fmt: skip
 
 
 def test_listing():
@@ -104,49 +106,63 @@ def test_typical_errors():
 
 
 def test_starts_that_met():
-    starts = [start(181.3, a=1.0), start(181.31, a=1.001), start(320.0, a=2.0)]
-    assert words.starts_sentence(starts, 4000.0, {"a": 0.1}) == (
-        "2 of 3 starts reached the same lowest misfit."
-    )
-    assert words.starts_sentence(starts[:2], 4000.0, {"a": 0.1}) == (
-        "All 2 starts reached the same lowest misfit."
+    starts = [start(181.3, 0, a=1.0), start(181.31, 0, a=1.001), start(320.0, 1, a=2.0)]
+    assert words.starts_sentence(starts, {"a": 0.1}) == "2 of 3 starts reached the same optimum."
+    assert words.starts_sentence(starts[:2], {"a": 0.1}) == (
+        "All 2 starts reached the same optimum."
     )
 
 
 def test_starts_along_a_valley():
-    starts = [start(181.3, heat_capacity=1.0), start(181.31, heat_capacity=1.44)]
-    assert words.starts_sentence(starts, 4000.0, {"heat_capacity": 0.1}) == (
-        "All 2 starts reached the same lowest misfit, but their values of heat capacity differ "
-        "by up to 4.4 standard deviations: the optimum is a valley, not a point."
+    starts = [start(181.3, 0, heat_capacity=1.0), start(181.31, 0, heat_capacity=1.44)]
+    assert words.starts_sentence(starts, {"heat_capacity": 0.1}) == (
+        "All 2 starts reached the same optimum, but their values of heat capacity differ by up to "
+        "4.4 standard deviations: the optimum is a valley, not a point."
     )
 
 
 def test_starts_at_several_optima():
-    starts = [start(181.3, a=1.0), start(181.31, a=9.0), start(181.3, a=1.0), start(200.0, a=4.0)]
+    """A start of the same misfit at another place is not at the same optimum."""
+    starts = [start(181.3, 0, a=1.0), start(181.31, 1, a=9.0), start(181.3, 0, a=1.0),
+              start(200.0, 2, a=4.0)]  # fmt: skip
     optima = [{"misfit": 181.3}, {"misfit": 181.31}, {"misfit": 200.0}]
-    assert words.starts_sentence(starts, 4000.0, {"a": 0.1}, optima) == (
-        "3 of 4 starts reached the same lowest misfit, but at two places: the data do not choose "
-        "between these optima."
+    assert words.starts_sentence(starts, {"a": 0.1}, optima) == (
+        "2 of 4 starts reached the same optimum, and others ended at one other place that fits "
+        "about as well: the data do not choose between these optima."
     )
 
 
 def test_lonely_and_single_starts():
-    starts = [start(181.3, a=1.0), start(320.0, a=2.0), start(None, False, a=None)]
-    assert words.starts_sentence(starts, 0.0, {"a": 0.1}) == (
-        "Only 1 of 3 starts reached the lowest misfit: it may be a local one."
+    starts = [start(181.3, 0, a=1.0), start(320.0, 1, a=2.0), start(None, converged=False, a=None)]
+    assert words.starts_sentence(starts, {"a": 0.1}) == (
+        "Only 1 of 3 starts reached the optimum: it may be a local one."
     )
-    assert words.starts_sentence(starts[:1], 0.0, {}) == (
+    assert words.starts_sentence(starts[:1], {}) == (
         "The search began from a single start, so other optima were not looked for."
     )
-    assert words.starts_sentence([], 0.0, {}) == ""
-    assert words.starts_sentence(starts[2:] * 2, 0.0, {}) == (
+    assert words.starts_sentence([], {}) == ""
+    assert words.starts_sentence(starts[2:] * 2, {}) == (
         "None of the 2 starts reached a finite misfit."
     )
 
 
-def test_a_twin_without_noise_ends_near_zero_from_every_start():
-    starts = [start(1e-22), start(3e-18), start(2e-15)]
-    assert words.same_optimum(starts, 5e3).all()
+def test_starts_of_a_run_that_is_older_than_the_rule():
+    """Half a standard deviation is 1/8 in J, whatever the misfit is."""
+    starts = [start(181.3), start(181.4), start(181.5), start(1e-22)]
+    assert words.same_optimum(starts[:3]).tolist() == [True, True, False]
+    assert words.same_optimum(starts[3:] * 2).all()
+
+
+def test_the_first_line_of_the_report():
+    remarks = [Remark("bound", "At its bound.", True, ("albedo",))]
+    summary = {"converged": True, "verdict": as_table("converged", remarks)}
+    assert words.verdict(summary) == "Converged, with 1 parameter at its bound (albedo)."
+    assert words.verdict({"converged": True, "verdict": None}) == ""
+
+
+def test_what_nothing_depends_on_has_no_estimate():
+    assert words.estimates({"a": entry()}, idle={"a"}) == "No parameter was estimated."
+    assert "capacity" not in words.estimates(TWO, idle={"capacity"})
 
 
 def test_truth_inside_and_outside():

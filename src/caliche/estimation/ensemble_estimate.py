@@ -249,7 +249,7 @@ def _search_result(
     )  # fmt: skip
     failed = sum(sum(engine.failed) for engine in engines)
     return dataclasses.replace(
-        result, warnings=(*result.warnings, *failure_note(failed, int(runs.sum())))
+        result, remarks=(*result.remarks, *failure_note(failed, int(runs.sum())))
     )
 
 

@@ -34,13 +34,15 @@ from caliche.estimation.ensemble_kalman import (
 )
 from caliche.estimation.ensemble_prior import normal_prior
 from caliche.estimation.ensemble_variational import FourDEnVar
-from caliche.estimation.estimate import correlation_of, find_warnings, prior_cost
+from caliche.estimation.estimate import correlation_of, prior_cost
 from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, STATUS
 from caliche.estimation.posterior import Posterior, residual_statistics
 from caliche.estimation.result import Ensemble, ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
+from caliche.estimation.verdict import remarks_of
 from caliche.inverse_problem import InverseProblem, Problem
 from caliche.parameters.space import ParameterSpace
+from caliche.remarks import Remark
 
 __all__ = ["ensemble_result", "failure_note", "member_intervals", "step_left"]
 TEMPERED = EnsembleKalmanInversion, EnsembleTransformKalmanInversion, UnscentedKalmanInversion
@@ -92,7 +94,7 @@ def ensemble_result(
         ):
             doubt = (doubt_of(found, len(drawn), near),)
             verdict = Verdict(False, f"came to its end, but {doubt[0]}") if near else verdict
-    unseen: tuple[str, ...] = ()
+    unseen: tuple[Remark, ...] = ()
     if ok and drawn is not None:
         unseen = _without_effect(space, method.name, drawn, u, run)
     statistics = residual_statistics(problem, residual, engine.informed) if ok else {}
@@ -113,7 +115,7 @@ def ensemble_result(
     start = Start(
         dict(zip(space.names, trajectory[0].tolist(), strict=True)),
         dict(zip(space.names, value.tolist(), strict=True)),
-        misfit, status == CONVERGED, STATUS[status],
+        misfit, status == CONVERGED, STATUS[status], 0,
     )  # fmt: skip
     failed = sum(engine.failed)
     return Result(
@@ -135,11 +137,11 @@ def ensemble_result(
         trajectory=trajectory[None],
         residuals=statistics,
         derived=_derived(problem, u, members),
-        warnings=(
+        remarks=(
             *_notes(method.name, values, failed, runs),
-            *(text[0].upper() + text[1:] + "." for text in doubt),
+            *(Remark("doubt", text[0].upper() + text[1:] + ".", True) for text in doubt),
             *unseen,
-            *find_warnings(parameters, curvature, (start,), 0),
+            *remarks_of(space, parameters, curvature, (start,), sensitive=False),
         ),
         prior_cost=prior,
         error_bars="ensemble",
@@ -163,8 +165,8 @@ def _without_effect(
     drawn: np.ndarray,
     u: np.ndarray,
     run: Callable[[np.ndarray], np.ndarray],
-) -> tuple[str, ...]:
-    """A sentence on each parameter on which no output depends: of members v that kept the spread of
+) -> tuple[Remark, ...]:
+    """A remark on each parameter on which no output depends: of members v that kept the spread of
     the prior, one moved from the estimate either way gives what the estimate gives."""
     asked = np.flatnonzero(drawn.std(axis=0, ddof=1) > UNTAUGHT)
     if not len(asked):
@@ -172,9 +174,9 @@ def _without_effect(
     prior = normal_prior(space, method)
     rows = moved_either_way(prior.from_u(u), asked)
     still = unmoved(run(prior.to_u(rows)).reshape(len(rows), -1))
+    text = "The observations do not depend on the {}: its estimate and interval are its prior's."
     return tuple(
-        f"The observations do not depend on the {space.entries[k].long_name}: its estimate and "
-        "interval are those of its prior."
+        Remark("no-effect", text.format(space.entries[k].long_name), True, (space.names[k],))
         for k, same in zip(asked, still, strict=True)
         if same
     )
@@ -271,7 +273,7 @@ def _derived(
     }
 
 
-def _notes(method: str, values: np.ndarray, failed: int, runs: int) -> tuple[str, ...]:
+def _notes(method: str, values: np.ndarray, failed: int, runs: int) -> tuple[Remark, ...]:
     n, p = values.shape
     kind = "200 draws from the Gaussian" if method == "uki" else f"{n} members"
     notes = [
@@ -283,11 +285,13 @@ def _notes(method: str, values: np.ndarray, failed: int, runs: int) -> tuple[str
             f"There are {n} members for {p} parameters: directions that they do not span keep "
             "the prior's value and show no spread; use more members."
         )
-    return (*notes, *failure_note(failed, runs))
+    said = tuple(Remark("ensemble", text, False) for text in notes)
+    return (*said, *failure_note(failed, runs))
 
 
-def failure_note(failed: int, runs: int) -> tuple[str, ...]:
-    """A sentence on members that failed, if any did."""
+def failure_note(failed: int, runs: int) -> tuple[Remark, ...]:
+    """A remark on members that failed, if any did."""
     if not failed:
         return ()
-    return (f"The model failed in {failed} of {runs} member runs; they were left out.",)
+    text = f"The model failed in {failed} of {runs} member runs; they were left out."
+    return (Remark("failed-members", text, False),)

@@ -24,7 +24,7 @@ from caliche.estimation.hyperparameters import (
 )
 from caliche.estimation.information import kept, with_information
 from caliche.estimation.intervals import intervals, quadratic_at, to_physical
-from caliche.estimation.least_squares import LevenbergMarquardt
+from caliche.estimation.least_squares import NEGLIGIBLE, LevenbergMarquardt
 from caliche.estimation.method import (
     BOUND_REACHED,
     CONVERGED,
@@ -36,22 +36,21 @@ from caliche.estimation.method import (
     Outcome,
     run_method,
 )
-from caliche.estimation.optima import Optimum, find_optima, optima_note
+from caliche.estimation.optima import find_optima
 from caliche.estimation.posterior import Posterior, derived_quantities, linearised, posterior
 from caliche.estimation.result import ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
 from caliche.estimation.unused import with_unused
+from caliche.estimation.verdict import judged, remarks_of
 from caliche.inverse_problem import InverseProblem, Problem
 from caliche.parameters.space import Entry, ParameterSpace
-from caliche.variables import label
+from caliche.remarks import SAME_MISFIT
 
 METHODS: Mapping[str, Callable[..., Method]] = {
     "lm": LevenbergMarquardt,
     "lbfgs": lbfgs,
     "adam": adam,
 }
-# Starts whose misfits agree this closely (in units of J, where 1/2 is one sd) share an optimum.
-SAME_OPTIMUM = 1e-3
 
 
 def estimate(
@@ -84,17 +83,17 @@ def estimate(
     ------
     InputError : an unknown method or option; too few members of an ensemble that run.
     """
-    watch = Stopwatch()
+    watch, given = Stopwatch(), problem
     if isinstance(method, str) and method in MEMBER_METHODS:
         method = member_method(method, options)
     if isinstance(method, MemberMethod):
         # It builds on this module.
         from caliche.estimation.ensemble_estimate import estimate_by_members
 
-        result = estimate_by_members(
+        found = estimate_by_members(
             problem, method, starts, seed, callback, unknown, checkpoint, watch
         )
-        return with_unused(problem, result)
+        return judged(given, with_unused(given, found))
     if checkpoint is not None:
         raise InputError(
             f"a method that keeps its state, one of {', '.join(MEMBER_METHODS)}",
@@ -119,10 +118,10 @@ def estimate(
         told = kept(of_one_site(problem), u, ~curvature.held, curvature.told)
         hyper = dataclasses.replace(hyper or Hyperparameters(), information=told)
     reason = reason_of(chosen, outcome.final, best)
-    result = curvature_result(
+    found = curvature_result(
         problem, chosen.name, reason, seed, outcome, best, curvature, hyper, runs, watch
     )
-    return with_unused(problem, result)
+    return judged(given, with_unused(given, found))
 
 
 def _with_hyperparameters(
@@ -151,7 +150,7 @@ def _with_hyperparameters(
     again = run_method(method, problem, starts, callback)
     found = again.final.cost[best_start(again.final)]
     residual, _ = linearised(problem, u)
-    if not found <= 0.5 * residual @ residual + SAME_OPTIMUM:  # no start came back to where it is
+    if not found <= 0.5 * residual @ residual + SAME_MISFIT:  # no start came back to where it is
         runs += int(np.sum(again.final.model_runs))
         starts = jnp.concatenate([jnp.asarray(u)[None], starts[1:]])
         again = run_method(method, problem, starts, callback)
@@ -198,7 +197,7 @@ def best_start(final: Iterate) -> int:
     cost = np.where(np.isfinite(final.cost), final.cost, np.inf)
     unfinished = np.asarray(final.status) != CONVERGED
     at_bounds = np.sum(np.abs(final.u) > BOUND_REACHED, axis=1)
-    order = np.lexsort((cost, at_bounds, unfinished, cost > cost.min() + SAME_OPTIMUM))
+    order = np.lexsort((cost, at_bounds, unfinished, cost > cost.min() + SAME_MISFIT))
     return int(order[0])
 
 
@@ -232,6 +231,7 @@ def curvature_result(
         )  # fmt: skip
     parameters = with_the_rest(space, parameters)
     covariance = slopes @ curvature.covariance @ slopes.T
+    optima, reached = find_optima(problem, final, ends, best, curvature)
     starts = tuple(
         Start(
             dict(zip(space.names, trajectory[k, 0].tolist(), strict=True)),
@@ -239,10 +239,11 @@ def curvature_result(
             float(final.cost[k]),
             bool(final.status[k] == CONVERGED),
             STATUS[int(final.status[k])],
+            reached[k],
         )
         for k in range(len(ends))
     )
-    optima = find_optima(problem, final, ends, best, curvature)
+    left = float(final.remaining[best]) if starts[best].converged else 0.0
     return Result(
         method=method,
         converged=starts[best].converged,
@@ -262,7 +263,7 @@ def curvature_result(
         trajectory=trajectory,
         residuals=curvature.residuals,
         derived=derived_quantities(problem, curvature),
-        warnings=find_warnings(parameters, curvature, starts, best, optima),
+        remarks=remarks_of(space, parameters, curvature, starts, optima, left),
         prior_cost=prior_cost(space, curvature.u),
         hyperparameters=hyper,
         optima=optima,
@@ -322,10 +323,21 @@ def correlation_of(covariance: np.ndarray) -> np.ndarray:
     return np.clip(correlation, -1.0, 1.0)
 
 
+def is_rough(method: Method, final: Iterate, best: int) -> bool:
+    """Whether a start counts as arrived with a step left that is more than negligible."""
+    left = float(final.remaining[best])
+    return int(final.status[best]) == CONVERGED and left >= max(NEGLIGIBLE, method.tolerance)
+
+
 def reason_of(method: Method, final: Iterate, best: int) -> str:
     """Why a method stopped, in words."""
     status = int(final.status[best])
     remaining = float(final.remaining[best])
+    if is_rough(method, final, best):
+        return (
+            f"converged to {remaining:.2g} posterior standard deviations and no nearer: the misfit "
+            "is rough there, and no step lowers it any more"
+        )
     if status == CONVERGED:
         why = f"less than the tolerance of {method.tolerance:g}"
         if remaining >= method.tolerance:
@@ -340,51 +352,3 @@ def reason_of(method: Method, final: Iterate, best: int) -> str:
         f"{STATUS[status]}; the next Gauss-Newton step would still move the parameters by "
         f"{remaining:.2g} standard deviations"
     )
-
-
-def find_warnings(
-    parameters: Mapping[str, ParameterEstimate],
-    curvature: Posterior,
-    starts: tuple[Start, ...],
-    best: int,
-    optima: tuple[Optimum, ...] = (),
-) -> tuple[str, ...]:
-    """What a careful reader should know, in words."""
-    found, knots = [], set()
-    for p in parameters.values():
-        if p.at_bound and p.knot is not None:  # said once, of the first knot
-            stem = p.name.partition("[")[0]
-            if stem in knots:
-                continue
-            knots.add(stem)
-        if p.at_bound:
-            low = abs(p.estimate - p.lower) < abs(p.estimate - p.upper)
-            side, bound = ("lower", p.lower) if low else ("upper", p.upper)
-            value = f"{bound:g}" if p.unit == "1" else f"{bound:g} {p.unit}"
-            found.append(
-                f"{p.long_name} ended at its {side} bound, {value}: the data ask for a value "
-                "outside the allowed range. It has no error bar, and the others hold with it "
-                "fixed there."
-            )
-        elif not p.fixed and p.sd is not None and np.isinf(p.sd):
-            found.append(
-                f"The observations do not constrain the {p.long_name}: fix it or observe more."
-            )
-    failed = sum(s.status == STATUS[NOT_FINITE] for s in starts)
-    if failed:
-        found.append(f"The model gave no finite misfit from {failed} of {len(starts)} starts.")
-    apart = [s for s in starts if s.misfit > starts[best].misfit + SAME_OPTIMUM]
-    if apart:
-        ended = sum(s.converged for s in apart)
-        found.append(
-            f"{len(apart)} of {len(starts)} starts ended at a higher misfit "
-            f"({ended} of them at another optimum)."
-        )
-    found.extend(optima_note(optima, {name: p.sd for name, p in parameters.items()}))
-    for name, r in curvature.residuals.items():
-        if r.variance_ratio > 4.0:
-            found.append(
-                f"The residuals of {label(name)} are {np.sqrt(r.variance_ratio):.1f} times the "
-                "declared sigma: the model or the sigma is wrong."
-            )
-    return tuple(text[0].upper() + text[1:] for text in found)

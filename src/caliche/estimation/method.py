@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,12 +18,18 @@ from caliche.inverse_problem import NormalEquations, Problem
 from caliche.parameters.space import ParameterSpace
 
 RUNNING, CONVERGED, STALLED, NOT_FINITE = 0, 1, 2, 3
+GIVEN_UP = 7  # 4 to 6 are sites that cannot be calibrated, see `caliche.sites.screening`
 STATUS = {
     RUNNING: "stopped at the limit of iterations before it converged",
     CONVERGED: "converged",
     STALLED: "stalled: no step lowers the misfit any more, yet the gradient is not zero",
     NOT_FINITE: "failed: the model gave no finite misfit",
+    GIVEN_UP: "given up: its misfit is far above that of the best start and falls too slowly to "
+    "reach it before the limit of iterations",
 }
+# A start is given up where its J is this far above the best that converged (nothing would ever
+# choose it), and where the pace of so many last iterations would not close half of that gap.
+FAR_ABOVE, WATCHED = 10.0, 25
 
 # A flat prior's logistic coordinate this far out is within 1e-6 of the range from its bound.
 BOUND_REACHED = 14.0
@@ -208,7 +215,8 @@ def run_method(
     starts: Float[Array, "start parameter"],
     callback: Callback | None = None,
 ) -> Outcome:
-    """Run a method from every start until each has converged, stalled, failed or run out."""
+    """Run a method from every start until each has converged, stalled, failed, run out, or been
+    given up, see `creeping`."""
     state = _init(method, problem, starts)
     costs, controls = [], []
     iteration = 0
@@ -221,8 +229,31 @@ def run_method(
         cost = np.asarray(state.iterate.cost)
         costs.append(np.where(running, cost, np.nan))
         controls.append(np.where(running[:, None], np.asarray(state.iterate.u), np.nan))
+        status = np.array(state.iterate.status)
+        slow = creeping(costs, status, method.max_iterations - iteration)
+        if slow.any():
+            status[slow] = GIVEN_UP
+            state = eqx.tree_at(lambda s: s.iterate.status, state, jnp.asarray(status))
         if callback is not None:
             best = float(np.min(cost, initial=np.inf, where=np.isfinite(cost)))
-            callback(iteration, best, int((np.asarray(state.iterate.status) == RUNNING).sum()))
+            callback(iteration, best, int((status == RUNNING).sum()))
     history = History(np.stack(costs, axis=1), np.stack(controls, axis=1))
     return Outcome(jax.device_get(state.iterate), history, iteration)
+
+
+def creeping(costs: Sequence[np.ndarray], status: np.ndarray, left: int) -> np.ndarray:
+    """Which starts still run but are too far above the best and too slow to reach it.
+
+    Parameters
+    ----------
+    costs : (start,) J after each iteration so far.  status : (start,) now.
+    left : iterations that may still be made.
+    """
+    running, arrived = status == RUNNING, status == CONVERGED
+    if len(costs) <= WATCHED or not running.any() or not arrived.any():
+        return np.zeros(len(status), bool)
+    reached = np.array(costs)[:, arrived]
+    gap = costs[-1] - np.nanmin(reached)
+    fall = (costs[-1 - WATCHED] - costs[-1]) / WATCHED
+    with np.errstate(invalid="ignore"):
+        return running & (gap > FAR_ABOVE) & (fall * left < 0.5 * gap)

@@ -1,9 +1,10 @@
 """Which optima the starts of a search ended at: one found many times, or several.
 
-Two ends share an optimum if going from one to the other would change the predictions by less than
-an error bar, to first order: |J d| < 1 for a step d in u and the Jacobian J of the residuals, which
-is the step's length in posterior standard deviations. Where the data do not see a direction, ends
-lie anywhere along a valley, and are not counted.
+One rule serves the terminal, the report and every count of starts. Two ends share an optimum if
+they lie within half a posterior standard deviation of one another, to first order: |J d| < 1/2 for
+a step d in u and the Jacobian J of the residuals; and if their misfits differ by less than such a
+step costs at an optimum, 1/2 (1/2)^2. Where the data do not see a direction, ends lie anywhere
+along a valley, and the misfit alone decides.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ import numpy as np
 from caliche.estimation.method import CONVERGED, Iterate, at_bound
 from caliche.estimation.posterior import Posterior, linearised
 from caliche.inverse_problem import Problem
+from caliche.remarks import EQUALLY_GOOD, SAME, same_misfit
 
-# Optima whose J is less than this above the lowest lie within its 95 % region of one parameter:
-# half of the 95 % point of chi-squared with one degree of freedom.
-EQUALLY_GOOD = 1.92
 MOST_OPTIMA = 12  # that are told apart
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -35,35 +34,45 @@ class Optimum:
 
 def find_optima(
     problem: Problem, final: Iterate, ends: np.ndarray, best: int, curvature: Posterior
-) -> tuple[Optimum, ...]:
-    """Distinct optima among the starts that converged, the estimate's first, then by misfit.
+) -> tuple[tuple[Optimum, ...], tuple[int | None, ...]]:
+    """Distinct optima among the starts that converged, the estimate's first, then by misfit; and
+    which of them each start reached.
 
-    None if the best start did not converge, or if its optimum is a valley.
+    There are none if the best start did not converge, or if its optimum is a valley: then all
+    starts of the same misfit share the estimate's.
 
     Parameters
     ----------
     final : with a leading start axis.  ends : physical values (start, P).
     best : the start of the estimate.  curvature : there.
     """
-    status, u = np.asarray(final.status), np.asarray(final.u)
+    status, u, cost = np.asarray(final.status), np.asarray(final.u), np.asarray(final.cost)
+    reached: list[int | None] = [None] * len(cost)
     if status[best] != CONVERGED or curvature.unseen.shape[1]:
-        return ()
-    order = np.argsort(np.asarray(final.cost), kind="stable")
-    left = np.array([best, *(k for k in order if k != best and status[k] == CONVERGED)])
+        for k in np.flatnonzero(same_misfit(cost, cost[best])):
+            reached[k] = 0
+        return (), tuple(reached)
+    order = np.argsort(cost, kind="stable")
+    left = np.array([best, *(k for k in order if k != best and np.isfinite(cost[k]))])
     beyond = np.array([at_bound(problem.space, row, np.zeros_like(row)) for row in u])
     found = []
     while len(left) and len(found) < MOST_OPTIMA:
         here = left[0]
-        same = (beyond[left] == beyond[here]).all(axis=1)
+        if status[here] != CONVERGED:  # where it stopped is no optimum of its own
+            left = left[1:]
+            continue
+        same = same_misfit(cost[left], cost[here]) & (beyond[left] == beyond[here]).all(axis=1)
         if len(left) > 1:
             _, jacobian = linearised(problem, u[here])
             steps = np.where(beyond[here], 0.0, u[left] - u[here])
-            same &= np.linalg.norm(steps @ jacobian.T, axis=1) < 1.0
+            same &= np.linalg.norm(steps @ jacobian.T, axis=1) < SAME
         same[0] = True
+        for k in left[same]:
+            reached[k] = len(found)
         values = dict(zip(problem.space.names, ends[here].tolist(), strict=True))
-        found.append(Optimum(values, float(final.cost[here]), int(same.sum())))
+        found.append(Optimum(values, float(cost[here]), int(same.sum())))
         left = left[~same]
-    return tuple(found)
+    return tuple(found), tuple(reached)
 
 
 def equally_good(optima: Sequence[Optimum]) -> tuple[Optimum, ...]:

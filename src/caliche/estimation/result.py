@@ -11,6 +11,7 @@ from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.optima import Optimum
 from caliche.estimation.posterior import ResidualStatistics
 from caliche.parameters.space import ParameterSpace
+from caliche.remarks import Remark
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,18 @@ def with_the_rest(
 
 @dataclass(frozen=True)
 class Start:
-    """Where one start began and ended; `misfit` is J = |r|^2 / 2 at the end."""
+    """Where one start began and ended; `misfit` is J = |r|^2 / 2 at the end.
+
+    `optimum` is the number of the optimum that it reached, 0 for that of the estimate; None where
+    it reached none that is known.
+    """
 
     initial: Mapping[str, float]
     estimate: Mapping[str, float]
     misfit: float
     converged: bool
     status: str
+    optimum: int | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ class Result:
         term of the cost.
     prior_cost : term of the prior; it and those of the streams sum up to J.
     derived : name -> (value, sd, unit, long name).
+    remarks : what a careful referee would say; `warnings` are their sentences.
     n_model_runs : model runs of all starts; a tangent or an adjoint counts as one.
     seconds : `compile` and `run`.
     hyperparameters : those that were estimated, if any.
@@ -140,9 +147,14 @@ class Result:
     trajectory: np.ndarray
     residuals: Mapping[str, ResidualStatistics]
     derived: Mapping[str, tuple[float, float, str, str]]
-    warnings: tuple[str, ...]
+    remarks: tuple[Remark, ...]
     prior_cost: float
     hyperparameters: Hyperparameters | None = None
     error_bars: str = "curvature"
     ensemble: Ensemble | None = None
     optima: tuple[Optimum, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a careful reader should know, in sentences."""
+        return tuple(remark.sentence for remark in self.remarks)

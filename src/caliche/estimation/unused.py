@@ -8,6 +8,7 @@ import numpy as np
 
 from caliche.estimation.result import Result
 from caliche.inverse_problem import InverseProblem, Problem
+from caliche.remarks import Remark
 
 # Share of a stream's observations from which on it is told: of a long record of a tower, the one
 # value of a flux at the start is not worth a sentence outside `caliche check`.
@@ -15,8 +16,9 @@ TOLD = 0.01
 
 
 def with_unused(problem: Problem, result: Result) -> Result:
-    """The result with a warning on streams with many observations that cannot be predicted."""
+    """The result with a remark on streams with many observations that cannot be predicted."""
     if not isinstance(problem, InverseProblem):
         return result
     told = problem.operator.unused(np.asarray(problem.observations.mask), TOLD)
-    return dataclasses.replace(result, warnings=(*result.warnings, *told)) if told else result
+    said = tuple(Remark("unused", text, False) for text in told)
+    return dataclasses.replace(result, remarks=(*result.remarks, *said)) if said else result

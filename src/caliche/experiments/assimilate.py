@@ -19,6 +19,7 @@ from caliche.estimation.checkpoint import fingerprint
 from caliche.estimation.ensemble_estimate import problem_parts
 from caliche.estimation.information import with_information
 from caliche.estimation.least_squares import LevenbergMarquardt
+from caliche.estimation.verdict import FAR, far_from_prior, prior_distance
 from caliche.estimation.windows import (
     Analysis,
     Callback,
@@ -27,10 +28,12 @@ from caliche.estimation.windows import (
 )
 from caliche.estimation.windows_problem import cut
 from caliche.experiments.assimilate_files import AssimilationFolder
-from caliche.experiments.assimilate_words import sentences, warnings_of
+from caliche.experiments.assimilate_words import how_it_ended, remarks_of, sentences
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.run import as_run, finite, versions
+from caliche.experiments.verdict import data_remarks, problem_scores, score_remarks
 from caliche.inverse_problem import InverseProblem
+from caliche.remarks import Remark, as_table, capitalised, unlike
 from caliche.variables import variable
 from caliche.wording import number_of
 
@@ -195,8 +198,29 @@ def _summarise(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
     }
-    summary["sentences"], summary["warnings"] = sentences(summary), warnings_of(summary)
+    remarks = unlike([*remarks_of(summary), *_remarks(experiment, problem, found)])
+    summary["sentences"] = sentences(summary)
+    summary["verdict"] = as_table(how_it_ended(summary), remarks)
+    summary["warnings"] = [remark.sentence for remark in remarks]
     return finite(summary)
+
+
+def _remarks(
+    experiment: Experiment, problem: InverseProblem, found: Sequence[Analysis]
+) -> list[Remark]:
+    """What a careful referee would say of the analyses, the last estimates and the data."""
+    analysis = np.full(problem.mask.shape, np.nan)
+    for window in found:
+        analysis[window.record["first"] : window.record["last"] + 1] = window.analysis
+    said: list[Remark] = list(score_remarks(problem_scores(problem, analysis)))
+    last = found[-1].record["parameters"]
+    for p in problem.space.free:
+        away = float(prior_distance(p.prior, last[p.name]["estimate"]))
+        if abs(away) > FAR:
+            prior = problem.space.describe_prior(p.name)
+            text = far_from_prior(p.declaration.long_name, away, prior)
+            said.append(Remark("far-from-prior", text, True, (p.name,)))
+    return [*capitalised(said), *data_remarks(experiment)]
 
 
 def _stream(

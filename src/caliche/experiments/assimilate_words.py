@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from caliche.remarks import FEW, MANY, Remark
 from caliche.variables import label
 from caliche.wording import agree, number_of
 
@@ -89,48 +90,61 @@ def _stream(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def warnings_of(summary: Mapping[str, Any]) -> list[str]:
+def remarks_of(summary: Mapping[str, Any]) -> list[Remark]:
     """What a careful reader should know."""
     found, windows = [], summary["windows"]
     lost = [w for w in windows if not w["converged"]]
     if lost:
-        found.append(
+        text = (
             f"{_numbered(lost)} did not converge: {lost[0]['reason']}. What follows builds on it."
         )
+        found.append(Remark("windows", text, False))
     far = [w for w in windows if (w["shift"] or 0.0) > FAR]
     if far:
         most = max(far, key=lambda w: w["shift"])
-        found.append(
+        text = (
             f"{_numbered(far)} moved the parameters further than what was known before allows, "
             f"window {most['number']} by {most['shift']:.2g} standard deviations (root mean square "
             "over the parameters). Windows contradict each other: parameters change (--drift), the "
             "model errs, or it is too curved for Gaussian posteriors (longer windows)."
         )
+        found.append(Remark("contradicting-windows", text))
     blank = [w for w in windows if not w["observations"]]
     if blank:
         was = agree(len(blank), "was", "were")
-        found.append(f"{_numbered(blank)} had no observations and {was} carried through.")
+        text = f"{_numbered(blank)} had no observations and {was} carried through."
+        found.append(Remark("windows", text, False))
     for name in summary["parameters"]:
         held = [w for w in windows if w["parameters"][name]["at_bound"]]
         if held:
-            found.append(
+            text = (
                 f"{_words(name)} ended at a bound in {_numbered(held).lower()}, and has no error "
                 "bar there; what was known of it before is lost to the next window."
             )
+            found.append(Remark("bound", text, True, (name,)))
     for name, s in summary["streams"].items():
         ratio = s["chi_square_ratio"]
         if ratio is not None and ratio > TOO_LARGE:
-            found.append(
+            text = (
                 f"{_stream(name)}: innovations have {ratio:.3g} times the variance that errors and "
                 "parameters allow for. The error of the model is not in sigma: forecasts are worse "
                 "than the error bars say, and the weight of a window is too large."
             )
+            found.append(Remark("errors-too-small", text, ratio > MANY**2, (name,)))
         elif ratio is not None and ratio < TOO_SMALL:
-            found.append(
+            text = (
                 f"{_stream(name)}: innovations have {ratio:.2g} times the variance that errors and "
                 "parameters allow for: sigma is too large."
             )
+            found.append(Remark("errors-too-large", text, ratio < FEW**2, (name,)))
     return found
+
+
+def how_it_ended(summary: Mapping[str, Any]) -> str:
+    """The beginning of the first line."""
+    windows = summary["windows"]
+    good = sum(w["converged"] for w in windows)
+    return f"{good} of {len(windows)} windows converged"
 
 
 def _numbered(windows: list[Mapping[str, Any]]) -> str:

@@ -26,7 +26,6 @@ from caliche.estimation import MEMBER_METHODS, estimate
 from caliche.estimation.checkpoint import fingerprint
 from caliche.estimation.density import physical
 from caliche.estimation.ensemble_estimate import Batch, problem_parts
-from caliche.estimation.estimate import SAME_OPTIMUM
 from caliche.estimation.posterior import posterior
 from caliche.experiments.compare_folder import CompareFolder, find_folder, what_is_compared
 from caliche.experiments.config import merge, parse_override
@@ -34,12 +33,15 @@ from caliche.experiments.experiment import Experiment
 from caliche.experiments.parse import check_method, method_options
 from caliche.experiments.run import as_run, finite, versions
 from caliche.experiments.section import Section
+from caliche.experiments.verdict import problem_scores, score_remarks
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters import ParameterSpace
+from caliche.remarks import Remark, as_table, from_table, same_misfit, unlike
 
 # Model runs that a method takes on a problem of this kind, for P parameters and N members.
 _ITERATIONS = {"lm": 8, "lbfgs": 6, "adam": 200, "eki": 9, "etki": 9, "uki": 9, "ga": 90,
                "cma": 170, "4denvar": 1}  # fmt: skip
+UNKNOWN = 50  # of a method that nobody has counted for
 _INNER = {"lbfgs": 5 * 5, "adam": 25 * 2}  # of an iteration, besides its judgement
 
 
@@ -71,6 +73,7 @@ class Row:
     reason: str = ""
     error: str = ""
     estimates: dict[str, float] = field(default_factory=dict)
+    remarks: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -106,14 +109,14 @@ def read_methods(text: str) -> list[Asked]:
 
 def expected_runs(asked: Asked, size: int) -> int:
     """Roughly how many model runs a method will make."""
-    name = asked.name
+    name, usual_rounds = asked.name, _ITERATIONS.get(asked.name, UNKNOWN)
     if name not in MEMBER_METHODS:
-        return _ITERATIONS[name] * (1 + size + _INNER.get(name, 0))
+        return usual_rounds * (1 + size + _INNER.get(name, 0))
     ten = min(100, max(20, 10 * size))
     usual = {"uki": 2 * size + 1, "cma": 4 + int(3 * np.log(size)),
              "ga": min(100, max(40, 20 * size))}  # fmt: skip
     members = asked.options.get("members") or usual.get(name, ten)
-    iterations = 7 if asked.options.get("iterated") else _ITERATIONS[name]
+    iterations = 7 if asked.options.get("iterated") else usual_rounds
     return iterations * members + 1
 
 
@@ -255,6 +258,7 @@ def _one(
     row.misfit = min(start.misfit for start in result.starts)
     row.model_runs = result.n_model_runs
     row.run_seconds, row.compile_seconds = result.seconds["run"], result.seconds["compile"]
+    row.remarks = [asdict(remark) for remark in result.remarks]
     row.estimates = {name: result.parameters[name].estimate for name in result.names}
     return row, result.u
 
@@ -262,6 +266,40 @@ def _one(
 @jax.jit
 def _slopes(space: ParameterSpace, u: Float[Array, " p"]) -> Float[Array, "p p"]:
     return jax.jacfwd(space.vector)(u)
+
+
+def best_row(rows: Sequence[Row]) -> int | None:
+    """The first of the rows that share the lowest misfit, which is as exact as any; None where no
+    row has a misfit."""
+    misfits = np.array([row.misfit for row in rows])
+    if not np.isfinite(misfits).any():
+        return None
+    return int(np.argmax(same_misfit(misfits, float(np.nanmin(misfits)))))
+
+
+def _ended(rows: Sequence[Row]) -> str:
+    """How many runs converged and how many reached the best fit, as the beginning of a line."""
+    best = best_row(rows)
+    if best is None:
+        return f"0 of {len(rows)} runs converged"
+    converged = sum(row.converged for row in rows)
+    misfits = np.array([row.misfit for row in rows])
+    reached = int(np.sum(same_misfit(misfits, np.nanmin(misfits))))
+    return f"{converged} of {len(rows)} runs converged, and {reached} reached the lowest misfit"
+
+
+@jax.jit
+def _forward(problem: InverseProblem, u: Float[Array, " p"]) -> Array:
+    return problem.forward(u)
+
+
+def _remarks(problem: InverseProblem, row: Row, u: np.ndarray | None) -> list[Remark]:
+    """What a careful referee would say of the best fit."""
+    found = list(from_table({"remarks": row.remarks}))
+    if u is not None:
+        predicted = np.asarray(_forward(problem, jnp.asarray(u)))
+        found += score_remarks(problem_scores(problem, predicted))
+    return list(unlike(found))
 
 
 def _distances(
@@ -275,9 +313,8 @@ def _distances(
     usable = [k for k, u in enumerate(found) if u is not None and np.isfinite(rows[k].misfit)]
     if not usable:
         return
-    lowest = min(rows[k].misfit for k in usable)
-    # Of those that share the optimum the first, which is as exact as any.
-    best = found[next(k for k in usable if rows[k].misfit <= lowest + SAME_OPTIMUM)]
+    first = best_row([rows[k] for k in usable])
+    best = None if first is None else found[usable[first]]
     assert best is not None
     curvature = posterior(problem, best)
     slopes = np.asarray(_slopes(space, jnp.asarray(best)))
@@ -313,8 +350,11 @@ def _finish(
 ) -> dict[str, Any]:
     """Distances, then the table; what is there of a comparison that was stopped is written too."""
     _distances(experiment, problem, rows, found)
+    best = best_row(rows)
+    remarks = [] if best is None else _remarks(problem, rows[best], found[best])
     summary = finite(
         {
+            "verdict": as_table(_ended(rows), remarks),
             "experiment": experiment.config.name,
             "title": experiment.config.title,
             "parameters": list(problem.space.names),
@@ -337,7 +377,7 @@ def _finish(
 def as_csv(rows: Sequence[Row], names: Sequence[str]) -> str:
     """One line a method and seed, with the estimates in columns of their own."""
     text = io.StringIO()
-    columns = [c for c in asdict(rows[0]) if c != "estimates"]
+    columns = [c for c in asdict(rows[0]) if c not in ("estimates", "remarks")]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*columns, *names])
     for row in rows:

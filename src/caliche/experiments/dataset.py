@@ -9,6 +9,7 @@ from caliche._version import __version__
 from caliche.estimation import Result
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.prediction import Prediction, observed_series
+from caliche.experiments.verdict import has_flags
 from caliche.variables import FORCING, variable
 
 
@@ -21,6 +22,7 @@ def _stream_attributes(experiment: Experiment, name: str, what: str) -> dict[str
         "stream": name,
         "fitted": int(config.fit),
         "sigma": sigma,
+        "quality_flags": int(has_flags(experiment, name)),
     }
     if meta.standard_name:
         attributes["standard_name"] = meta.standard_name

@@ -13,6 +13,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import re
 import signal
@@ -31,9 +32,12 @@ import numpy as np
 
 from caliche.errors import InputError
 from caliche.estimation.ensemble_asktell import AskTell, Found
+from caliche.estimation.verdict import FAR, far_from_prior, prior_distance
 from caliche.experiments.drive_config import DriveConfig
 from caliche.experiments.drive_tables import kind_of, outputs_of
 from caliche.experiments.run import finite, versions
+from caliche.experiments.verdict import vector_remarks
+from caliche.remarks import Remark, as_table, ended
 from caliche.whole_file import clear, write_text
 
 CONFIG, STATE, RESULT = "drive.toml", "state.npz", "result.json"
@@ -297,6 +301,28 @@ def counted(reasons: Iterable[str]) -> Counter[str]:
     return Counter(first.setdefault(kind_of(reason), reason) for reason in reasons)
 
 
+def _remarks(config: DriveConfig, job: AskTell, found: Found) -> list[Remark]:
+    """What a careful referee would say of the estimate."""
+    said: list[Remark] = []
+    for p in config.parameters:
+        if p.name in found.no_effect:
+            text = f"No output depends on {p.name}: what is known of it is its prior."
+            said.append(Remark("no-effect", text, True, (p.name,)))
+            continue
+        away = float(prior_distance(p.prior, found.estimate[p.name]))
+        if abs(away) > FAR:
+            prior = p.prior.describe(p.declaration.unit)
+            said.append(
+                Remark("far-from-prior", far_from_prior(p.name, away, prior), True, (p.name,))
+            )
+    if len(found.misfits) and math.isfinite(found.misfits[-1]):
+        u = np.asarray(job.space.to_whitened(found.estimate))
+        own = 0.5 * float(np.sum(np.where(job.space.informative & np.isfinite(u), u, 0.0) ** 2))
+        misfit = max(0.0, float(found.misfits[-1]) - own)
+        said += vector_remarks(config.observed, config.sigma, misfit, len(config.parameters))
+    return said
+
+
 def _finish(config: DriveConfig, folder: Path, job: AskTell, command: str | None) -> Driven:
     found = job.result()
     # From the members' folders: a drive that was stopped and went on counts all of them.
@@ -305,18 +331,21 @@ def _finish(config: DriveConfig, folder: Path, job: AskTell, command: str | None
     entries = {}
     for p in config.parameters:
         unseen = p.name in found.no_effect
-        bare = found.sd is None or found.interval is None or unseen
+        sd, interval = found.sd or {}, found.interval or {}
+        bare = unseen or p.name not in sd or p.name not in interval
         entries[p.name] = {
             "estimate": None if unseen else found.estimate[p.name],
-            "sd": None if bare else found.sd[p.name],
-            "interval95": None if bare else list(found.interval[p.name]),
+            "sd": None if bare else sd[p.name],
+            "interval95": None if bare else list(interval[p.name]),
             "no_effect": unseen,
             "unit": p.declaration.unit,
             "prior": p.prior.describe(p.declaration.unit),
         }
+    remarks = _remarks(config, job, found)
     summary = finite(
         {
             "title": config.title,
+            "verdict": as_table(ended(found.converged, found.reason), remarks),
             "method": found.method,
             "seed": config.seed,
             "converged": found.converged,

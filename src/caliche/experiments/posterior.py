@@ -54,8 +54,8 @@ from caliche.whole_file import remove
 CHECKPOINT = "nuts-checkpoint.npz"
 # Parts of posterior.json that one method leaves for the next.
 KEPT = ("parameters", "profile", "nuts", "ensembles", "skill", "bands", "bands_by")
-# A run's optimum and the one found from it differ by no more than this, in J.
-SAME_OPTIMUM = 1e-3
+# An earlier posterior.json is that of this run if its J differs by no more than this.
+UNCHANGED = 1e-3
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def _begin(
     misfit = min(start.misfit for start in result.starts)
     errors = "inflated" if options.inflated else "declared"
     old = read_json(folder)
-    same = old.get("errors") == errors and abs(old.get("misfit", np.inf) - misfit) < SAME_OPTIMUM
+    same = old.get("errors") == errors and abs(old.get("misfit", np.inf) - misfit) < UNCHANGED
     kept = {k: old[k] for k in KEPT if same and k in old}
     largest = max((r.inflation for r in curvature.residuals.values()), default=1.0)
     return {

@@ -65,6 +65,13 @@ def agreement(
     return said
 
 
+_WORDS = {
+    "laplace": "curvature (Laplace)", "profile": "profile", "nuts": "sampling (NUTS)",
+    "etki": "ensemble (ETKI)", "eki": "ensemble (EKI)", "4denvar": "ensemble (4DEnVar)",
+}  # fmt: skip
+_NOUNS = {"profile": "profile", "nuts": "draws of NUTS"}
+
+
 def disagreement(one: Sequence[float], other: Sequence[float]) -> float:
     """Largest distance between the ends of two intervals, as a share of their mean width."""
     (a, b), (c, d) = one, other

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -40,6 +40,8 @@ from caliche.experiments.prediction import (
 from caliche.experiments.scores import score
 from caliche.experiments.sensor_screen import screen_sensors
 from caliche.experiments.structural_span import structural_error
+from caliche.experiments.verdict import experiment_remarks
+from caliche.remarks import Remark, as_table, ended, unlike
 from caliche.variables import variable
 from caliche.whole_file import remove
 
@@ -104,13 +106,16 @@ def run_experiment(
     scoring = experiment.calibrated(result.hyperparameters).scoring_problem()
     prediction = predict(scoring, result.u, result.covariance_u)
     guess = predict(scoring, np.asarray(scoring.space.initial()))
-    suspicions = list(clock_remarks(experiment))
+    suspicions = [Remark("clock", text) for text in clock_remarks(experiment)]
     if result.converged:
         fitted = experiment.calibrated(result.hyperparameters).problem()
-        suspicions += [found.sentence for found in screen_sensors(fitted, result.u)]
+        screened = screen_sensors(fitted, result.u)
+        # A sign is suspected by the scores already.
+        suspicions += [
+            Remark("sensor", found.sentence, False) for found in screened if found.kind != "sign"
+        ]
     seconds = {"import": import_seconds, **watch.seconds()}
-    summary = summarise(experiment, result, prediction, seconds, command)
-    summary["warnings"] += suspicions
+    summary = summarise(experiment, result, prediction, seconds, command, suspicions)
     summary["structural_error"] = finite(
         structural_error(experiment, scoring, result.u, prediction) if result.converged else {}
     )
@@ -228,11 +233,16 @@ def summarise(
     prediction: Prediction,
     seconds: Mapping[str, float],
     command: str | None,
+    suspicions: Sequence[Remark] = (),
 ) -> dict[str, Any]:
     """The content of summary.json: numbers, words and versions; null for what does not exist."""
     truth = experiment.truth or {}
     observations = experiment.config.observations
     fit, holdout = score_windows(experiment, prediction)
+    said = experiment_remarks(experiment, prediction, fit)
+    if any(remark.kind == "wrong-sign" for remark in said):
+        suspicions = ()  # a bias or a lag is no advice where the sign is the fault
+    remarks = unlike([*result.remarks, *said, *suspicions])
 
     def scores(by_stream: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -292,7 +302,8 @@ def summarise(
             for name, (value, sd, unit, text) in result.derived.items()
         },
         "plausibility": judge_result(result, truth),
-        "warnings": list(result.warnings),
+        "verdict": as_table(ended(result.converged, result.reason), remarks, result.starts),
+        "warnings": [remark.sentence for remark in remarks],
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,

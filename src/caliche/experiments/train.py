@@ -23,15 +23,19 @@ from caliche.estimation.checkpoint import read_leaves, write_leaves
 from caliche.estimation.result import ParameterEstimate, with_the_rest
 from caliche.estimation.tangent_run import ENERGY_TERMS, surface_value
 from caliche.estimation.training import Trained, TrainingSettings, cut, train
+from caliche.estimation.verdict import bound_remarks, prior_remarks
 from caliche.experiments.dataset import series_dataset
 from caliche.experiments.experiment import Experiment, load_experiment
 from caliche.experiments.lad_config import LaDConfig
 from caliche.experiments.prediction import Prediction, score_windows
 from caliche.experiments.run import as_run, finite, new_folder, versions
+from caliche.experiments.verdict import experiment_remarks
 from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Diagnostics
 from caliche.models.lad_hybrid import HybridFluxes, number_of_weights, standardised
 from caliche.models.time_loop import simulate
+from caliche.remarks import FAILED, Remark, as_table, capitalised, error_size_remarks, unlike
+from caliche.variables import label
 from caliche.whole_file import clear, write_text, written_aside
 
 CONFIG, NETWORK = "config.toml", "network.eqx"
@@ -230,6 +234,7 @@ def _summarise(
     seconds = {key: sum(m.trained.seconds[key] for m in members) for key in ("compile", "run")}
     fit, held = _scores(best.experiment, best.prediction)
     guess_fit, guess_held = _scores(best.experiment, guess)
+    said, how = _remarks(best), "trained" if trained.converged else f"{FAILED}: {trained.reason}"
     entries = [
         {
             "seed": m.trained.seed,
@@ -270,7 +275,8 @@ def _summarise(
             "seeds": entries,
             "bulk": {"fit": guess_fit, "holdout": guess_held},
         },
-        "warnings": [],
+        "verdict": as_table(how, said),
+        "warnings": [remark.sentence for remark in said],
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
@@ -300,19 +306,36 @@ def _scores(experiment: Experiment, prediction: Prediction) -> tuple[Any, Any]:
     return table(fit), table(held)
 
 
-def _parameters(member: _Member) -> dict[str, Any]:
-    """Parameters that were learned with the network, then the fixed ones; none has error bars."""
+def _remarks(member: _Member) -> tuple[Remark, ...]:
+    """What a careful referee would say of a trained network and the parameters beside it."""
+    experiment, space, learned = member.experiment, member.experiment.space, _learned(member)
+    fit, _ = score_windows(experiment, member.prediction)
+    found = [*bound_remarks(space, learned), *prior_remarks(space, learned)]
+    for name, s in fit.items():
+        config = experiment.config.observations[name]
+        if config.fit and config.sigma and s.rmse is not None:
+            found += error_size_remarks(name, label(name), s.rmse / config.sigma, "residuals")
+    found += experiment_remarks(experiment, member.prediction, fit)
+    return unlike(capitalised(found))
+
+
+def _learned(member: _Member) -> dict[str, ParameterEstimate]:
+    """Parameters that were learned with the network; they have no error bars."""
     space = member.experiment.space
     values = np.asarray(space.vector(member.trained.learned.u))
-    found = [
-        ParameterEstimate(
+    return {
+        p.name: ParameterEstimate(
             p.name, p.declaration.long_name, p.declaration.unit, float(value), None, None, None,
             p.initial, p.prior.lower, p.prior.upper, False, space.describe_prior(p.name),
         )
         for p, value in zip(space.free, values, strict=True)
-    ]  # fmt: skip
+    }  # fmt: skip
+
+
+def _parameters(member: _Member) -> dict[str, Any]:
+    """Parameters that were learned with the network, then the fixed ones; none has error bars."""
     entries = {}
-    for p in with_the_rest(space, {p.name: p for p in found}).values():
+    for p in with_the_rest(member.experiment.space, _learned(member)).values():
         entry = asdict(p)
         del entry["name"], entry["interval"]
         entries[p.name] = {**entry, "interval95": None, "truth": None}

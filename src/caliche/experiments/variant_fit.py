@@ -16,7 +16,6 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError
 from caliche.estimation import Result, estimate
-from caliche.estimation.estimate import SAME_OPTIMUM
 from caliche.estimation.hyperparameters import Hyperparameters, with_hyperparameters
 from caliche.estimation.posterior import posterior
 from caliche.experiments import twin
@@ -24,8 +23,10 @@ from caliche.experiments.config import ExperimentConfig
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.run import finite
 from caliche.experiments.scores import score
+from caliche.experiments.verdict import data_remarks, score_remarks
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters.space import ParameterSpace
+from caliche.remarks import as_table, ended, unlike
 from caliche.variables import variable
 
 
@@ -138,7 +139,9 @@ def fit(
         found = result.hyperparameters
         problem = with_hyperparameters(problem, found)
     physical = np.asarray(_vector(problem.space, jnp.asarray(result.u)))
-    lowest = min((s.misfit for s in result.starts if np.isfinite(s.misfit)), default=np.inf)
+    scores = _scores(experiment.calibrated(found), problem, result, base)
+    fitted = {name: s for name, s in scores["fit"].items() if s["fitted"]}
+    remarks = unlike([*result.remarks, *score_remarks(fitted), *data_remarks(experiment)])
     record = {
         "hyperparameters": None if found is None else asdict(found),
         "status": "converged" if result.converged else "did not converge",
@@ -150,13 +153,14 @@ def fit(
             name: {"estimate": value, "sd": sd, "unit": unit, "long_name": text}
             for name, (value, sd, unit, text) in result.derived.items()
         },
-        "warnings": list(result.warnings),
+        "verdict": as_table(ended(result.converged, result.reason), remarks, result.starts),
+        "warnings": [remark.sentence for remark in remarks],
         "n_starts": len(result.starts),
-        "n_starts_at_optimum": sum(s.misfit <= lowest + SAME_OPTIMUM for s in result.starts),
+        "n_starts_at_optimum": sum(s.optimum == 0 for s in result.starts),
         "observed": fitted_observations(experiment, problem),
         "n_free": len(problem.space.names),
         **_statistics(problem, result, len(experiment.initial_streams)),
-        **_scores(experiment.calibrated(found), problem, result, base),
+        **scores,
     }
     return finite(record)
 

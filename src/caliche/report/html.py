@@ -49,8 +49,6 @@ def _texts(run: RunFolder) -> dict[str, Any]:
     labels = {stream.name: stream.label for stream in run.streams}
     units = {stream.name: stream.unit for stream in run.streams}
     holdout = summary["holdout"]
-    initial = run.by_start("misfit")[:, :1]
-    largest = float(initial[np.isfinite(initial)].max()) if np.isfinite(initial).any() else 0.0
     sds = {name: numbers.number(entry.get("sd")) for name, entry in run.free.items()}
     fitted = [
         (stream.label, int(summary["fit"][stream.name]["n"]))
@@ -61,16 +59,17 @@ def _texts(run: RunFolder) -> dict[str, Any]:
     named = "" if site == SYNTHETIC else site
     sentences = [
         words.what_was_done(summary, fitted, _period(run), run.utc_offset, named),
-        words.estimates(parameters, summary["converged"]),
+        words.estimates(parameters, summary["converged"], _about(run, "no-effect")),
         *varying_sentences(run),
         *words.error_sentences(summary["hyperparameters"], labels, units),
         words.truth_sentence(parameters) if summary["converged"] else "",
         words.misses(summary["fit"], holdout, labels, units),
-        words.starts_sentence(summary["starts"], largest, sds, summary["optima"]),
+        words.starts_sentence(summary["starts"], sds, summary["optima"]),
     ]
     return {
         "site": named or ("none, synthetic observations" if site else ""),
         "not_converged": "" if summary["converged"] else words.not_converged(summary["reason"]),
+        "verdict": _unbroken(words.verdict(summary)),
         "reason": words.sentence(summary["reason"]),
         "cost": words.cost_sentence(summary["cost"]),
         "paragraph": _unbroken(" ".join(sentence for sentence in sentences if sentence)),
@@ -88,6 +87,12 @@ def _texts(run: RunFolder) -> dict[str, Any]:
     }
 
 
+def _about(run: RunFolder, kind: str) -> set[str]:
+    """Names that the verdict's remarks of a kind are about."""
+    remarks = (run.summary["verdict"] or {}).get("remarks", ())
+    return {name for remark in remarks if remark["kind"] == kind for name in remark["about"]}
+
+
 def _unbroken(text: str) -> str:
     """No line break inside a number, nor between a lag and its value."""
     text = text.replace("lag-1 ", "lag\u20111\u00a0")
@@ -99,15 +104,18 @@ def _unbroken(text: str) -> str:
 def _tables(run: RunFolder) -> dict[str, Any]:
     """Rows of the parameter and score tables."""
     summary, labels = run.summary, {stream.name: stream for stream in run.streams}
+    idle = _about(run, "no-effect")
     parameters = [
         {
             **entry,
             "name": name,
             "label": words.parameter_label(name, entry),
-            "estimate": numbers.value_and_sd(entry["estimate"], entry.get("sd")),
-            "interval": numbers.interval(
-                entry.get("interval95"), entry.get("sd"), entry["estimate"]
-            ),
+            "estimate": "no effect"
+            if name in idle
+            else numbers.value_and_sd(entry["estimate"], entry.get("sd")),
+            "interval": numbers.MISSING
+            if name in idle
+            else numbers.interval(entry.get("interval95"), entry.get("sd"), entry["estimate"]),
             "range": _unbroken(_range(entry)),
         }
         for name, entry in summary["parameters"].items()

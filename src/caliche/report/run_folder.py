@@ -24,6 +24,7 @@ _ABSENT: dict[str, Any] = {
     "seconds": {}, "correlation": {}, "starts": [], "holdout": None, "residuals": {},
     "derived": {}, "plausibility": {}, "warnings": [], "versions": {}, "created": "",
     "command": None, "hyperparameters": None, "cost": None, "optima": [],
+    "verdict": None,
 }  # fmt: skip
 _ABSENT_PARAMETER: dict[str, Any] = {
     "sd": None, "sd_naive": None, "interval95": None, "initial": None, "unit": "", "lower": None,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from caliche.remarks import EQUALLY_GOOD, same_misfit
 from caliche.report.numbers import number, percent, plain, rounded, value_and_sd, with_unit
 from caliche.variables import label
 from caliche.wording import listing as listing
@@ -27,7 +28,6 @@ METHODS = {
 }
 STRONG_CORRELATION = 0.95
 NOTABLE_AUTOCORRELATION = 0.3
-# Outside this range of residual variance over declared variance, sigma is off by half or more.
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -99,17 +99,25 @@ def estimate(name: str, entry: Mapping[str, Any]) -> str:
     value, sd, unit = number(entry["estimate"]), number(entry.get("sd")), entry.get("unit", "")
     text = with_unit(value_and_sd(value, sd), unit)
     if not math.isfinite(sd):
-        return f"{parameter_label(name, entry)} is {text} (no error bar)"
+        why = "at its bound, no error bar" if entry.get("at_bound") else "no error bar"
+        return f"{parameter_label(name, entry)} is {text} ({why})"
     # A share of a temperature depends on where its scale begins, so it is not a statement.
     share = "" if unit in ("K", "degC", "°C") else percent(sd, value)
     return f"{parameter_label(name, entry)} is {text}{f' ({share})' if share else ''}"
 
 
-def estimates(parameters: Mapping[str, Mapping[str, Any]], converged: bool = True) -> str:
-    """One sentence with every free parameter's estimate and standard deviation."""
-    free = {n: p for n, p in parameters.items() if not p.get("fixed")}
+def estimates(
+    parameters: Mapping[str, Mapping[str, Any]],
+    converged: bool = True,
+    idle: Collection[str] = (),
+) -> str:
+    """One sentence with every free parameter's estimate and standard deviation.
+
+    `idle` are those on which nothing that is fitted depends: they have no estimate.
+    """
+    free = {n: p for n, p in parameters.items() if not p.get("fixed") and n not in idle}
     if not free:
-        return "No parameter was free."
+        return "No parameter was free." if not idle else "No parameter was estimated."
     each = [estimate(name, entry) for name, entry in free.items()]
     joined = "; ".join(each) if len(each) > 2 else listing(each)
     if not converged:
@@ -171,23 +179,32 @@ def cost_sentence(cost: Mapping[str, Any] | None) -> str:
     return f"Cost at the estimate: {plain(sum(terms.values()))}, of it {listing(parts)}."
 
 
-def same_optimum(starts: Sequence[Mapping[str, Any]], initial_misfit: float) -> np.ndarray:
-    """Which starts ended at the lowest misfit, to one part in a thousand.
+def verdict(summary: Mapping[str, Any]) -> str:
+    """The first line of the report: how it ended, and what a careful referee would say first.
 
-    A millionth of the largest initial misfit is allowed on top: a twin without noise ends at
-    zero, where no relative tolerance can be met.
+    Empty for a run that did not converge, which says so itself, or is older than verdicts.
     """
+    table = summary.get("verdict")
+    if not table or not summary["converged"]:
+        return ""
+    return sentence(capital(table["headline"]))
+
+
+def same_optimum(starts: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Which starts reached the optimum of the estimate: the rule of `estimation.optima`.
+
+    A summary.json that is older than that rule has only the misfits to tell by.
+    """
+    if any(start.get("optimum") is not None for start in starts):
+        return np.array([start.get("optimum") == 0 for start in starts])
     misfit = np.array([number(start["misfit"]) for start in starts])
     if not np.isfinite(misfit).any():
         return np.zeros(misfit.size, bool)
-    best = np.nanmin(misfit)
-    slack = initial_misfit if math.isfinite(initial_misfit) else 0.0
-    return misfit <= best + 1e-3 * abs(best) + 1e-6 * slack
+    return same_misfit(misfit, np.nanmin(misfit))
 
 
 def starts_sentence(
     starts: Sequence[Mapping[str, Any]],
-    initial_misfit: float,
     sds: Mapping[str, float],
     optima: Sequence[Mapping[str, Any]] = (),
 ) -> str:
@@ -199,19 +216,20 @@ def starts_sentence(
         return ""
     if len(starts) == 1:
         return "The search began from a single start, so other optima were not looked for."
-    same = same_optimum(starts, initial_misfit)
+    same = same_optimum(starts)
     if not same.any():
         return f"None of the {len(starts)} starts reached a finite misfit."
     count = "All" if same.all() else f"{int(same.sum())} of"
-    text = f"{count} {len(starts)} starts reached the same lowest misfit"
+    text = f"{count} {len(starts)} starts reached the same optimum"
     if same.sum() == 1:
-        return f"Only 1 of {len(starts)} starts reached the lowest misfit: it may be a local one."
-    highest = max(number(s["misfit"]) for s, k in zip(starts, same, strict=True) if k)
-    places = sum(number(optimum["misfit"]) <= highest for optimum in optima)
-    if places > 1:
+        text = f"Only 1 of {len(starts)} starts reached the optimum: it may be a local one"
+    best = number(optima[0]["misfit"]) if optima else math.nan
+    rivals = sum(number(o["misfit"]) <= best + EQUALLY_GOOD for o in optima[1:])
+    if rivals:
+        fit = "fits" if rivals == 1 else "fit"
         return (
-            f"{text}, but at {counted(places, 'place')}: the data do not choose between these "
-            "optima."
+            f"{text}, and others ended at {counted(rivals, 'other place')} that {fit} about as "
+            "well: the data do not choose between these optima."
         )
     spread = {
         name: np.ptp([number(s["estimate"].get(name)) for s, k in zip(starts, same, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -22,9 +23,13 @@ from caliche.constants import NORMAL_QUANTILE
 from caliche.estimation.method import CONVERGED
 from caliche.estimation.result import ParameterEstimate
 from caliche.experiments.run import finite, versions
-from caliche.sites.joint import JointFit, values_at
+from caliche.experiments.verdict import data_remarks, score_remarks
+from caliche.remarks import Remark, as_table, ended, error_size_remarks, unlike
+from caliche.sites.joint import TOGETHER, JointFit, values_at
 from caliche.sites.joint_words import sentences
+from caliche.variables import label
 from caliche.whole_file import write_text, written_aside
+from caliche.wording import listing
 
 HELD_OUT, FITTED = "hold-out", "fit"
 
@@ -54,13 +59,14 @@ def _as_run(fit: JointFit, folder: Path) -> dict[str, Any]:
 
 def summary(fit: JointFit, command: str | None) -> dict[str, Any]:
     """The content of summary.json; null for what does not exist."""
-    r, taken = fit.result, values_at(fit)
+    r, taken, said = fit.result, values_at(fit), remarks(fit)
     content = {
         "title": fit.config.title,
         "description": fit.config.description,
         "converged": fit.converged,
         "reason": r.reason,
-        "warnings": list(r.warnings),
+        "verdict": as_table(_ended(fit), said),
+        "warnings": [remark.sentence for remark in said],
         "failures": dict(fit.failures),
         "share": {
             name: {"by": how.by, "spread": fit.spreads.get(name), "estimated": how.estimate_spread}
@@ -107,6 +113,38 @@ def summary(fit: JointFit, command: str | None) -> dict[str, Any]:
     content = finite(content)
     content["sentences"] = sentences(content)
     return content
+
+
+def remarks(fit: JointFit) -> tuple[Remark, ...]:
+    """What a careful referee would say of a joint calibration, at each site."""
+    # Of residuals beside the declared errors; those of the fit are beside inflated ones.
+    sizes = ("errors-too-small", "errors-too-large")
+    found = [remark for remark in fit.result.remarks if remark.kind not in sizes]
+    by_site = fit.scores.get(TOGETHER, {})
+    for site in fit.sites:
+        observations = site.experiment.config.observations
+        inside = by_site[site.name][0] if site.name in by_site else {}
+        fitted = {name: asdict(s) for name, s in inside.items() if observations[name].fit}
+        found += score_remarks(fitted, site.name)
+        for name, s in inside.items():
+            sigma, where = observations[name].sigma, f"{name}@{site.name}"
+            if observations[name].fit and sigma and s.rmse is not None:
+                found += error_size_remarks(where, label(where), s.rmse / sigma, "residuals")
+        for remark in data_remarks(site.experiment):
+            names = tuple(f"{name}@{site.name}" for name in remark.about)
+            sentence = f"{site.name}: {remark.sentence[0].lower()}{remark.sentence[1:]}"
+            found.append(dataclasses.replace(remark, sentence=sentence, about=names))
+    return unlike(found)
+
+
+def _ended(fit: JointFit) -> str:
+    """How all fits ended, as the beginning of the first line."""
+    if not fit.result.converged:
+        return ended(False, fit.result.reason)
+    lost = [name for name, o in fit.left_out.items() if int(o.final.status[0]) != CONVERGED]
+    parts = [f"without {listing(fit.failures)}"] if fit.failures else []
+    parts += [f"but not with {listing(lost, 'or')} left out"] if lost else []
+    return ", ".join(["converged", *parts])
 
 
 def _estimate(p: ParameterEstimate) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def columns(problem: InverseProblem) -> dict[str, Column]:
         "flag_meanings": " ".join(MEANINGS.values()),
     }
     rms = {"long_name": "root mean square of the residuals", "comment": f"units {streams}"}
+    efficiency = {"long_name": "Nash-Sutcliffe efficiency of the fitted values", "units": "1"}
     return found | {
         "misfit": Column(("site",), real, {"long_name": cost, "units": "1"}),
         "remaining_step": Column(("site",), real, {"long_name": remaining, "units": "1"}),
@@ -77,6 +78,7 @@ def columns(problem: InverseProblem) -> dict[str, Column]:
             ("site", "stream"), whole, {"long_name": "fitted observations", "units": "1"}
         ),
         "rms_residual": Column(("site", "stream"), real, rms),
+        "nse": Column(("site", "stream"), real, efficiency),
     }
 
 
@@ -118,7 +120,10 @@ class Table:
             "iterations": np.zeros(n, np.int32),
             "n_observations": np.zeros((n, n_stream), np.int32),
             "rms_residual": np.full((n, n_stream), np.nan),
+            "nse": np.full((n, n_stream), np.nan),
         }
+        self._variance = np.full((n, n_stream), np.nan)
+        self._variance[batch.data.sites - self._first] = _variance(batch)
         self._reason = [""] * n
         for site, (status, text) in batch.problems.items():
             self._values["status"][site], self._reason[site] = status, text
@@ -147,6 +152,9 @@ class Table:
         values["n_observations"][rows] = n
         rms = np.sqrt(sums.square[mine] / np.maximum(n, 1.0)) * sigma
         values["rms_residual"][rows] = np.where((n > 0) & ~failed, rms, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            nse = 1.0 - values["rms_residual"][rows] ** 2 / self._variance[rows]
+        values["nse"][rows] = np.where(np.isfinite(nse), nse, np.nan)
         for row, status in zip(rows, found.status[mine], strict=True):
             self._reason[row] = STATUS[int(status)]
         self._open -= len(rows)
@@ -186,6 +194,14 @@ class Table:
             },
             coords={"site": self._names.astype(object), **coordinates(self.problem)},
         )
+
+
+def _variance(batch: Batch) -> np.ndarray:
+    """Variance (site, stream) of the fitted values of each site that can be calibrated."""
+    values, mask = batch.data.values, batch.data.mask
+    n = np.maximum(mask.sum(axis=0), 1)
+    mean = (values * mask).sum(axis=0) / n
+    return (((values - mean) * mask) ** 2).sum(axis=0).T / n.T
 
 
 @jax.jit
