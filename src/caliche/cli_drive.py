@@ -79,10 +79,11 @@ def drive(
         raise typer.Exit(NOT_CONVERGED)
 
 
-def told(observed: np.ndarray) -> str:
+def told(observed: Iterable[float]) -> str:
     """How many observations there are, and how many of them are missing."""
-    missing = sum(math.isnan(value) for value in observed)
-    text = f"{len(observed)} observations"
+    values = list(observed)
+    missing = sum(math.isnan(value) for value in values)
+    text = f"{len(values)} observations"
     if not missing:
         return text
     return f"{text}, of which {missing} {'is' if missing == 1 else 'are'} missing"

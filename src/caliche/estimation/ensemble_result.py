@@ -174,7 +174,10 @@ def _without_effect(
     prior = normal_prior(space, method)
     rows = moved_either_way(prior.from_u(u), asked)
     still = unmoved(run(prior.to_u(rows)).reshape(len(rows), -1))
-    text = "The observations do not depend on the {}: its estimate and interval are its prior's."
+    text = (
+        "The observations do not depend on the {}: its estimate and interval are those of its "
+        "prior."
+    )
     return tuple(
         Remark("no-effect", text.format(space.entries[k].long_name), True, (space.names[k],))
         for k, same in zip(asked, still, strict=True)
