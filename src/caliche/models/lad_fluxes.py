@@ -119,6 +119,8 @@ class BulkFluxes(FluxLaw):
         roughness = params["roughness_length"] * params["factor_roughness"]
         log_momentum = jnp.log(self.height / roughness)
         log_heat = log_momentum + params["log_roughness_ratio"]
+        if not self.original:  # no air between the roughness length and the instruments
+            log_heat = jnp.where(log_heat > 0.0, log_heat, jnp.nan)
         return {
             "log_momentum": log_momentum,
             "log_heat": log_heat,

@@ -30,9 +30,9 @@ MOST_OF_STORE = 0.9
 LIMIT_WIDTH = 0.1
 FREEZING_WIDTH = 0.25  # K within which soil water begins and ends to freeze
 LEAST_WETNESS = 1e-12
-# K; the surface is looked for in between, where saturation rises with temperature. What balances
-# weather lies far inside.
-COLDEST, HOTTEST = 100.0, 500.0
+# K; the surface is looked for in between, where saturation does not fall with temperature. What
+# balances weather lies far inside: a law that asks for more has no solution, and gives NaN.
+COLDEST, HOTTEST = 50.0, 550.0
 
 
 class Supply(NamedTuple):
