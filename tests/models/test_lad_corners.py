@@ -19,10 +19,6 @@ from caliche.physics.increasing_root import solve_increasing
 
 STEPS = 24
 SNOW = (0.0, 1e-6, 0.3, 20.0, 400.0)  # kg m-2 at the start, in turn
-USUAL = {
-    "incoming_shortwave": 300.0, "incoming_longwave": 320.0, "air_temperature": 288.0,
-    "precipitation": 0.0, "specific_humidity": 0.007, "air_pressure": 1e5, "wind_speed": 3.0,
-}  # fmt: skip
 
 
 def sky(shortwave, longwave, air, humidity, wind, rain=0.0, pressure=1e5):
@@ -34,7 +30,9 @@ def sky(shortwave, longwave, air, humidity, wind, rain=0.0, pressure=1e5):
 WEATHER = {
     "calm desert noon": [sky(1100.0, 380.0, 315.0, 0.003, 0.0)],
     "calm night": [sky(0.0, 200.0, 275.0, 0.003, 0.0)],
-    "calm night and noon": [sky(0.0, 230.0, 290.0, 0.003, 0.0), sky(1100.0, 400.0, 310.0, 3e-3, 0.1)],
+    "calm night and noon": [
+        sky(0.0, 230.0, 290.0, 0.003, 0.0), sky(1100.0, 400.0, 310.0, 0.003, 0.1)
+    ],
     "storm": [sky(20.0, 330.0, 285.0, 0.006, 40.0, rain=3e-3)],
     "polar night": [sky(0.0, 120.0, 225.0, 5e-5, 5.0)],
     "melt": [sky(700.0, 330.0, 280.0, 0.005, 4.0)],
@@ -45,8 +43,12 @@ WEATHER = {
     "humid tropics": [sky(800.0, 440.0, 303.0, 0.025, 1.0, rain=1e-3)],
     "dew": [sky(0.0, 400.0, 300.0, 0.022, 0.5)],
     "no wind": [sky(200.0, 330.0, 285.0, 0.007, 0.0)],
-    "jumps in radiation": [sky(0.0, 200.0, 288.0, 0.004, 0.2), sky(1300.0, 420.0, 288.0, 0.004, 0.2)],
-    "jumps of the air": [sky(300.0, 250.0, 245.0, 3e-4, 15.0), sky(300.0, 400.0, 315.0, 0.02, 0.3)],
+    "jumps in radiation": [
+        sky(0.0, 200.0, 288.0, 0.004, 0.2), sky(1300.0, 420.0, 288.0, 0.004, 0.2)
+    ],
+    "jumps of the air": [
+        sky(300.0, 250.0, 245.0, 3e-4, 15.0), sky(300.0, 400.0, 315.0, 0.02, 0.3)
+    ],
     "high plateau": [sky(1300.0, 250.0, 283.0, 5e-4, 20.0, pressure=5e4)],
 }  # fmt: skip
 
@@ -143,7 +145,7 @@ def test_corners_of_bulk_transfer(step):
 @pytest.mark.parametrize("kind", ["flux", *(pytest.param(k, marks=pytest.mark.slow)
                                             for k in ("conductance", "residual"))])  # fmt: skip
 def test_corners_with_a_network(kind):
-    """Random weights, falling and rising with temperature: a solution or NaN, and nothing is lost."""
+    """Random weights, falling and rising with temperature: solved or NaN, and nothing is lost."""
     law = HybridFluxes.build(kind, True, BulkFluxes(10.0), 8, 1, 0)
     rng = np.random.default_rng(5)
     weights = tuple(jnp.asarray(rng.standard_normal(w.shape)) for w in law.network.weights)

@@ -1,8 +1,8 @@
 """A step of Land Dynamics that conserves water and energy exactly and has no sharp switch.
 
 Heat, melt and evaporation are one equation in the surface temperature at the end of the step, which
-is solved to round-off; then come the stores. Every flux is that of the solution, so that what leaves
-one store is what enters another, whatever law gives the fluxes.
+is solved to round-off; then come the stores. Every flux is that of the solution: what leaves one
+store is what enters another, whatever law gives the fluxes.
 """
 
 from __future__ import annotations
