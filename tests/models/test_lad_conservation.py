@@ -202,8 +202,11 @@ def test_season(season):
     assert occurs[season]
 
 
-def test_a_store_in_debt_is_not_drawn_on():
-    """Evaporation far beyond what occurs overdraws thin snow once; what is owed is not melted."""
+def test_no_store_gives_more_than_it_holds():
+    """Evaporation far beyond what occurs takes most of thin snow in a step, and no more than that.
+
+    Ten times what the limit of thin snow foresees once left a debt of -10 kg m-2.
+    """
     forcing = weather(4, STEP, 290.0, rain=0.0)
     forcing = {**forcing, "wind_speed": 30.0 + 0.0 * forcing["wind_speed"]}
     forcing["specific_humidity"] = 0.01 * forcing["specific_humidity"]
@@ -213,17 +216,18 @@ def test_a_store_in_debt_is_not_drawn_on():
         initial_temperature=290.0, initial_root_zone_saturation=0.0, available_water_capacity=10.0,
     )  # fmt: skip
     series = run(model, params, forcing)
-    debt = series["snow_water_equivalent"].min()
-    assert -40.0 < debt < -0.1
-    np.testing.assert_allclose(series["snow_water_equivalent"][-1], debt, rtol=1e-12)
-    assert np.abs(series["snowmelt"][2:]).max() == 0.0
+    snow, root = series["snow_water_equivalent"], series["root_zone_water"]
+    assert STEP * series["evaporation"][0] > 0.5  # of 0.6: the limit is met
+    assert snow.min() >= 0.0
+    assert root.min() >= 0.0
+    assert snow[-1] < 1e-3
     assert np.abs(series["water_imbalance"]).max() * STEP < 1e-10
     assert np.abs(series["energy_imbalance"]).max() * STEP < 1e-6
-    assert series["surface_temperature"].min() > 270.0
+    assert series["surface_temperature"].min() > 240.0
 
 
 def test_a_flux_that_falls_with_temperature_does_not_run_away():
-    """A law of negative slope, steeper than emission: the step is damped all the same."""
+    """A law of negative slope, steeper than emission: each step has a solution all the same."""
 
     class Falling(Network):
         def __call__(self, params, surface_temperature, conditions, forcing):
@@ -237,10 +241,10 @@ def test_a_flux_that_falls_with_temperature_does_not_run_away():
 
 
 def test_emission_is_that_of_the_temperature():
-    """Two Newton passes leave little of the curvature of emission and saturation."""
+    """Of the temperature that the step ends with, not of one on the way to it."""
     model = LaD(STEP, drag="neutral")
     params = parameters(model)
     state = state_of(model, model.prepare(params), (290.0, 287.0, 286.0, 285.0, 284.0))
     _, now = eqx.filter_jit(one_step)(model, params, state, at(incoming_shortwave=800.0))
     exact = STEFAN_BOLTZMANN * float(now["surface_temperature"]) ** 4
-    np.testing.assert_allclose(now["outgoing_longwave"], exact, rtol=0, atol=0.01)
+    np.testing.assert_allclose(now["outgoing_longwave"], exact, rtol=0, atol=1e-9)

@@ -89,6 +89,7 @@ def test_reverse_forward_and_finite_differences_agree():
 
 
 FREEZING = 273.15
+GALE = {"wind_speed": 40.0, "specific_humidity": 1e-4, "incoming_shortwave": 1000.0}
 # name of a switch -> (what crosses it, from, to, the rest of the forcing and state)
 SWITCHES = {
     "melt sets in": ("surface", -0.6, 0.6, {"snow": 20.0}),
@@ -103,6 +104,11 @@ SWITCHES = {
     "soil freezes": ("surface", -3.0, 3.0, {"frozen": 1.5e7}),
     "air becomes very stable":
         ("wind_speed", 0.0, 2.0, {"surface": -6.0, "air_temperature": 280.0}),
+    "a gale takes what snow there is":
+        ("snow", 0.0, 1.2, {"surface": -2.0, "air_temperature": 311.0, **GALE}),
+    "a gale empties the root zone":
+        ("root_zone", 0.0, 3.0, {"surface": 40.0, "air_temperature": 311.0, **GALE}),
+    "the wind dies": ("wind_speed", 0.0, 1.0, {"surface": 25.0}),
     "snow slides": ("snow", 980.0, 1030.0, {"surface": -5.0}),
 }  # fmt: skip
 

@@ -128,12 +128,14 @@ def test_snowfall_and_masking():
     )
 
 
-@given(st.floats(-5.0, 5.0), st.floats(0.0, 100.0), st.floats(1e3, 1e6))
-def test_melt_is_between_nothing_and_all_there_is(excess, mass, heat):
-    melted = float(snow.melt(scalar(excess), scalar(mass), scalar(heat), 3.34e5))
-    assert -1e-15 <= melted <= mass * (1.0 + 1e-15)
-    if excess > 0.05 and excess * heat / 3.34e5 < 0.79 * mass:
-        np.testing.assert_allclose(melted, excess * heat / 3.34e5, rtol=1e-11)
+@given(st.floats(-5.0, 5.0), st.floats(0.0, 100.0))
+def test_melt_is_between_nothing_and_all_there_is(excess, pause):
+    share = float(snow.melted_share(scalar(excess), scalar(pause)))
+    assert -1e-15 <= share <= 1.0
+    if excess > 0.05 and excess < 0.79 * pause:
+        np.testing.assert_allclose(share, excess / pause, rtol=1e-11)
+    if excess > 0.05 and excess > 1.21 * pause:
+        assert share == 1.0
 
 
 @given(st.floats(-2e8, 2e8), st.floats(0.0, 2e8))

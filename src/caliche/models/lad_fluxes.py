@@ -1,7 +1,7 @@
 """Turbulent fluxes of Land Dynamics as a law that can be replaced, by a neural network say.
 
-A law gives sensible heat and evaporation at a surface temperature. The model takes its derivative
-by that temperature (`jax.jvp`) and steps it implicitly together with the soil.
+A law gives sensible heat and evaporation at a surface temperature. The model solves for the surface
+temperature at the end of a step, so that the fluxes of the step are those of its solution.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from abc import abstractmethod
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -34,8 +33,8 @@ class Conditions(NamedTuple):
     temperatures : of the layers, K.
     snow_cover : 0 to 1.
     saturation : water in the root zone over its capacity.
-    wetness : evaporation as a fraction of that without shortage of water, 0 to 1. A law has to
-        vanish with it where evaporation is upwards, or stores run dry.
+    wetness : evaporation as a fraction of that without shortage of water, above 0, up to 1. A law
+        gives evaporation in proportion to it where water is short.
     held : what the law keeps for the step, see `FluxLaw.hold`.
     """
 
@@ -76,16 +75,6 @@ class FluxLaw(eqx.Module):
     def __call__(
         self, params: Params, surface_temperature: Scalar, conditions: Conditions, forcing: Forcing
     ) -> tuple[Scalar, Scalar]: ...
-
-    def linearised(
-        self, params: Params, surface_temperature: Scalar, conditions: Conditions, forcing: Forcing
-    ) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Scalar]]:
-        """Both fluxes, and the slopes by the surface temperature that the implicit step uses."""
-        return jax.jvp(
-            lambda t: self(params, t, conditions, forcing),
-            (surface_temperature,),
-            (jnp.ones_like(surface_temperature),),
-        )
 
 
 class BulkFluxes(FluxLaw):
@@ -130,6 +119,8 @@ class BulkFluxes(FluxLaw):
         roughness = params["roughness_length"] * params["factor_roughness"]
         log_momentum = jnp.log(self.height / roughness)
         log_heat = log_momentum + params["log_roughness_ratio"]
+        if not self.original:  # no air between the roughness length and the instruments
+            log_heat = jnp.where(log_heat > 0.0, log_heat, jnp.nan)
         return {
             "log_momentum": log_momentum,
             "log_heat": log_heat,
@@ -162,7 +153,8 @@ class BulkFluxes(FluxLaw):
             saturated = saturation.goff_gratch_humidity(surface_temperature, pressure)
         else:
             vapour = saturation.saturation_vapour_pressure(surface_temperature)
-            saturated = specific_humidity(vapour, pressure)
+            # At most the pressure of the air: no iterate may meet the pole of the humidity beyond.
+            saturated = specific_humidity(jnp.minimum(vapour, pressure), pressure)
         heat, moist = conditions.held
         warmer = surface_temperature - forcing["air_temperature"]
         moister = saturated - forcing["specific_humidity"]

@@ -51,8 +51,6 @@ FLUX_SCALE = 200.0  # W m-2, what an output of 1 means to `flux`
 CORRECTION_SCALE = 100.0  # W m-2, and to `residual`
 LARGEST_LOG_FACTOR = 3.0  # of a conductance
 SUPPLY_WIDTH = 0.1  # of the supply, within which evaporation comes to be limited by it
-REACH = 10.0  # K, more than the surface temperature moves from where fluxes are linearised
-_TINY = 1e-15  # kg m-2 s-1
 _RAIN = 1e-4  # kg m-2 s-1, from which on its logarithm counts
 
 
@@ -174,18 +172,6 @@ class HybridFluxes(FluxLaw):
             )
         return sensible, limited(evaporation, conditions.wetness)
 
-    def linearised(
-        self, params: Params, surface_temperature: Scalar, conditions: Conditions, forcing: Forcing
-    ) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Scalar]]:
-        """Evaporation does not fall with temperature, nor rise faster than to its limit `REACH`
-        above: so that no store is overdrawn by what the surface does within a step."""
-        fluxes, (by_sensible, by_evaporation) = super().linearised(
-            params, surface_temperature, conditions, forcing
-        )
-        room = (_supply(conditions.wetness) - fluxes[1]) / REACH + _TINY
-        rising = room * smooth_cap(by_evaporation / room, SUPPLY_WIDTH)
-        return fluxes, (by_sensible, jnp.maximum(rising, 0.0))
-
     def inputs(
         self, surface_temperature: Scalar, conditions: Conditions, forcing: Forcing
     ) -> tuple[Scalar, ...]:
@@ -231,12 +217,8 @@ def limited(evaporation: Scalar, wetness: Scalar) -> Scalar:
     Snow and root zone count as wet only as far as they could supply that for a whole step. Dew
     passes.
     """
-    supply = _supply(wetness)
+    supply = MOST_EVAPORATION * wetness
     return supply * smooth_cap(evaporation / supply, SUPPLY_WIDTH)
-
-
-def _supply(wetness: Scalar) -> Scalar:
-    return MOST_EVAPORATION * wetness + _TINY
 
 
 def _saturated(temperature: Scalar, forcing: Forcing) -> Scalar:

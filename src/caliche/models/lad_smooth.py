@@ -1,123 +1,140 @@
 """A step of Land Dynamics that conserves water and energy exactly and has no sharp switch.
 
-The order of the original is kept: heat, implicitly; then melt; then the stores. Every flux is used
-with the one linearisation that the heat step ended with, so that what leaves one store is what
-enters another, to round-off, whatever law gives the fluxes.
+Heat, melt and evaporation are one equation in the surface temperature at the end of the step, which
+is solved to round-off; then come the stores. Every flux is that of the solution: what leaves one
+store is what enters another, whatever law gives the fluxes.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from caliche.models.base import Forcing
 from caliche.models.lad_fluxes import Conditions
 from caliche.models.lad_state import LaDState, Outcome, PreparedLaD
 from caliche.physics import hydrology, snow
-from caliche.physics.switches import smooth_cap, smooth_plus, smooth_ramp
+from caliche.physics.increasing_root import solve_increasing
+from caliche.physics.switches import capped_share, smooth_cap, smooth_plus, smooth_ramp
 
 Scalar = Float[Array, ""]
 
-# Newton iterations for the surface temperature, written out: derivatives are those of what is
-# computed. The second leaves some 1e-4 K.
-PASSES = 2
-# kg m-2 s-1. A store that this could empty within a step gives less, so that no step takes more
-# than there is: snow no longer counts as full cover, a shallow root zone as full supply.
+# kg m-2 s-1. A store that this could empty within a step gives less: snow no longer counts as full
+# cover, a shallow root zone as full supply.
 MOST_EVAPORATION = 3e-4
 COVER_WIDTH = 0.25
-# W m-2 K-1; slopes of turbulence below are raised: falling fluxes would run away in a step.
-LEAST_SLOPE = 0.1
+# Of what a store holds at the start of a step, the most that evaporates within it, however thirsty
+# the air; and the share of that within which the limit sets in.
+MOST_OF_STORE = 0.9
+LIMIT_WIDTH = 0.1
 FREEZING_WIDTH = 0.25  # K within which soil water begins and ends to freeze
-TINY = 1e-12
+LEAST_WETNESS = 1e-12
+# K; the surface is looked for in between, where saturation does not fall with temperature. What
+# balances weather lies far inside: a law that asks for more has no solution, and gives NaN.
+COLDEST, HOTTEST = 50.0, 550.0
 
 
-class Linear(NamedTuple):
-    """Fluxes near a surface temperature: values there, and slopes by it."""
+class Supply(NamedTuple):
+    """How a store takes part in evaporation.
 
-    at: Scalar
+    share : of the evaporation without shortage that is asked of the store, 0 to 1.
+    limit : that share times the step over the water in the store, m2 s kg-1.
+    """
+
+    share: Scalar
+    limit: Scalar
+
+    def give(self, potential: Scalar) -> Scalar:
+        """Evaporation from the store (kg m-2 s-1), which takes less than there is; dew passes.
+
+        `potential` is the evaporation without shortage.
+        """
+        wanted = (1.0 / MOST_OF_STORE) * self.limit * potential
+        return self.share * potential * capped_share(wanted, LIMIT_WIDTH)
+
+
+class Supplies(NamedTuple):
+    """The two stores that evaporate."""
+
+    snow: Supply
+    root_zone: Supply
+
+
+class Surface(NamedTuple):
+    """The solution of a step: K above freezing, W m-2 upwards, kg m-2 s-1, and kg m-2 of snow."""
+
+    temperature: Scalar
     sensible: Scalar
-    evaporation: Scalar
-    emitted: Scalar
-    slopes: tuple[Scalar, Scalar, Scalar]
-
-    def moved(self, temperature: Scalar) -> tuple[Scalar, Scalar, Scalar]:
-        """Sensible heat, evaporation and emission at another temperature."""
-        change = temperature - self.at
-        values = (self.sensible, self.evaporation, self.emitted)
-        first, second, third = (
-            v + slope * change for v, slope in zip(values, self.slopes, strict=True)
-        )
-        return first, second, third
+    sublimation: Scalar
+    evaporation: Scalar  # from the root zone
+    melt: Scalar
 
 
 def step(prepared: PreparedLaD, state: LaDState, forcing: Forcing) -> Outcome:
     """State after a step and the fluxes over it; see `caliche.models.LaD`."""
-    values, dt = prepared.values, prepared.time_step
+    values, dt, constants = prepared.values, prepared.time_step, prepared.constants
     snowfall = forcing["precipitation"] * snow.snow_fraction(
         forcing["air_temperature"], values["rain_snow_temperature"], values["rain_snow_half_range"]
     )
     mass = state.snow + dt * snowfall
-    conditions, snow_share = conditions_before(prepared, state, mass)
+    conditions, supplies = conditions_before(prepared, state, mass)
     conditions = conditions._replace(held=prepared.law.hold(values, conditions, forcing))
-    latent_heat = prepared.constants.vaporisation + snow_share * prepared.constants.fusion
     reflected = _albedo(prepared, state) * forcing["incoming_shortwave"]
     absorbed = forcing["incoming_shortwave"] - reflected + forcing["incoming_longwave"]
 
     free = prepared.column.free(state.temperatures)
-    top, melt = state.temperatures[0], jnp.zeros_like(mass)
-    fluxes = _linear(prepared, top, latent_heat, conditions, forcing)
-    for k in range(PASSES):
-        if k:
-            fluxes = _linear(prepared, top, latent_heat, conditions, forcing)
-        top, melt = _surface(
-            prepared, fluxes, absorbed, latent_heat, free[0], mass, snow_share if k else None
-        )
-    sensible, evaporation, emitted = fluxes.moved(top)
-    temperatures = prepared.column.finish(top, free)
+    surface = _surface(
+        prepared, conditions, supplies, forcing, mass, absorbed, free[0], state.temperatures[0]
+    )
+    evaporation = surface.sublimation + surface.evaporation
+    latent = constants.vaporisation * evaporation + constants.fusion * surface.sublimation
+    # What is left when all that the column takes is counted: the emission, to round-off.
+    taken = (surface.temperature - free[0]) / prepared.column.response
+    melting = constants.fusion / dt * surface.melt
+    emitted = absorbed - surface.sensible - latent - melting - taken
+    temperatures = prepared.column.finish(surface.temperature, free)
     temperatures, frozen = _freeze(prepared, temperatures, state.frozen)
 
-    sublimation = snow_share * evaporation
-    left = mass - dt * sublimation - melt
+    left = mass - dt * surface.sublimation - surface.melt
     largest = prepared.largest_snow
     slid = smooth_plus(left - largest, 0.01 * largest)
     rain = forcing["precipitation"] - snowfall
-    water = state.root_zone + dt * (rain - (evaporation - sublimation)) + melt
+    water = state.root_zone - dt * surface.evaporation + dt * rain + surface.melt
     drained = hydrology.drainage(water, values["root_zone_capacity"], values["drainage_time"], dt)
     groundwater, outflow = hydrology.groundwater_step(
         state.groundwater, drained, values["groundwater_residence_time"], dt
     )
     return Outcome(
         LaDState(temperatures, frozen, left - slid, water - drained, groundwater),
-        reflected, emitted, sensible, latent_heat * evaporation, evaporation, snowfall,
-        melt / dt, drained / dt, outflow / dt, slid / dt,
+        reflected, emitted, surface.sensible, latent, evaporation, snowfall,
+        surface.melt / dt, drained / dt, outflow / dt, slid / dt,
     )  # fmt: skip
 
 
 def conditions_before(
     prepared: PreparedLaD, state: LaDState, mass: Scalar
-) -> tuple[Conditions, Scalar]:
-    """What the fluxes depend on, and the share of evaporation that comes from snow.
+) -> tuple[Conditions, Supplies]:
+    """What the fluxes depend on, and how snow and root zone take part in evaporation.
 
     `mass` is the snow (kg m-2) there is to evaporate within the step.
     """
-    values = prepared.values
+    values, dt = prepared.values, prepared.time_step
     capacity = values["root_zone_capacity"]
-    least = MOST_EVAPORATION * prepared.time_step
-    cover = smooth_cap(_or_none(mass) / least, COVER_WIDTH)
+    least = MOST_EVAPORATION * dt
+    deep = mass / least
+    cover = smooth_cap(deep, COVER_WIDTH)
     enough = least + smooth_plus(values["stress_threshold"] * capacity - least, 0.5 * least)
-    stress = hydrology.moisture_stress(_or_none(state.root_zone), enough)
-    wetness = cover + (1.0 - cover) * stress
+    wet = state.root_zone / enough
+    bare = 1.0 - cover
+    supplies = Supplies(
+        Supply(cover, capped_share(deep, COVER_WIDTH) / MOST_EVAPORATION),
+        Supply(bare * hydrology.moisture_stress(wet), bare * hydrology.taken_up(wet) * dt / enough),
+    )
     freezing = prepared.constants.freezing_point
     absolute = tuple(freezing + t for t in state.temperatures)
-    conditions = Conditions(absolute, cover, state.root_zone / capacity, wetness)
-    return conditions, cover / (wetness + TINY)
-
-
-def _or_none(store: Scalar) -> Scalar:
-    """A store, or none where evaporation beyond MOST_EVAPORATION has left a debt."""
-    return jnp.where(store < 0.0, 0.0, store)
+    wetness = supplies.snow.share + supplies.root_zone.share + LEAST_WETNESS
+    return Conditions(absolute, cover, state.root_zone / capacity, wetness), supplies
 
 
 def _albedo(prepared: PreparedLaD, state: LaDState) -> Scalar:
@@ -125,54 +142,49 @@ def _albedo(prepared: PreparedLaD, state: LaDState) -> Scalar:
     frost = 1.0 - smooth_ramp(1.0 + 0.1 * state.temperatures[0], 0.1)
     ground = values["albedo"] + frost * values["albedo_cold_increase"]
     bright = values["snow_albedo"] + frost * values["snow_albedo_cold_increase"]
-    return snow.masked_albedo(ground, bright, _or_none(state.snow), values["critical_snow_mass"])
-
-
-def _linear(
-    prepared: PreparedLaD,
-    top: Scalar,
-    latent_heat: Scalar,
-    conditions: Conditions,
-    forcing: Forcing,
-) -> Linear:
-    """The fluxes linearised about a surface temperature (K above freezing)."""
-    constants = prepared.constants
-    temperature = constants.freezing_point + top
-    (sensible, evaporation), (by_sensible, by_evaporation) = prepared.law.linearised(
-        prepared.values, temperature, conditions, forcing
-    )
-    emitted = constants.stefan_boltzmann * temperature**4
-    rising = by_sensible + latent_heat * by_evaporation
-    by_sensible = by_sensible + smooth_plus(-rising, LEAST_SLOPE)
-    slopes = (by_sensible, by_evaporation, 4.0 * emitted / temperature)
-    return Linear(top, sensible, evaporation, emitted, slopes)
+    return snow.masked_albedo(ground, bright, state.snow, values["critical_snow_mass"])
 
 
 def _surface(
     prepared: PreparedLaD,
-    fluxes: Linear,
-    absorbed: Scalar,
-    latent_heat: Scalar,
-    free: Scalar,
+    conditions: Conditions,
+    supplies: Supplies,
+    forcing: Forcing,
     mass: Scalar,
-    snow_share: Scalar | None,
-) -> tuple[Scalar, Scalar]:
-    """Surface temperature (K above freezing) and snow melted in the step (kg m-2).
+    absorbed: Scalar,
+    free: Scalar,
+    before: Scalar,
+) -> Surface:
+    """Surface temperature, fluxes and melt of a step of which each determines the others.
 
-    Without `snow_share`, as an estimate, melt does not heed what sublimates.
+    The unknown is the temperature that the surface would have if melt took no heat: while it rises
+    by `pause`, the surface stays at freezing and the snow melts. Temperature and melt are functions
+    of it, both of them rising, so that the balance of energy has one root.
     """
-    response, dt = prepared.column.response, prepared.time_step
-    by_sensible, by_evaporation, by_emitted = fluxes.slopes
-    slope = by_sensible + latent_heat * by_evaporation + by_emitted
-    turbulence = fluxes.sensible + latent_heat * fluxes.evaporation
-    gain = absorbed - fluxes.emitted - turbulence
-    damped = response / (1.0 + response * slope)
-    # free + response * (gain - slope * (top - at)) = top
-    top = fluxes.at + damped / response * (free - fluxes.at + response * gain)
-    if snow_share is not None:
-        mass = mass - dt * snow_share * fluxes.moved(top)[1]
-    melt = snow.melt(top, _or_none(mass), dt / damped, prepared.constants.fusion)
-    return top - melt * prepared.constants.fusion * damped / dt, melt
+    dt, constants, response = prepared.time_step, prepared.constants, prepared.column.response
+    pause = response * (constants.fusion / dt) * mass
+    warmest = free + response * absorbed
+
+    def balance(unmelted: Scalar) -> tuple[Scalar, Surface]:
+        share = snow.melted_share(unmelted, pause)
+        above = unmelted - pause * share
+        temperature = constants.freezing_point + above
+        sensible, evaporation = prepared.law(prepared.values, temperature, conditions, forcing)
+        potential = evaporation / conditions.wetness
+        sublimation = supplies.snow.give(potential)
+        evaporation = supplies.root_zone.give(potential)
+        melt = (mass - dt * sublimation) * share
+        loss = (
+            constants.stefan_boltzmann * temperature**4
+            + sensible
+            + constants.vaporisation * (sublimation + evaporation)
+            + constants.fusion * (sublimation + melt / dt)
+        )
+        solved = Surface(above, sensible, sublimation, evaporation, melt)
+        return above - warmest + response * loss, solved
+
+    lowest, highest = (t - constants.freezing_point for t in (COLDEST, HOTTEST))
+    return solve_increasing(balance, before, before * 0.0 + lowest, highest + pause)[1]
 
 
 def _freeze(

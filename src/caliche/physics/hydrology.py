@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from caliche.physics.switches import smooth_cap, smooth_plus
+from caliche.physics.switches import capped_share, smooth_cap, smooth_plus
 
 Scalar = Float[Array, ""]
 
@@ -31,9 +31,14 @@ def rooting_depth(root_mass: Scalar, scale: Scalar, critical_density: Scalar) ->
     return SHALLOWEST + smooth_plus(depth - SHALLOWEST, 0.5 * SHALLOWEST)
 
 
-def moisture_stress(water: Scalar, enough: Scalar) -> Scalar:
-    """Evaporation as a fraction of that without shortage: water / enough, at most 1."""
-    return smooth_cap(water / enough, STRESS_WIDTH)
+def moisture_stress(wet: Scalar) -> Scalar:
+    """Evaporation as a fraction of that without shortage: water over what is enough, at most 1."""
+    return smooth_cap(wet, STRESS_WIDTH)
+
+
+def taken_up(wet: Scalar) -> Scalar:
+    """`moisture_stress(wet) / wet`, also of a dry root zone, where it is 1."""
+    return capped_share(wet, STRESS_WIDTH)
 
 
 def drainage(water: Scalar, capacity: Scalar, time_scale: Scalar, time_step: float) -> Scalar:

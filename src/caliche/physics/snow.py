@@ -30,18 +30,15 @@ def masked_albedo(ground: Scalar, snow: Scalar, mass: Scalar, critical_mass: Sca
     return ground + (snow - ground) * (mass / (mass + critical_mass))
 
 
-def melt(excess: Scalar, mass: Scalar, heat_per_kelvin: Scalar, latent_heat: float) -> Scalar:
-    """Snow melted in a step (kg m-2): what brings the surface back to freezing, or all there is.
+def melted_share(excess: Scalar, pause: Scalar) -> Scalar:
+    """Share of the snow that melts in a step: what holds the surface at freezing, or all of it.
 
     Parameters
     ----------
-    excess : surface temperature above freezing if nothing melted, K.
-    mass : snow there is to melt, kg m-2.
-    heat_per_kelvin : heat that cools the surface by 1 K within the step, J m-2 K-1.
-    latent_heat : of fusion, J kg-1.
+    excess : surface temperature above freezing that the heat of melt would have brought, K.
+    pause : warming that the heat of melt of all the snow would have brought, K.
     """
-    potential = smooth_plus(excess, MELT_WIDTH) * heat_per_kelvin / latent_heat
-    return mass * smooth_cap(potential / (mass + 1e-12), EXHAUSTION_WIDTH)
+    return smooth_cap(smooth_plus(excess, MELT_WIDTH) / (pause + 1e-12), EXHAUSTION_WIDTH)
 
 
 def frozen_share(heat: Scalar, most: Scalar, width: Scalar) -> Scalar:

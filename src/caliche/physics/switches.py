@@ -31,6 +31,12 @@ def smooth_cap(x: Scalar, width: float) -> Scalar:
     return jnp.minimum(x, 1.0 - width) + rounded
 
 
+def capped_share(x: Scalar, width: float) -> Scalar:
+    """Of x, the share that `smooth_cap` leaves: 1 where x < 1 - width, also at and below zero."""
+    below = x < 0.5 * (1.0 - width)
+    return jnp.where(below, 1.0, smooth_cap(x, width) / jnp.where(below, 1.0, x))
+
+
 def smooth_ramp(x: Scalar, width: float) -> Scalar:
     """x between 0 and 1, held there outside; rounded within `width` of either corner."""
     return smooth_plus(x, width) - smooth_plus(x - 1.0, width)
