@@ -66,6 +66,10 @@ PHRASES: Mapping[str, tuple[str, str]] = {
         "priors that declared weights outvote",
         "priors that declared weights outvote",
     ),
+    "short-record": (
+        "a record too short to tell how long its errors last",
+        "{n} streams too short to tell how long their errors last",
+    ),
     "unflagged": (
         "1 stream without quality flags, perhaps gap-filled",
         "{n} streams without quality flags, perhaps gap-filled",

@@ -255,3 +255,29 @@ def test_observations_can_be_exchanged():
     assert second.parameters["intercept"].estimate == pytest.approx(
         first.parameters["intercept"].estimate + 1.0
     )
+
+
+# -- what is said of it ---------------------------------------------------------------------------
+
+
+def kinds(result) -> set[str]:
+    return {remark.kind for remark in result.remarks}
+
+
+def test_a_record_too_short_for_the_memory_of_its_errors_is_said():
+    long = estimate(noisy_line(3.0), unknown=Unknown(information="bars"))
+    assert "short-record" not in kinds(long)
+    drift = np.cos(np.linspace(0.0, np.pi, len(X))) ** 3
+    short = line_problem(X, 1.0 + 2.0 * X + drift, 0.1)
+    result = estimate(short, unknown=Unknown(information="weights"))
+    (said,) = [r.sentence for r in result.remarks if r.kind == "short-record"]
+    assert "too short to tell how long errors last" in said
+
+
+def test_priors_that_declared_weights_outvote_are_said():
+    problem = noisy_line(12.0, 10.0, slope=Normal(1.5, 0.2))
+    bars = estimate(problem, unknown=Unknown(information="bars"))
+    (said,) = [r.sentence for r in bars.remarks if r.kind == "weights"]
+    assert said.startswith("The priors of slope count little")
+    assert "weights" not in kinds(estimate(problem, unknown=Unknown(information="weights")))
+    assert "weights" not in kinds(estimate(noisy_line(12.0), unknown=Unknown(information="bars")))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ from scipy.stats import norm
 
 from caliche.estimation import estimate
 from caliche.estimation.posterior import posterior
-from caliche.experiments.posterior import Options, _laplace, gaussian_draws
+from caliche.experiments.posterior import _laplace
 from caliche.experiments.posterior_agreement import agreement, disagreement
 from caliche.experiments.posterior_ensembles import (
     ensemble_entries,
@@ -120,7 +118,7 @@ def test_ensembles_of_a_straight_line_have_the_posterior_of_its_closed_form():
     result = estimate(problem, "lm")
     sd = np.sqrt(np.diag(posterior(problem, result.u).covariance_naive))
     for method, loose in (("etki", 1e-6), ("eki", 0.35)):
-        u, said = ensemble_posterior(problem, method, 100, 4, None)
+        u, said = ensemble_posterior(problem, method, 100, 4)
         assert said["usable"], said["verdict"]
         assert said["members"] == len(u) == 100
         assert said["verdict"].startswith("100 members, ")
@@ -198,18 +196,7 @@ def test_the_gaussian_interval_of_a_knot_is_the_reported_one():
         Observations.from_series({SEEN: observed}, {SEEN: 0.1}), space,
     )  # fmt: skip
     result = estimate(problem, "lm")
-    entries = _laplace(problem, Options(), result, posterior(problem, result.u), {})
+    entries = _laplace(problem, result, posterior(problem, result.u), {})
     for name, found in entries.items():
         expected = result.parameters[name].interval
         np.testing.assert_allclose(found["laplace"]["interval95"], expected, rtol=1e-9)
-
-
-def test_as_many_draws_as_asked_for():
-    curvature = SimpleNamespace(
-        u=np.array([1.0, -2.0]), covariance=np.diag([4.0, 1.0]), covariance_naive=np.eye(2)
-    )
-    few = gaussian_draws(curvature, True, 0, 7)
-    assert few.shape == (7, 2)
-    many = gaussian_draws(curvature, True, 0, 4000)
-    np.testing.assert_allclose(many.std(axis=0), [2.0, 1.0], rtol=0.1)
-    np.testing.assert_allclose(many.mean(axis=0), curvature.u, atol=0.15)

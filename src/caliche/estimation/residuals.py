@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.estimation.method import RANK_TOLERANCE, at_bound
+from caliche.estimation.posterior import inverse
 from caliche.estimation.score_covariance import FEWEST, WINDOW
 from caliche.inverse_problem import InverseProblem, NormalEquations, weighted_misfits
 from caliche.models.tangents import Tangents, simulate_tangents
@@ -166,16 +167,18 @@ def error_bars(
     data = np.where(finite[:, None, None], data, 0.0)
     gradient = np.where(finite[:, None], gradient, 0.0)
     usable = finite[:, None, None]
-    naive, vectors, inverse, scale = _inverted(data + prior, held, usable)
+    naive, vectors, along, scale = _inverted(data + prior, held, usable)
     fitted = np.einsum("spq,spq->s", naive, data)
     factor = inflation(sums, fitted, steps, n_steps)
     middle = np.einsum("sk,skpq->spq", factor, hessian)
     # G = H V^-1 H of the observations, then the prior: never wider than that.
     told = data @ _inverted(middle, held, usable)[0] @ data
     covariance = _inverted(told + prior, held, usable)[0]
+    for site in np.flatnonzero(held.any(axis=1) & finite):
+        covariance[site] = inverse(told[site] + prior, held[site], gradient[site])[0]
     step = np.einsum("spq,sp->sq", vectors, np.where(held, 0.0, gradient) / scale)
-    remaining = np.sqrt((step**2 * inverse).sum(axis=1))
-    touched = np.any((inverse == 0.0)[:, None, :] & (np.abs(vectors) > TOUCHED), axis=2)
+    remaining = np.sqrt((step**2 * along).sum(axis=1))
+    touched = np.any((along == 0.0)[:, None, :] & (np.abs(vectors) > TOUCHED), axis=2)
     blank = np.where(finite, 1.0, np.nan)
     return ErrorBars(
         covariance * blank[:, None, None], naive * blank[:, None, None],
@@ -195,9 +198,9 @@ def _inverted(
     outer = scale[:, :, None] * scale[:, None, :]
     values, vectors = np.linalg.eigh(matrix / outer)
     seen = values > RANK_TOLERANCE * values[:, -1:]
-    inverse = np.where(seen, 1.0 / np.where(seen, values, 1.0), 0.0)
-    found = (vectors * inverse[:, None, :]) @ vectors.transpose(0, 2, 1) / outer
-    return np.where(out, 0.0, found), vectors, inverse, scale
+    along = np.where(seen, 1.0 / np.where(seen, values, 1.0), 0.0)
+    found = (vectors * along[:, None, :]) @ vectors.transpose(0, 2, 1) / outer
+    return np.where(out, 0.0, found), vectors, along, scale
 
 
 def inflation(

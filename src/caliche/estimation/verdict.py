@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from caliche.estimation.information import InformationEstimate
 from caliche.estimation.method import GIVEN_UP, NOT_FINITE, STATUS
 from caliche.estimation.optima import Optimum, equally_good, optima_note
 from caliche.estimation.posterior import Posterior, ResidualStatistics
@@ -20,9 +21,12 @@ from caliche.parameters.priors import Prior
 from caliche.parameters.space import ParameterSpace
 from caliche.remarks import Remark, capitalised, error_size_remarks
 from caliche.variables import label
+from caliche.wording import listing
 
 # An estimate further than this from its prior mean, in prior standard deviations, contradicts it.
 FAR = 3.0
+# Observations that are told this many times as often as they are worth outvote a prior.
+OUTVOTED = 2.0
 # A step left that the digits of an estimate show, in posterior standard deviations.
 VISIBLE = 0.1
 # This close to its bound, in prior standard deviations or halves of its range, whichever is less, a
@@ -219,6 +223,8 @@ def judged(given: Problem, result: Result) -> Result:
             declared = float(np.median(scale[:, list(names).index(name)]))
             factor = sigma / declared
             remarks += error_size_remarks(name, label(name), factor, "estimated errors")
+        if result.hyperparameters.information is not None:
+            remarks += _of_information(given, result, result.hyperparameters.information)
     idle = {name for r in remarks if r.kind == "no-effect" for name in r.about}
     if idle >= set(result.names) and result.starts:
         return dataclasses.replace(
@@ -229,3 +235,26 @@ def judged(given: Problem, result: Result) -> Result:
             remarks=tuple(remarks),
         )
     return dataclasses.replace(result, remarks=tuple(remarks))
+
+
+def _of_information(given: Problem, result: Result, told: InformationEstimate) -> Iterator[Remark]:
+    """Records too short for the memory of their errors, and priors that data outvote."""
+    for name in told.short:
+        text = (
+            f"The residuals of {label(name)} last for about {told.memory_hours[name]:.2g} h, and "
+            f"the record holds {told.memories[name]:.2g} times that: it is too short to tell how "
+            "long errors last, and error bars are rough, rather too narrow than too wide."
+        )
+        yield Remark("short-record", text, True, (name,))
+    outvoted = max(told.inflation.values(), default=1.0) > OUTVOTED
+    if told.factors and min(told.factors.values()) == 1.0 and outvoted:
+        informative = given.space.informative
+        names = [e.name for k, e in enumerate(given.space.entries) if e.leads and informative[k]]
+        if names:
+            text = (
+                f"The priors of {listing(names)} count little: with weights as declared the "
+                "observations tell more than their residuals allow, up to "
+                f'{max(told.inflation.values()):.2g} times as much. Set weights = "information" '
+                "in [likelihood]."
+            )
+            yield Remark("weights", text, True, tuple(names))

@@ -166,7 +166,7 @@ def hold_hyperparameters(experiment: Experiment, folder: CompareFolder) -> Exper
     ------
     InputError : the model gives no finite misfit.
     """
-    if not (experiment.unknown or experiment.unknown.information):
+    if not experiment.unknown:
         return experiment
     found = folder.hyperparameters()
     if found is None:

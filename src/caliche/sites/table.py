@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from caliche._version import __version__
 from caliche.constants import NORMAL_QUANTILE
 from caliche.estimation.blocks import SiteEstimates
+from caliche.estimation.bounded import Quadratic, bounded_intervals, near_bounds
 from caliche.estimation.method import STATUS
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters.space import ParameterSpace
@@ -111,6 +112,7 @@ class Table:
         self._open = n - len(batch.problems)
         self._u = np.full((n, p), np.nan)
         self._sd = np.full((2, n, p), np.nan)
+        self._hessian, self._gradient = np.full((n, p, p), np.nan), np.full((n, p), np.nan)
         self._values = {
             "at_bound": np.zeros((n, p), np.int8),
             "correlation": np.full((n, p, p), np.nan),
@@ -141,6 +143,7 @@ class Table:
         sigma = np.asarray(self.problem.observations.sigma)
         self._u[rows] = found.u[mine]
         self._sd[:, rows] = errors.sd()[mine], errors.sd(naive=True)[mine]
+        self._hessian[rows], self._gradient[rows] = errors.hessian[mine], errors.gradient[mine]
         failed = np.any(np.isnan(found.u[mine]), axis=1, keepdims=True)
         values["at_bound"][rows] = errors.held[mine] & ~failed
         values["correlation"][rows] = _correlation(errors.covariance[mine])
@@ -167,22 +170,28 @@ class Table:
     def dataset(self) -> xr.Dataset:
         """The finished batch."""
         failed = np.isnan(self._u).any(axis=1, keepdims=True)
-        space, n = self.problem.space, len(self._u)
+        space = self.problem.space
         reach = NORMAL_QUANTILE * np.where(np.isfinite(self._sd[0]), self._sd[0], 0.0)
-        padding = np.zeros((self.size - n, self._u.shape[1]))  # one shape, one program
         u = np.where(failed, 0.0, self._u)
-        padded = [np.concatenate([v, padding]) for v in (u, u - reach, u + reach)]
-        physical, slopes = jax.device_get(_physical(space, jnp.asarray(np.stack(padded))))
-        (value, low, high), slope = physical[:, :n], np.abs(slopes[0, :n])
+        ends = np.stack([u - reach, u + reach])
+        (value, low, high), slopes = self._physical(u, ends)
         bounded = np.isfinite(self._sd[0])
+        lower = np.where(bounded, low, [p.prior.lower for p in space.free])
+        upper = np.where(bounded, high, [p.prior.upper for p in space.free])
+        inside, near = self._beside_bounds(u, value, slopes)
+        if near.any():
+            which = near.any(axis=1, keepdims=True) & ~near & bounded
+            (_, low, high), _ = self._physical(u, np.where(which, inside, ends))
+            lower = np.where(near, inside[0], np.where(which, low, lower))
+            upper = np.where(near, inside[1], np.where(which, high, upper))
         with np.errstate(invalid="ignore"):  # 0 times infinity: nothing is known
-            sd, naive = slope * self._sd
+            sd, naive = np.abs(slopes) * self._sd
         values: dict[str, Any] = self._values | {
             "estimate": value,
             "sd": sd,
             "sd_naive": naive,
-            "interval95_lower": np.where(bounded, low, [p.prior.lower for p in space.free]),
-            "interval95_upper": np.where(bounded, high, [p.prior.upper for p in space.free]),
+            "interval95_lower": lower,
+            "interval95_upper": upper,
             "reason": np.array(self._reason, dtype=object),
         }
         for name in ("estimate", "sd", "sd_naive", "interval95_lower", "interval95_upper"):
@@ -194,6 +203,32 @@ class Table:
             },
             coords={"site": self._names.astype(object), **coordinates(self.problem)},
         )
+
+    def _physical(self, u: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Physical values (3, site, P) of control vectors (site, P) and of both ends of their
+        intervals (2, site, P), and the slopes (site, P) at the first."""
+        padding = np.zeros((self.size - len(u), u.shape[1]))  # one shape, one program
+        padded = [np.concatenate([v, padding]) for v in (u, *ends)]
+        found, slopes = jax.device_get(_physical(self.problem.space, jnp.asarray(np.stack(padded))))
+        return found[:, : len(u)], slopes[0, : len(u)]
+
+    def _beside_bounds(
+        self, u: np.ndarray, value: np.ndarray, slopes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ends (2, site, P) of intervals by profile within the bounds, physical where a parameter
+        is beside one (site, P), else in u; of sites without such a parameter they are not known."""
+        space, inside = self.problem.space, np.zeros((2, *u.shape))
+        near = np.zeros(u.shape, bool)
+        for site in np.flatnonzero(np.isfinite(self._hessian).all(axis=(1, 2))):
+            held = self._values["at_bound"][site].astype(bool)
+            at = Quadratic(
+                u[site], value[site], slopes[site], self._gradient[site], self._hessian[site],
+                self._sd[0, site], held,
+            )  # fmt: skip
+            near[site] = near_bounds(space, at)
+            if near[site].any():
+                inside[:, site] = bounded_intervals(space, at, near[site])
+        return inside, near
 
 
 def _variance(batch: Batch) -> np.ndarray:
