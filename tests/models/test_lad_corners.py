@@ -155,8 +155,9 @@ def test_corners_with_a_network(kind):
     law = dataclasses.replace(law, network=Network(weights, biases), mean=mean, sd=sd)
     model = LaD(1800.0, fluxes=law)
     params = corners(model, 24)
+    expected = 1.0 if kind == "flux" else has_transfer(model, params).mean()
     # Some of these ask for 1,000 W m-2 where there is no such heat.
-    assert look(model, params, 1, coldest=50.0, hottest=550.0) > 0.9
+    assert 0.9 * expected < look(model, params, 1, coldest=50.0, hottest=550.0) <= expected
 
 
 # -- the root itself -------------------------------------------------------------------------------
