@@ -46,6 +46,9 @@ from caliche.inverse_problem import InverseProblem, Problem
 from caliche.parameters.space import Entry, ParameterSpace
 from caliche.remarks import SAME_MISFIT
 
+# The likelihood is found anew so often where its own search finds a better optimum.
+MOST_REVISIONS = 3
+
 METHODS: Mapping[str, Callable[..., Method]] = {
     "lm": LevenbergMarquardt,
     "lbfgs": lbfgs,
@@ -117,6 +120,8 @@ def estimate(
     if asked.information == "bars" and curvature.told is not None:
         told = kept(of_one_site(problem), u, ~curvature.held, curvature.told)
         hyper = dataclasses.replace(hyper or Hyperparameters(), information=told)
+    elif hyper is not None and hyper.information is not None:
+        curvature = curvature.with_costs_over(hyper.information.share)
     reason = reason_of(chosen, outcome.final, best)
     found = curvature_result(
         problem, chosen.name, reason, seed, outcome, best, curvature, hyper, runs, watch
@@ -143,17 +148,34 @@ def _with_hyperparameters(
         # As many starts as there are, all the same: the program for them is compiled already.
         return run_method(method, problem, jnp.broadcast_to(u, starts.shape) if alike else u)
 
-    problem, u, hyper = estimate_hyperparameters(
-        problem, outcome.final.u[best], unknown, fitting, run
-    )
-    runs += hyper.n_model_runs
-    again = run_method(method, problem, starts, callback)
-    found = again.final.cost[best_start(again.final)]
-    residual, _ = linearised(problem, u)
-    if not found <= 0.5 * residual @ residual + SAME_MISFIT:  # no start came back to where it is
+    u, revisions = outcome.final.u[best], 0
+    while True:
+        problem, u, hyper = estimate_hyperparameters(problem, u, unknown, fitting, run)
+        # The term of the information belongs to this optimum: others are looked for without it.
+        search = problem
+        if hyper.information is not None:
+            search = with_information(problem, hyper.information, whole=False)
+        residual, _ = linearised(search, u)
+        misfit = 0.5 * float(residual @ residual)
+        again = run_method(method, search, starts, callback)
+        best, revisions = best_start(again.final), revisions + 1
+        runs += hyper.n_model_runs
+        if revisions == MOST_REVISIONS or not again.final.cost[best] < misfit - SAME_MISFIT:
+            break
+        runs += int(np.sum(again.final.model_runs))
+        u = again.final.u[best]  # a better optimum: how much is told there?
+    if not again.final.cost[best] < misfit + SAME_MISFIT:  # no start came back to where it is
         runs += int(np.sum(again.final.model_runs))
         starts = jnp.concatenate([jnp.asarray(u)[None], starts[1:]])
-        again = run_method(method, problem, starts, callback)
+        again = run_method(method, search, starts, callback)
+        best = best_start(again.final)
+    if hyper.information is not None:
+        final = again.final
+        there = np.arange(len(final.cost)) == best
+        final = final._replace(
+            u=np.where(there[:, None], u, final.u), cost=np.where(there, misfit, final.cost)
+        )
+        again = dataclasses.replace(again, final=final)
     return problem, hyper, runs, again
 
 

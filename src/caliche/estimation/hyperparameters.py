@@ -117,10 +117,11 @@ class Hyperparameters:
 
     @staticmethod
     def from_dict(said: Mapping[str, Any]) -> Hyperparameters:
-        """What `dataclasses.asdict` gave."""
-        told = said.get("information")
+        """What `dataclasses.asdict` gave, with None where JSON has no number."""
+        told, evidence = said.get("information"), said.get("log_evidence")
         known = None if told is None else InformationEstimate(**told)
-        return Hyperparameters(**{**said, "information": known})
+        evidence = float("nan") if evidence is None else evidence
+        return Hyperparameters(**{**said, "information": known, "log_evidence": evidence})
 
 
 def of_one_site(problem: Problem) -> InverseProblem:

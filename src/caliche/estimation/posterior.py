@@ -81,6 +81,13 @@ class Posterior:
     gradient: np.ndarray
     told: Told | None = None
 
+    def with_costs_over(self, share: float) -> Posterior:
+        """The same, the terms of the streams in J divided by a share that they all have."""
+        residuals = {
+            name: dataclasses.replace(r, cost=r.cost / share) for name, r in self.residuals.items()
+        }
+        return dataclasses.replace(self, residuals=residuals)
+
     def sd(self, slope: np.ndarray, naive: bool = False) -> float:
         """Standard deviation of a quantity with this derivative (P,) by u.
 
