@@ -13,7 +13,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 COMMON = {"errors", "variables", "wording", "remarks", "_version", "whole_file"}
 METHODS = {"estimation", "identifiability", "sensitivity", "emulators"}
 PROBLEM = {"constants", "physics", "models", "parameters", "data", "observations"}
-SEAM = PROBLEM | {"inverse_problem", "joint_problem"}
+SEAM = PROBLEM | {"problem", "inverse_problem", "joint_problem"}
 BELOW = {
     "errors": set(),
     "variables": {"errors"},
@@ -27,8 +27,9 @@ BELOW = {
     "parameters": {"constants", "models"},
     "data": {"constants"},
     "observations": {"constants", "models"},
-    "inverse_problem": PROBLEM,
-    "joint_problem": PROBLEM | {"inverse_problem"},
+    "problem": PROBLEM,
+    "inverse_problem": PROBLEM | {"problem"},
+    "joint_problem": PROBLEM | {"problem", "inverse_problem"},
     **dict.fromkeys(METHODS, SEAM),
     "experiments": SEAM | METHODS,
     "sites": SEAM | METHODS | {"experiments"},

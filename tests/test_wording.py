@@ -69,9 +69,8 @@ def test_what_an_assimilation_says_of_one_window_and_of_several():
     assert "1 observation;" in first
     assert of_stream.startswith("Soil temperature at 0.05 m: a window ahead")
     summary["windows"] = [_window(k, observations=0) for k in (1, 2)]
-    assert "Windows 1 and 2 had no observations and were carried through." in (
-        assimilate_words.warnings_of(summary)
-    )
+    said = [remark.sentence for remark in assimilate_words.remarks_of(summary)]
+    assert "Windows 1 and 2 had no observations and were carried through." in said
 
 
 def test_one_variant_moves_and_several_kinds_move():

@@ -83,7 +83,7 @@ def told(observed: Iterable[float]) -> str:
     """How many observations there are, and how many of them are missing."""
     values = list(observed)
     missing = sum(math.isnan(value) for value in values)
-    text = f"{len(values)} observations"
+    text = number_of(len(values), "observation")
     if not missing:
         return text
     return f"{text}, of which {missing} {'is' if missing == 1 else 'are'} missing"

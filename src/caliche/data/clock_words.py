@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from caliche.data.clock import LONGEST, SUSPICIOUS, ClockCheck, Cure, Impossible
+from caliche.wording import number_of
 
 # h from the sun's mean time: no country keeps a clock further away than this.
 FURTHEST = 4.0
@@ -69,11 +70,12 @@ def _contradiction(check: ClockCheck, longitude: float, utc_offset: float | None
 def _date(check: ClockCheck, cure: Cure) -> str:
     first, last = cure.range
     if first > 0:
-        text = f"the dates are {first} to {last} days early"
+        text = f"the dates are {first} to {number_of(last, 'day')} early"
     elif last < 0:
-        text = f"the dates are {-last} to {-first} days late"
+        text = f"the dates are {-last} to {number_of(-first, 'day')} late"
     else:
-        text = f"the dates are about {abs(cure.days)} days {'early' if cure.days > 0 else 'late'}"
+        side = "early" if cure.days > 0 else "late"
+        text = f"the dates are about {number_of(abs(cure.days), 'day')} {side}"
     text = f"the DATE is wrong, whatever the UTC offset: {text}"
     if cure.middle is not None:
         apart = np.timedelta64(1, "D")

@@ -16,6 +16,7 @@ from caliche.data.missing import marks_of
 from caliche.data.source import TimeAxis
 from caliche.data.units import known_unit
 from caliche.errors import InputError, nearest
+from caliche.wording import number_of
 
 _DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _UNREADABLE = (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning)
@@ -89,7 +90,9 @@ class CsvTable:
         else:
             advice = nearest(column, self.names)
         return InputError(
-            f"a column {column!r} in {self.name}", f"{len(self.names)} columns without it", advice
+            f"a column {column!r} in {self.name}",
+            f"{number_of(len(self.names), 'column')} without it",
+            advice,
         )
 
     def numbers(self, column: str) -> np.ndarray:

@@ -16,6 +16,7 @@ from caliche.data.assemble import Series
 from caliche.data.csv_table import CsvTable
 from caliche.data.source import TimeAxis
 from caliche.errors import InputError
+from caliche.wording import number_of
 
 DAY = np.timedelta64(1, "D")
 LENGTHS = (1, 7)  # days
@@ -63,7 +64,7 @@ def read_days(table: CsvTable, utc_offset: float | None) -> Days:
     )
     if len(first) < 2 or np.isnat(first).any() or np.isnat(last).any():
         raise InputError(
-            f"at least two rows in {table.name}, with a time in each", f"{len(first)} rows",
+            f"at least two rows in {table.name}, with a time in each", number_of(len(first), "row"),
             "give a file with a time series",
         )  # fmt: skip
     counts = ((last - first) / DAY).astype(int) + 1

@@ -12,6 +12,7 @@ from caliche.data.origin import FILLED, INTERPOLATED, ORIGIN, REBUILT
 from caliche.data.quality import word_count
 from caliche.data.site import own_stamps
 from caliche.variables import AMOUNTS
+from caliche.wording import number_of
 
 
 def fill_short_gaps(dataset: xr.Dataset, names: Sequence[str], hours: float) -> xr.Dataset:
@@ -86,7 +87,7 @@ def filled_lines(window: xr.Dataset, names: Sequence[str]) -> Iterator[str]:
             )
         if number := count[REBUILT]:
             how = str(window[name].attrs.get("derived_from", "")).partition(" from ")[2]
-            yield f"{number} of {origin.size} values of {name} rebuilt from {how}"
+            yield f"{number} of {number_of(origin.size, 'value')} of {name} rebuilt from {how}"
 
 
 def _dry(window: xr.Dataset, name: str) -> str:
@@ -103,3 +104,11 @@ def _dry(window: xr.Dataset, name: str) -> str:
         f"{word_count(int(taken.sum()), 'step')} of {name} missing and taken as dry{wet}; "
         f"{np.nansum(rain) * step:.4g} mm fall in the rest of the window"
     )
+
+
+def first_from_second(values: np.ndarray) -> np.ndarray:
+    """Forcing with entry 0, which drives no step and may be missing, made finite."""
+    values = np.array(values, dtype=float)
+    if not np.isfinite(values[0]):
+        values[0] = values[1]
+    return values

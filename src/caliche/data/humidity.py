@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from caliche.constants import FREEZING_POINT, WATER_AIR_MASS_RATIO
+from caliche.wording import number_of
 
 CONTRADICTION = 0.05  # of relative humidity; sensors and roundings differ by 0.02
 
@@ -67,5 +68,5 @@ def contradiction(dataset: xr.Dataset, reported: np.ndarray, used: str, other: s
         return ""
     return (
         f"{other} contradicts {used}: the relative humidities differ by {100.0 * gap:.0f} % "
-        f"(median of {difference.size} values); {used} was used"
+        f"(median of {number_of(difference.size, 'value')}); {used} was used"
     )

@@ -33,6 +33,7 @@ from caliche.estimation.ensemble_prior import normal_prior
 from caliche.estimation.ensemble_search import CovarianceMatrixAdaptation, GeneticAlgorithm
 from caliche.estimation.ensemble_variational import FourDEnVar
 from caliche.parameters.space import ParameterSpace
+from caliche.wording import number_of
 
 MEMBER_METHODS: Mapping[str, Any] = {
     "4denvar": FourDEnVar,
@@ -184,7 +185,7 @@ class Engine:
             return
         raise InputError(
             f"outputs that depend on a free parameter ({', '.join(self._space.names)})",
-            f"none that changes in any of {self.runs} runs",
+            f"none that changes in any of {number_of(self.runs, 'run')}",
             "check that the model reads its parameters under these names, or observe more",
         )
 

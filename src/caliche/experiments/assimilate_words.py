@@ -144,7 +144,7 @@ def how_it_ended(summary: Mapping[str, Any]) -> str:
     """The beginning of the first line."""
     windows = summary["windows"]
     good = sum(w["converged"] for w in windows)
-    return f"{good} of {len(windows)} windows converged"
+    return f"{good} of {number_of(len(windows), 'window')} converged"
 
 
 def _numbered(windows: list[Mapping[str, Any]]) -> str:

@@ -37,6 +37,7 @@ from caliche.experiments.verdict import problem_scores, score_remarks
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters import ParameterSpace
 from caliche.remarks import Remark, as_table, from_table, same_misfit, unlike
+from caliche.wording import number_of
 
 # Model runs that a method takes on a problem of this kind, for P parameters and N members.
 _ITERATIONS = {"lm": 8, "lbfgs": 6, "adam": 200, "eki": 9, "etki": 9, "uki": 9, "ga": 90,
@@ -281,11 +282,12 @@ def _ended(rows: Sequence[Row]) -> str:
     """How many runs converged and how many reached the best fit, as the beginning of a line."""
     best = best_row(rows)
     if best is None:
-        return f"0 of {len(rows)} runs converged"
+        return f"0 of {number_of(len(rows), 'run')} converged"
     converged = sum(row.converged for row in rows)
     misfits = np.array([row.misfit for row in rows])
     reached = int(np.sum(same_misfit(misfits, np.nanmin(misfits))))
-    return f"{converged} of {len(rows)} runs converged, and {reached} reached the lowest misfit"
+    done = f"{converged} of {number_of(len(rows), 'run')} converged"
+    return f"{done}, and {reached} reached the lowest misfit"
 
 
 @jax.jit

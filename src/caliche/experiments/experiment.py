@@ -17,7 +17,7 @@ import xarray as xr
 from jaxtyping import Array
 
 from caliche.data.companions import add_companions
-from caliche.data.gaps import fill_short_gaps
+from caliche.data.gaps import fill_short_gaps, first_from_second
 from caliche.data.locate import find_data
 from caliche.data.longwave import derive_incoming_longwave
 from caliche.data.merge import merge_sources
@@ -280,7 +280,7 @@ class Experiment:
         streams = [Stream(n, self._steps(dataset, n, time_step)) for n in names]
         operator = make_operator(self.model, streams, self.nuisances, time_step)
         forcing = {
-            name: jnp.asarray(_first_from_second(dataset[source].values[:n_time]))
+            name: jnp.asarray(first_from_second(dataset[source].values[:n_time]))
             for name, source in self.forcing_sources.items()
         }
         series = {
@@ -392,11 +392,3 @@ class Experiment:
 @jax.jit
 def _predict(problem: InverseProblem, params: dict[str, Array]) -> Array:
     return problem.predict(params)
-
-
-def _first_from_second(values: np.ndarray) -> np.ndarray:
-    """Forcing with entry 0, which drives no step and may be missing, made finite."""
-    values = np.array(values, dtype=float)
-    if not np.isfinite(values[0]):
-        values[0] = values[1]
-    return values

@@ -317,10 +317,7 @@ def read_hyperparameters(folder: Path) -> Hyperparameters | None:
     found = summary.get("hyperparameters")
     if found is None:
         return None
-    evidence = found["log_evidence"]
-    return Hyperparameters.from_dict(
-        {**found, "log_evidence": math.nan if evidence is None else evidence}
-    )
+    return Hyperparameters.from_dict(found)
 
 
 def versions() -> dict[str, str]:

@@ -19,6 +19,7 @@ from caliche.errors import InputError
 from caliche.experiments.scores import Score, score
 from caliche.remarks import Remark, error_size_remarks, unlike
 from caliche.variables import VARIABLES, Variable, label, variable
+from caliche.wording import agree, number_of
 
 if TYPE_CHECKING:
     from caliche.experiments.experiment import Experiment
@@ -160,12 +161,12 @@ def few_values_remarks(
         for k in seen[order[:count]][:MOST_NAMED]
     )
     more = f"; and {count - MOST_NAMED} more" if count > MOST_NAMED else ""
-    values = "One value brings" if count == 1 else f"{count} values bring"
+    values = f"{number_of(count, 'value')} {agree(count, 'brings', 'bring')}"
     yield Remark(
         "few-values",
         f"{values} {100 * shares[count - 1]:.0f} % of the misfit of {label(name)}, of "
-        f"{len(seen):,} values: {named}{more} ({unit}). Look at them before you trust the "
-        "estimates.",
+        f"{number_of(len(seen), 'value')}: {named}{more} ({unit}). Look at them before you trust "
+        "the estimates.",
         True, (name,),
     )  # fmt: skip
 
@@ -198,8 +199,8 @@ def balance_remarks(energy: Mapping[str, np.ndarray], times: np.ndarray) -> Iter
             "imbalance",
             f"The modelled energy balance misses {abs(imbalance[worst]):.3g} W m-2 at "
             f"{utc_text(times[worst + 1])}, and more than {allowed:.2g} W m-2 in "
-            f"{int(np.sum(np.abs(imbalance) > allowed))} of {imbalance.size:,} steps: these are "
-            "no solutions of its equations. Shorter time steps or other bounds may help.",
+            f"{int(np.sum(np.abs(imbalance) > allowed))} of {number_of(imbalance.size, 'step')}: "
+            "these are no solutions of its equations. Shorter time steps or other bounds may help.",
         )
 
 
@@ -246,7 +247,9 @@ def data_remarks(experiment: Experiment) -> Iterator[Remark]:
             yield Remark("rebuilt", text, True, (name,))
         made, size = int(dataset[name].attrs.get(FILLED, 0)), int(dataset[name].size)
         if made > FEW_INTERPOLATED * size:
-            text = f"{made:,} values of {label(name)} in the record are interpolated over gaps."
+            verb = agree(made, "is", "are")
+            values = f"{number_of(made, 'value')} of {label(name)}"
+            text = f"{values} in the record {verb} interpolated over gaps."
             yield Remark("interpolated", text, False, (name,))
     bare = [name for name in fitted if is_filled_in_silence(dataset, name)]
     if bare:

@@ -18,6 +18,7 @@ from caliche.errors import InputError
 from caliche.models.base import Diagnostics, Model, ParameterDeclaration, Profile
 from caliche.observations.nuisances import Nuisance, at_depth, lagged, reach
 from caliche.variables import VARIABLES, variable
+from caliche.wording import number_of
 
 # Streams of one profile that are computed entry by entry. More than a dozen sums of products with
 # constants in one loop take LLVM beyond all memory (41 nodes); the whole profile is one product.
@@ -122,12 +123,12 @@ class ObservationOperator(eqx.Module):
                 continue
             why = "a flux has no value at time zero"
             if stream.steps > 1:
-                why = f"it is a mean over {stream.steps} steps"
+                why = f"it is a mean over {number_of(stream.steps, 'step')}"
             if any(reach(self.nuisances, stream.name, self.time_step)):
                 why = "a clock that may be wrong needs the model before and after"
             found.append(
-                f"{lost} of {total} observations of {stream.name} cannot be predicted ({why}) and "
-                f"{'is' if lost == 1 else 'are'} not used."
+                f"{lost} of {number_of(total, 'observation')} of {stream.name} cannot be predicted "
+                f"({why}) and {'is' if lost == 1 else 'are'} not used."
             )
         return tuple(found)
 
