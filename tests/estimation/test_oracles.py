@@ -189,7 +189,10 @@ def test_a_twin_of_two_pools(name):
     """Truth inside the intervals, and the error of the trajectory down by 95 % or more."""
     problem, truth = pools()
     result = estimate(problem, name, seed=1, **members_of(name, 40))
-    assert result.converged
+    # Two rates lie near a bound: the ensembles are good enough for the trajectory, and say that
+    # they are not the posterior.
+    assert result.converged == (name == "lm")
+    assert result.converged or "do not stand for the posterior" in result.reason
     for parameter, true in TwoPools.truth.items():
         low, high = result.parameters[parameter].interval
         assert low < true < high

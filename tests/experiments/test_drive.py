@@ -289,5 +289,5 @@ def test_a_parameter_without_effect_is_named_and_has_no_estimate(study, tmp_path
     print_drive(found.summary)
     told = capsys.readouterr().out
     assert "no effect" in told
-    assert "no output depends on b: the observations say nothing of it" in told
+    assert "No output depends on b: the observations say nothing of it" in told
     assert "(flat between -2 and 2 m)" in told

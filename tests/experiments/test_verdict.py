@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from caliche.data.origin import FILLED, INTERPOLATED, MEASURED, ORIGIN
 from caliche.experiments.verdict import (
     balance_remarks,
     data_remarks,
@@ -145,10 +146,15 @@ def test_data_that_were_rebuilt_or_filled_in_silence():
     assert not list(data_remarks(tower({})))
 
 
-def test_values_interpolated_over_gaps_are_counted():
-    (found,) = data_remarks(tower({"incoming_longwave": {"n_filled": 3}}))
-    assert (found.kind, found.serious) == ("interpolated", False)
-    assert found.sentence.startswith("3 values of incoming longwave radiation")
+def test_values_interpolated_over_gaps_or_filled_are_counted():
+    experiment = tower({})
+    origin = np.array([INTERPOLATED] * 3 + [FILLED] * 2 + [MEASURED] * 5, np.int8)
+    marked = experiment.dataset.assign_coords({"incoming_longwave" + ORIGIN: ("time", origin)})
+    experiment.dataset = marked
+    first, second = data_remarks(experiment)
+    assert (first.kind, first.serious) == ("interpolated", False)
+    assert first.sentence.startswith("30 % of the values of incoming longwave radiation")
+    assert second.sentence.startswith("20 % of the values of incoming longwave radiation")
 
 
 def test_the_sum_of_the_fluxes_is_no_better_than_its_parts():

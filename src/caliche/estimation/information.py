@@ -244,6 +244,14 @@ def with_information(
     )  # fmt: skip
 
 
+def without_term(problem: InverseProblem, found: InformationEstimate | None) -> InverseProblem:
+    """The problem with the powers of its streams alone, or with errors at their word where these
+    are 1: the Gaussian term belongs to one optimum. Its J is the one that `estimate` gives."""
+    if found is None or set(found.factors.values()) == {1.0}:
+        return at_their_word(problem)
+    return with_information(problem, found, whole=False)
+
+
 def at_their_word(problem: InverseProblem) -> InverseProblem:
     """The problem with every error as declared and independent of the others."""
     observations = dataclasses.replace(problem.observations, information=None)

@@ -45,6 +45,7 @@ def depth_slopes(
         sigma=jnp.ones(len(moved)),
         autocorrelation=None,
         freedom=(),
+        information=None,
     )
     around = dataclasses.replace(problem, operator=operator, observations=blank)
     values = np.asarray(_predict(around, jnp.asarray(u)))

@@ -306,7 +306,11 @@ def _remarks(config: DriveConfig, job: AskTell, found: Found) -> list[Remark]:
     said: list[Remark] = []
     for p in config.parameters:
         if p.name in found.no_effect:
-            text = f"No output depends on {p.name}: what is known of it is its prior."
+            prior = p.prior.describe(p.declaration.unit)
+            text = (
+                f"No output depends on {p.name}: the observations say nothing of it, and what is "
+                f"known is its prior ({prior})."
+            )
             said.append(Remark("no-effect", text, True, (p.name,)))
             continue
         away = float(prior_distance(p.prior, found.estimate[p.name]))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import xarray as xr
 
 from caliche.errors import InputError
+from caliche.estimation.information import without_term
 from caliche.experiments.experiment import Experiment, load_experiment
 from caliche.experiments.folder_kinds import finished, kind_of
 from caliche.experiments.posterior import open_run
@@ -71,9 +72,17 @@ class Results:
             raise self._other("an experiment of its own", "read .summary")
         return load_experiment(self.folder / "config.toml")
 
-    def problem(self) -> InverseProblem:
-        """The inverse problem of `experiment`, in whose coordinates `u` is."""
-        return self.experiment.problem()
+    def problem(self, whole: bool = False) -> InverseProblem:
+        """The inverse problem of `experiment`, in whose coordinates `u` is.
+
+        Its cost at `u` is the J of the summary. If `whole`, it is that which error bars and samplers
+        see, with all that the observations tell of each direction.
+        """
+        experiment = self.experiment
+        problem = experiment.problem()
+        if whole or experiment.found is None:
+            return problem
+        return without_term(problem, experiment.found.information)
 
     @property
     def u(self) -> jnp.ndarray:

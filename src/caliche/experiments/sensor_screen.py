@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
+from caliche.estimation.information import with_information
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import run_method
 from caliche.estimation.tangent_run import run_with_tangents
@@ -140,6 +141,9 @@ def screen_sensors(problem: InverseProblem, u: np.ndarray) -> list[Suspicion | W
     ----------
     u : (P,) an optimum of the problem.
     """
+    if problem.observations.information is not None:
+        # A suspicion allows for the size and persistence of residuals by itself.
+        problem = with_information(problem, None)
     against = screen_signs(problem, u)
     if signs := [found for found in against if found.is_flux]:
         return list(signs)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from caliche.errors import InputError
 from caliche.estimation import Result, estimate
 from caliche.estimation.hyperparameters import Hyperparameters, with_hyperparameters
-from caliche.estimation.information import at_their_word, with_information
+from caliche.estimation.information import without_term
 from caliche.estimation.posterior import posterior
 from caliche.experiments import twin
 from caliche.experiments.config import ExperimentConfig
@@ -132,13 +132,13 @@ def fit(
     if base is not None and base["hyperparameters"] is not None:
         # Errors and smoothness are those of the base: else no two fits could be compared.
         found = Hyperparameters.from_dict(base["hyperparameters"])
-        problem = without_term(with_hyperparameters(problem, found), found)
+        problem = without_term(with_hyperparameters(problem, found), found.information)
     points = starting_points(problem.space, base, starts, seed)
     unknown = experiment.unknown if base is None else None
     result = estimate(problem, "lm", starts=points, seed=seed, unknown=unknown, **options)
     if result.hyperparameters is not None:
         found = result.hyperparameters
-        problem = without_term(with_hyperparameters(problem, found), found)
+        problem = without_term(with_hyperparameters(problem, found), found.information)
     physical = np.asarray(_vector(problem.space, jnp.asarray(result.u)))
     scores = _scores(experiment.calibrated(found), problem, result, base)
     fitted = {name: s for name, s in scores["fit"].items() if s["fitted"]}
@@ -164,15 +164,6 @@ def fit(
         **scores,
     }
     return finite(record)
-
-
-def without_term(problem: InverseProblem, found: Hyperparameters) -> InverseProblem:
-    """The problem with the powers of its streams alone, or with errors at their word where these
-    are 1: the Gaussian term belongs to the optimum of one variant."""
-    told = found.information
-    if told is None or set(told.factors.values()) == {1.0}:
-        return at_their_word(problem)
-    return with_information(problem, told, whole=False)
 
 
 def fitted_observations(experiment: Experiment, problem: InverseProblem) -> str:

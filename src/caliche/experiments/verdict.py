@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from caliche.data.gaps import FILLED
+from caliche.data.origin import stream_origins
 from caliche.data.quality import utc_text
 from caliche.errors import InputError
 from caliche.experiments.scores import Score, score
@@ -34,7 +34,7 @@ FEWEST_VALUES = 40  # of a stream, for a few of them to stand out
 MOST_NAMED = 5
 # W m-2; an energy balance that is met to less than this is met, and to this share of the fluxes.
 BALANCED, SHARE_OF_FLUXES = 1.0, 0.01
-FEW_INTERPOLATED = 0.01  # share of interpolated values that is worth no word
+FEW_MADE = 0.01  # share of interpolated or filled values that is worth no word
 
 
 def experiment_remarks(
@@ -237,7 +237,7 @@ def data_remarks(experiment: Experiment) -> Iterator[Remark]:
     """Streams that were used and are rebuilt, interpolated, or without quality flags."""
     if experiment.config.synthetic is not None:
         return
-    dataset = experiment.dataset
+    dataset, origins = experiment.dataset, stream_origins(experiment.dataset)
     fitted = [name for name in experiment.fitted_streams if name in dataset]
     forcing = [name for name in experiment.forcing_sources.values() if name in dataset]
     for name in dict.fromkeys([*forcing, *fitted]):
@@ -245,12 +245,18 @@ def data_remarks(experiment: Experiment) -> Iterator[Remark]:
         if rebuilt:
             text = f"{_capital(label(name))} was not all measured: {rebuilt}."
             yield Remark("rebuilt", text, True, (name,))
-        made, size = int(dataset[name].attrs.get(FILLED, 0)), int(dataset[name].size)
-        if made > FEW_INTERPOLATED * size:
-            verb = agree(made, "is", "are")
-            values = f"{number_of(made, 'value')} of {label(name)}"
-            text = f"{values} in the record {verb} interpolated over gaps."
+        origin = origins.get(name)
+        if origin is None:
+            continue
+        where = "in the record"
+        if origin.interpolated > FEW_MADE:
+            share = f"{100 * origin.interpolated:.2g} % of the values of {label(name)}"
+            text = f"{_capital(share)} {where} are interpolated over gaps."
             yield Remark("interpolated", text, False, (name,))
+        if origin.filled > FEW_MADE:
+            share = f"{100 * origin.filled:.2g} % of the values of {label(name)}"
+            text = f"{_capital(share)} {where} are filled, as the flags of the file say."
+            yield Remark("filled", text, False, (name,))
     bare = [name for name in fitted if is_filled_in_silence(dataset, name)]
     if bare:
         names = ", ".join(label(name) for name in bare)
