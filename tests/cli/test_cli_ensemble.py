@@ -30,6 +30,11 @@ def names(folder) -> list[str]:
 
 def test_an_ensemble_from_file_to_report(caliche, tower, monkeypatch):
     tower.config["method"] = {"name": "etki", "options": {"members": 24, "failures": "redraw"}}
+    # Beside a bound an ensemble would say that it is not the posterior.
+    tower.config["parameters"] |= {
+        "combined_heat_transfer_coefficient": {"prior": "normal", "mean": 60.0, "sd": 5.0},
+        "thermal_conductivity": {"prior": "normal", "mean": 0.8, "sd": 0.05},
+    }
     tower.write()
     outcome = caliche("estimate", "tower.toml", "--out", "whole", "--seed", 3)
     assert outcome.code == 0, outcome.err

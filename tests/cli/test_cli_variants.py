@@ -46,7 +46,7 @@ def test_from_the_command_to_the_page(caliche, here):
 
     assert max(map(len, outcome.out.splitlines())) <= cli_variants.WIDEST
     assert "Twin experiment, surface and 5 cm: base converged" in outcome.out
-    assert "3 variants, and how far they move the estimates" in outcome.out
+    assert "3 variants, and how far the estimates move" in outcome.out
     assert "the albedo fixed at 0.1" in outcome.out
     assert "With the albedo fixed at 0.1" in outcome.out
     assert "closure-bulk-transfer: Expected wind_speed" in outcome.out

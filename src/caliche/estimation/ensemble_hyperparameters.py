@@ -89,12 +89,13 @@ def estimate_in_rounds(
         hyperparameters_of(problem, unknown),
         spent=spent, converged=settled, n_iterations=number, n_model_runs=runs, information=told,
     )  # fmt: skip
-    text = "what the observations tell"
+    text = "the information in the observations"
     if unknown.changes_declared:
         text = "the sizes of errors" + " and the smoothness" * bool(unknown.smoothness)
-    reason = f"{result.reason}; {text} have settled after {number_of(number, 'round')}"
+    has = "have" if unknown.changes_declared else "has"
+    reason = f"{result.reason}; {text} {has} settled after {number_of(number, 'round')}"
     if not settled:
-        reason = f"{result.reason}; {text} still change after {number_of(number, 'round')}"
+        reason = f"{result.reason}; {text} {has} not settled after {number_of(number, 'round')}"
     return dataclasses.replace(
         result,
         converged=result.converged and settled,

@@ -118,6 +118,7 @@ def ensemble_result(
         misfit, status == CONVERGED, STATUS[status], 0,
     )  # fmt: skip
     failed = sum(engine.failed)
+    weighed = problem.observations.information is not None
     return Result(
         method=method.name,
         converged=status == CONVERGED,
@@ -138,7 +139,7 @@ def ensemble_result(
         residuals=statistics,
         derived=_derived(problem, u, members),
         remarks=(
-            *_notes(method.name, values, failed, runs),
+            *_notes(method.name, values, failed, runs, weighed),
             *(Remark("doubt", text[0].upper() + text[1:] + ".", True) for text in doubt),
             *unseen,
             *remarks_of(space, parameters, curvature, (start,), sensitive=False),
@@ -276,13 +277,17 @@ def _derived(
     }
 
 
-def _notes(method: str, values: np.ndarray, failed: int, runs: int) -> tuple[Remark, ...]:
+def _notes(
+    method: str, values: np.ndarray, failed: int, runs: int, weighed: bool
+) -> tuple[Remark, ...]:
     n, p = values.shape
     kind = "200 draws from the Gaussian" if method == "uki" else f"{n} members"
-    notes = [
-        f"Error bars are the spread of {kind} of method {method}. They take the sizes of errors "
-        "at their word: nothing is added for residuals that are larger or more persistent."
-    ]
+    notes = [f"Error bars are the spread of {kind} of method {method}."]
+    if not weighed:
+        notes[0] += (
+            " They take the sizes of errors at their word: nothing is added for residuals that are "
+            "larger or more persistent."
+        )
     if n <= p:
         notes.append(
             f"There are {n} members for {p} parameters: directions that they do not span keep "

@@ -75,8 +75,8 @@ class Results:
     def problem(self, whole: bool = False) -> InverseProblem:
         """The inverse problem of `experiment`, in whose coordinates `u` is.
 
-        Its cost at `u` is the J of the summary. If `whole`, it is that which error bars and samplers
-        see, with all that the observations tell of each direction.
+        Its cost at `u` is the J of the summary. If `whole`, it is the one that error bars and
+        samplers see, with all that the observations tell of each direction.
         """
         experiment = self.experiment
         problem = experiment.problem()

@@ -265,7 +265,7 @@ def data_remarks(experiment: Experiment) -> Iterator[Remark]:
             f"Fitted without quality flags: {names}. The file keeps gap-filled values without "
             "saying which they are, so that a fit and its scores may rest on another model's "
             "numbers.",
-            True, tuple(bare),
+            any(not variable(name).is_state for name in bare), tuple(bare),
         )  # fmt: skip
 
 

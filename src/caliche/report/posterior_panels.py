@@ -92,7 +92,7 @@ def _marginal(
         chosen = arrays.sel(parameter=name)
         value, rise = chosen["profile_value"].values, chosen["profile_rise"].values
         usable = np.isfinite(value) & np.isfinite(rise)
-        value, rise = value[usable], rise[usable] / float(chosen["profile_inflation"])
+        value, rise = value[usable], rise[usable]
         root = np.sign(value - estimate) * np.sqrt(np.maximum(rise, 0.0))
         inside = (x >= value[0]) & (x <= value[-1])
         height = np.exp(-0.5 * np.interp(x[inside], value, root) ** 2)
