@@ -193,7 +193,7 @@ def study(experiment: str, case: Case, draws: int, seed: int, profiles: int = 0)
     if case.inside is not None:
         k = names.index(BOUNDED)
         upper = truth[k] + max(case.inside, 1e-6) * spread[k]
-        free = f"parameters.{BOUNDED}={{value={0.9 * truth[k]!r},upper={upper!r}}}"
+        free = f"parameters.{BOUNDED}={{value={float(0.9 * truth[k])!r},upper={float(upper)!r}}}"
         problem = load_experiment(experiment, [*settings, free]).problem()
         u, _, status = fitted(problem, values)
     kinds = ("declared", "reported", "profile")

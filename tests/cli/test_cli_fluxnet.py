@@ -36,7 +36,7 @@ def station(tower):
 )
 def test_check_reads_it_and_compares_the_clock(caliche, station, longitude, words):
     tower, write = station
-    tower.config["sources"]["tower"] |= {"latitude": 40.0, "longitude": longitude}
+    tower.config["sources"]["tower"] |= {"latitude": 0.0, "longitude": longitude}
     outcome = caliche("check", write())
     assert outcome.code == 0
     assert "soil_temperature_0.20m: 49 values" in outcome.out

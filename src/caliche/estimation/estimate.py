@@ -111,10 +111,9 @@ def estimate(
     best = best_start(outcome.final)
     hyper, runs = None, 0
     if asked and np.isfinite(outcome.final.cost[best]):
-        problem, hyper, runs, outcome = _with_hyperparameters(
+        problem, hyper, runs, outcome, best = _with_hyperparameters(
             chosen, of_one_site(problem), starts, outcome, best, asked, callback
         )
-        best = best_start(outcome.final)
     u = np.asarray(outcome.final.u[best])
     curvature = posterior(problem, u, at_their_word=asked.information == "bars")
     if asked.information == "bars" and curvature.told is not None:
@@ -137,9 +136,9 @@ def _with_hyperparameters(
     best: int,
     unknown: Unknown,
     callback: Callback | None,
-) -> tuple[InverseProblem, Hyperparameters, int, Outcome]:
-    """The problem with its hyperparameters estimated, these, the runs so far, and every start once
-    more."""
+) -> tuple[InverseProblem, Hyperparameters, int, Outcome, int]:
+    """The problem with its hyperparameters estimated, these, the runs so far, every start once
+    more, and which of them is the estimate."""
     runs = int(np.sum(outcome.final.model_runs))
     fitting = method if isinstance(method, LevenbergMarquardt) else LevenbergMarquardt()
     alike = fitting is method
@@ -176,7 +175,7 @@ def _with_hyperparameters(
             u=np.where(there[:, None], u, final.u), cost=np.where(there, misfit, final.cost)
         )
         again = dataclasses.replace(again, final=final)
-    return problem, hyper, runs, again
+    return problem, hyper, runs, again, best
 
 
 def first_guesses(
