@@ -55,13 +55,14 @@ def test_intervals_cover_and_are_no_wider_than_they_need_be(memory):
     true = np.exp(-lag / memory) if memory else np.eye(n)
     inverse = np.linalg.inv(jacobian.T @ jacobian)
     width = np.sqrt(np.diag(inverse @ jacobian.T @ true @ jacobian @ inverse))
+    width = np.maximum(width, np.sqrt(np.diag(inverse)))  # no more is told than is declared
     inside, wide, draws = 0, np.zeros(4), 120
     for _ in range(draws):
         off, covariance = told(jacobian, persistent(rng, n, memory))
         sd = np.sqrt(np.diag(covariance))
         inside += int((np.abs(off) < 1.96 * sd).sum())
         wide += sd / width / draws
-    assert 0.92 < inside / (4 * draws) < 0.985
+    assert 0.92 < inside / (4 * draws) < 0.99
     assert (wide > 0.9).all()
     assert (wide < 1.3).all()
 

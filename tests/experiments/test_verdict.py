@@ -54,7 +54,7 @@ def test_the_values_that_bring_most_of_the_misfit_are_named():
     modelled = DAY + 0.1
     (found,) = few_values_remarks("latent_heat_flux", TIMES, observed, modelled)
     assert found.kind == "few-values"
-    assert found.sentence.startswith("One value brings 5")  # 55 % or so
+    assert found.sentence.startswith("1 value brings 5")  # 55 % or so
     assert "2020-06-01T18:30Z observed -40, modelled" in found.sentence
     observed[111] = -44.0
     (found,) = few_values_remarks("latent_heat_flux", TIMES, observed, modelled)

@@ -40,7 +40,7 @@ from caliche.parameters.space import ParameterSpace
 # left to the power of the likelihood alone.
 MATTERS = 1e-2
 # No direction scatters less than this share of what independent errors of the declared size do.
-LEAST = 0.25
+LEAST = 1.0
 # A scaled curvature below this is none.
 NOTHING = 1e-10
 

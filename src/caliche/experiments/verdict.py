@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from caliche.data.gaps import filled_lines
 from caliche.data.origin import stream_origins
 from caliche.data.quality import utc_text
 from caliche.errors import InputError
 from caliche.experiments.scores import Score, score
 from caliche.remarks import Remark, error_size_remarks, unlike
-from caliche.variables import VARIABLES, Variable, label, variable
+from caliche.variables import AMOUNTS, VARIABLES, Variable, label, variable
 from caliche.wording import agree, number_of
 
 if TYPE_CHECKING:
@@ -245,6 +246,10 @@ def data_remarks(experiment: Experiment) -> Iterator[Remark]:
         if rebuilt:
             text = f"{_capital(label(name))} was not all measured: {rebuilt}."
             yield Remark("rebuilt", text, True, (name,))
+        if name in AMOUNTS:
+            for line in filled_lines(dataset, [name]):
+                yield Remark("dry-gaps", f"{_capital(line)}.", False, (name,))
+            continue
         origin = origins.get(name)
         if origin is None:
             continue
@@ -265,11 +270,13 @@ def data_remarks(experiment: Experiment) -> Iterator[Remark]:
             f"Fitted without quality flags: {names}. The file keeps gap-filled values without "
             "saying which they are, so that a fit and its scores may rest on another model's "
             "numbers.",
-            any(not variable(name).is_state for name in bare), tuple(bare),
+            any(name in PARTS or name in PARTS[TURBULENT] for name in bare), tuple(bare),
         )  # fmt: skip
 
 
-PARTS = {"turbulent_heat_flux": ("sensible_heat_flux", "latent_heat_flux")}
+# Fluxes whose files are filled more often than not.
+TURBULENT = "turbulent_heat_flux"
+PARTS = {TURBULENT: ("sensible_heat_flux", "latent_heat_flux")}
 
 
 def is_filled_in_silence(dataset: xr.Dataset, name: str) -> bool:
