@@ -212,7 +212,7 @@ def test_ambiguous_time_texts_want_a_format(write_csv, table, texts):
         (["00:30", "01:30", "01:00", "02:00"], r"increasing.*2012-05-01T01:00, earlier than"),
         (["00:30", "01:00", "02:00", "02:30"], r"1800 s.*a gap of 3600 s before 2012-05-01T02:00"),
         (["00:30", "01:00", "01:10", "01:40"], r"a short step of 600 s before 2012-05-01T01:10"),
-        (["00:30", ""], r"a time in every row.*1 rows without one, the first row 2"),
+        (["00:30", ""], r"a time in every row.*1 row without one, the first row 2"),
         (["00:30"], r"at least two times in tower.csv"),
     ],
 )

@@ -174,8 +174,11 @@ def error_bars(
     # G = H V^-1 H of the observations, then the prior: never wider than that.
     told = data @ _inverted(middle, held, usable)[0] @ data
     covariance = _inverted(told + prior, held, usable)[0]
+    # What pushes a parameter beyond its bound counts with the same information.
+    push = np.einsum("sk,skp->sp", 1.0 / factor, np.nan_to_num(sums.gradient))
+    push = np.where(finite[:, None], push + space.informative * u, 0.0)
     for site in np.flatnonzero(held.any(axis=1) & finite):
-        covariance[site] = inverse(told[site] + prior, held[site], gradient[site])[0]
+        covariance[site] = inverse(told[site] + prior, held[site], push[site])[0]
     step = np.einsum("spq,sp->sq", vectors, np.where(held, 0.0, gradient) / scale)
     remaining = np.sqrt((step**2 * along).sum(axis=1))
     touched = np.any((along == 0.0)[:, None, :] & (np.abs(vectors) > TOUCHED), axis=2)
@@ -183,7 +186,7 @@ def error_bars(
     return ErrorBars(
         covariance * blank[:, None, None], naive * blank[:, None, None],
         held, touched & ~held, remaining * blank,
-        (told + prior) * blank[:, None, None], gradient,
+        (told + prior) * blank[:, None, None], push,
     )  # fmt: skip
 
 
