@@ -98,16 +98,16 @@ def _reduced(
     if not rest:
         return inside, slope
     across = hessian[np.ix_(rest, kept)]
-    return inside - across.T @ _solve(hessian[np.ix_(rest, rest)], across), slope
+    return inside - across.T @ seen_inverse(hessian[np.ix_(rest, rest)]) @ across, slope
 
 
-def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The solution in the directions that have curvature."""
+def seen_inverse(matrix: np.ndarray, unseen: float = UNSEEN) -> np.ndarray:
+    """Inverse of a curvature (P, P) in the directions whose scaled eigenvalue is more than this
+    share of the largest, zero in the others."""
     scale = np.sqrt(np.clip(np.diag(matrix), 1e-300, None))
     values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-    seen = values > UNSEEN * max(values[-1], 1e-300)
-    inverse = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T / np.outer(scale, scale)
-    return inverse @ right
+    seen = values > unseen * max(values[-1], 1e-300)
+    return (vectors[:, seen] / values[seen]) @ vectors[:, seen].T / np.outer(scale, scale)
 
 
 def _end(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import ndtr, ndtri
 
-from caliche.estimation.bounded import box_of, near_bounds
+from caliche.estimation.bounded import box_of, near_bounds, seen_inverse
 from caliche.estimation.intervals import quadratic_at
 from caliche.estimation.posterior import Posterior
 from caliche.parameters.space import ParameterSpace
@@ -32,10 +32,7 @@ def gaussian_draws(
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         return curvature.u + normal.standard_normal((number, len(root))) @ root.T
     centre, hessian, slope, low, high = box_of(space, at, near)
-    scale = np.sqrt(np.clip(np.diag(hessian), 1e-300, None))
-    values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
-    seen = values > 1e-12 * values[-1]
-    covariance = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T / np.outer(scale, scale)
+    covariance = seen_inverse(hessian)
     mean = -covariance @ slope
     moved = _cut(mean, covariance, low, high, near, number, normal)
     w = np.where(near, at.w, centre + moved)

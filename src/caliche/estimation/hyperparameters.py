@@ -110,11 +110,6 @@ class Hyperparameters:
     n_model_runs: int = 0
     information: InformationEstimate | None = None
 
-    @property
-    def declared_changed(self) -> bool:
-        """Whether a declared error or a prior was estimated."""
-        return bool(self.smoothness or self.sigma or self.autocorrelation)
-
     @staticmethod
     def from_dict(said: Mapping[str, Any]) -> Hyperparameters:
         """What `dataclasses.asdict` gave, with None where JSON has no number."""

@@ -31,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.estimation.bounded import seen_inverse
 from caliche.estimation.score_covariance import FEWEST_MEMORIES, ScoreCovariance, score_covariance
 from caliche.inverse_problem import InverseProblem
 from caliche.parameters.adjustment import Adjustment
@@ -188,10 +189,7 @@ def _seen(data: np.ndarray, prior: np.ndarray, free: np.ndarray) -> np.ndarray:
 def _inverse(matrix: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Inverse in the directions that are seen and free, zero in the others."""
     matrix = np.where(np.logical_and.outer(free, free), matrix, 0.0)
-    scale = np.sqrt(np.clip(np.diag(matrix), 1e-300, None))
-    values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-    seen = values > NOTHING * values[-1]
-    return (vectors[:, seen] / values[seen]) @ vectors[:, seen].T / np.outer(scale, scale)
+    return seen_inverse(matrix, NOTHING)
 
 
 @jax.jit
