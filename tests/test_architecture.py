@@ -66,4 +66,4 @@ def test_imports_point_one_way(source):
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_file_is_short_enough_to_read(source):
-    assert len(source.read_text().splitlines()) <= 400
+    assert len(source.read_text().splitlines()) <= 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -282,3 +283,21 @@ def test_priors_that_declared_weights_outvote_are_said():
     assert said.startswith("The priors of slope count little")
     assert "weights" not in kinds(estimate(problem, unknown=Unknown(information="weights")))
     assert "weights" not in kinds(estimate(noisy_line(12.0), unknown=Unknown(information="bars")))
+
+
+def test_weights_of_streams_settle_once_and_what_does_not_settle_is_said(monkeypatch):
+    x, rng = np.linspace(0.0, 1.0, 60), np.random.default_rng(4)
+    problem = line_problem(x, 1.0 + x**2 + 0.1 * rng.standard_normal(60), 0.05)
+    u = np.asarray(problem.space.initial())
+    told = information_at(with_information(problem, None), u)
+    assert told is not None
+    half = dataclasses.replace(told, factors={n: 0.5 * f for n, f in told.factors.items()})
+    again = information_at(with_information(problem, half), u, settled=half)
+    assert again is not None
+    assert again.factors == half.factors
+    assert again.inflation == told.inflation
+    module = importlib.import_module("caliche.estimation.hyperparameters")
+    monkeypatch.setattr(module, "MOST_ITERATIONS", 1)
+    result = estimate(problem, unknown=Unknown(information="weights"))
+    assert not result.converged
+    assert result.reason.endswith("has not settled after 1 round")

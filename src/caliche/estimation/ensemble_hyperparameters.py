@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from caliche.estimation.checkpoint import Checkpoint
 from caliche.estimation.hyperparameters import (
     SETTLED,
+    WEIGHING_ROUNDS,
     Fit,
     Unknown,
     fit_of,
@@ -36,7 +37,6 @@ from caliche.estimation.result import Result
 from caliche.estimation.timing import Stopwatch
 from caliche.inverse_problem import InverseProblem
 from caliche.whole_file import remove
-from caliche.wording import number_of
 
 MOST_ROUNDS = 20
 
@@ -81,7 +81,9 @@ def estimate_in_rounds(
         else:
             said = _fit_by_members(problem, result.u, result.ensemble.u, residuals)
             runs += 1 + len(result.ensemble.u)
-        problem, u, change, spent, told = updated(problem, unknown, said, told)
+        problem, u, change, spent, told = updated(
+            problem, unknown, said, told, keep_weights=number > WEIGHING_ROUNDS
+        )
         if result.ensemble is None:  # a search goes on from where it was
             starts = jnp.asarray(u)[None]
     settled = bool(change < SETTLED)
@@ -89,13 +91,7 @@ def estimate_in_rounds(
         hyperparameters_of(problem, unknown),
         spent=spent, converged=settled, n_iterations=number, n_model_runs=runs, information=told,
     )  # fmt: skip
-    text = "the information in the observations"
-    if unknown.changes_declared:
-        text = "the sizes of errors" + " and the smoothness" * bool(unknown.smoothness)
-    has = "have" if unknown.changes_declared else "has"
-    reason = f"{result.reason}; {text} {has} settled after {number_of(number, 'round')}"
-    if not settled:
-        reason = f"{result.reason}; {text} {has} not settled after {number_of(number, 'round')}"
+    reason = f"{result.reason}; {found.rounds}"
     return dataclasses.replace(
         result,
         converged=result.converged and settled,

@@ -125,6 +125,9 @@ def estimate(
     found = curvature_result(
         problem, chosen.name, reason, seed, outcome, best, curvature, hyper, runs, watch
     )
+    if hyper is not None and not hyper.converged:
+        reason = f"{reason}; {hyper.rounds}"
+        found = dataclasses.replace(found, converged=False, reason=reason)
     return judged(given, with_unused(given, found))
 
 

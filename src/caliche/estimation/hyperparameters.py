@@ -37,12 +37,18 @@ from caliche.estimation.posterior import (
 from caliche.estimation.tangent_run import run_with_tangents
 from caliche.inverse_problem import InverseProblem, Problem
 from caliche.observations import Observations
+from caliche.wording import number_of
 
 # Relative change of every hyperparameter at which the iteration ends.
 SETTLED = 0.01
 # And of the information of each stream, which an error bar holds the square root of.
 INFORMATION_SETTLED = 0.03
 MOST_ITERATIONS = 40
+# Rounds in which the streams are weighed against each other. Where the model is wrong, weights that
+# go on feed themselves: a stream that counts less is fitted worse, so it counts less still.
+WEIGHING_ROUNDS = 2
+# What the observations tell is known where the optimum is, to so many of its standard deviations.
+CENTRE_SETTLED = 0.1
 # A record holds at least so many times the memory (e-folding time) of its errors.
 E_FOLDINGS = 10.0
 # A smoothness may change so much in one iteration, and never becomes less than the smallest: there
@@ -89,6 +95,12 @@ class Fit(NamedTuple):
     misfit: np.ndarray
     power: np.ndarray
 
+    def distance(self, u: np.ndarray) -> float:
+        """Root-mean-square distance of another u (P,), in standard deviations."""
+        step = u - self.u
+        seen = np.linalg.pinv(self.covariance, hermitian=True)
+        return float(np.sqrt(step @ seen @ step / len(step)))
+
 
 @dataclass(frozen=True)
 class Hyperparameters:
@@ -109,6 +121,15 @@ class Hyperparameters:
     n_iterations: int = 0
     n_model_runs: int = 0
     information: InformationEstimate | None = None
+
+    @property
+    def rounds(self) -> str:
+        """Whether they have settled, and after how many rounds of fits."""
+        has = "the information in the observations has"
+        if self.smoothness or self.sigma or self.autocorrelation:
+            has = "the sizes of errors" + " and the smoothness" * bool(self.smoothness) + " have"
+        no = "" if self.converged else " not"
+        return f"{has}{no} settled after {number_of(self.n_iterations, 'round')}"
 
     @staticmethod
     def from_dict(said: Mapping[str, Any]) -> Hyperparameters:
@@ -176,24 +197,29 @@ def estimate_hyperparameters(
     problem = with_memory(problem, unknown)
     runs, change, iteration, told = 0, np.inf, 0, None
     spent: dict[str, float] = {}
+    weighed, fit, settled = unknown.information == "weights", None, False
     while iteration < MOST_ITERATIONS:
         iteration += 1
         outcome = run(chosen, problem, jnp.asarray(u)[None])
         runs += int(outcome.final.model_runs[0])
         if not np.isfinite(outcome.final.cost[0]):
             break
-        u = outcome.final.u[0]
-        if change < SETTLED and outcome.final.status[0] == CONVERGED:
+        found = np.asarray(outcome.final.u[0])
+        there = fit is None or not weighed or fit.distance(found) < CENTRE_SETTLED
+        if change < SETTLED and there and outcome.final.status[0] == CONVERGED:
+            u, settled = found, True
             break
-        problem, u, change, spent, told = updated(
-            problem, unknown, fit_of(problem, np.asarray(u)), told
-        )
+        # The term of the information is linear. Where the model is not, whole steps of its centre
+        # can go to and fro for ever.
+        half = weighed and iteration > WEIGHING_ROUNDS
+        fit = fit_of(problem, 0.5 * (np.asarray(u) + found) if half else found)
+        problem, u, change, spent, told = updated(problem, unknown, fit, told, keep_weights=half)
         runs += 2 * (1 + problem.space.size)  # the derivatives of residuals and of predictions
     u = np.asarray(u)
     runs += 1 + problem.space.size  # those of the evidence
     found = dataclasses.replace(
         hyperparameters_of(problem, unknown),
-        spent=spent, log_evidence=_evidence(problem, u), converged=bool(change < SETTLED),
+        spent=spent, log_evidence=_evidence(problem, u), converged=settled,
         n_iterations=iteration, n_model_runs=runs, information=told,
     )  # fmt: skip
     return problem, u, found
@@ -250,13 +276,17 @@ def _scale_slope(problem: InverseProblem, prediction: Array) -> tuple[Array, Arr
 
 
 def updated(
-    problem: InverseProblem, unknown: Unknown, fit: Fit, told: InformationEstimate | None = None
+    problem: InverseProblem,
+    unknown: Unknown,
+    fit: Fit,
+    told: InformationEstimate | None = None,
+    keep_weights: bool = False,
 ) -> tuple[InverseProblem, np.ndarray, float, dict[str, float], InformationEstimate | None]:
     """One iteration of the fixed point.
 
     Returns the new problem, a control vector with the same knots, the largest relative change, what
     each variation takes from the data, and how much the observations tell (`told` is what they did
-    before, if that is estimated).
+    before, if that is estimated). The weights of the streams can be kept as they were.
     """
     u, covariance = np.array(fit.u), fit.covariance
     changes, spent = [0.0], {}
@@ -277,7 +307,7 @@ def updated(
     changes.append(change)
     new = told
     if unknown.information == "weights":
-        new = information_at(problem, fit.u)
+        new = information_at(problem, fit.u, settled=told if keep_weights else None)
         changes.append(_change_of_information(told, new) * SETTLED / INFORMATION_SETTLED)
     elif unknown.information and told is None:  # weights as declared: the optimum stays
         new = information_at(problem, fit.u, declared=True)
@@ -290,13 +320,18 @@ def updated(
 
 
 def information_at(
-    problem: InverseProblem, u: np.ndarray, declared: bool = False
+    problem: InverseProblem,
+    u: np.ndarray,
+    declared: bool = False,
+    settled: InformationEstimate | None = None,
 ) -> InformationEstimate | None:
     """How much the observations tell at an optimum u (P,); None where the model fails there.
 
-    If weights are as `declared`, the powers are 1, and all is in share and term.
+    If weights are as `declared`, the powers are 1, and all is in share and term; they can also have
+    `settled` before.
     """
-    found = posterior(problem, u, at_their_word=declared)
+    factors = None if settled is None else np.array(list(settled.factors.values()))
+    found = posterior(problem, u, at_their_word=declared, settled=factors)
     return None if found.told is None else kept(problem, u, ~found.held, found.told)
 
 

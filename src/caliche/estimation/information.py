@@ -117,6 +117,7 @@ def what_is_told(
     free: np.ndarray,
     weights: np.ndarray,
     declared: bool,
+    settled: np.ndarray | None = None,
 ) -> Told:
     """How much the observations tell at an optimum.
 
@@ -124,6 +125,7 @@ def what_is_told(
     ----------
     prior : (P, P) curvature of all that is known besides.  free : (P,) not held by a bound.
     weights : (stream,) f_k of the fit.  declared : whether they stay 1.
+    settled : (stream,) f_k if they are not to change any more.
     """
     size = len(free)
     jacobian = rows.jacobian * free
@@ -134,6 +136,7 @@ def what_is_told(
     sees = by_word > 0.0
     inflation = np.maximum(np.where(sees, scattered / np.where(sees, by_word, 1.0), 1.0), 1.0)
     factors = np.ones_like(inflation) if declared else 1.0 / inflation
+    factors = factors if settled is None else settled
     data = np.einsum("k,kpq->pq", factors, scores.independent)
     middle = np.einsum("k,j,kjpq->pq", factors, factors, scores.blocks)
     empty = np.zeros((size, size)), np.zeros(size)

@@ -229,11 +229,16 @@ def inverse(
     return np.where(free, found, 0.0), unseen, scale
 
 
-def posterior(problem: Problem, u: np.ndarray, at_their_word: bool = False) -> Posterior:
+def posterior(
+    problem: Problem,
+    u: np.ndarray,
+    at_their_word: bool = False,
+    settled: np.ndarray | None = None,
+) -> Posterior:
     """Gauss-Newton posterior of a problem about its optimum.
 
     Whether or not its streams are weighed, one found with errors `at_their_word` is asked anew what
-    they tell.
+    they tell; see `what_is_told` for `settled`.
     """
     u = np.asarray(u, float)
     residual, jacobian = linearised(problem, u)
@@ -248,7 +253,7 @@ def posterior(problem: Problem, u: np.ndarray, at_their_word: bool = False) -> P
         problem.space, u, problem.stream_names, rows_of(problem, residual, jacobian),
         jacobian[n:extra].T @ jacobian[n:extra], (slopes.T @ residual[n:], slopes.T @ slopes),
         None if known is None else np.asarray(known),
-        problem.operator.time_step / 3600.0 if one_site else float("nan"),
+        problem.operator.time_step / 3600.0 if one_site else float("nan"), settled,
     )  # fmt: skip
 
 
@@ -261,6 +266,7 @@ def posterior_of(
     term: tuple[np.ndarray, np.ndarray],
     powers: np.ndarray | None,
     hours: float,
+    settled: np.ndarray | None = None,
 ) -> Posterior:
     """The posterior about u (P,), from what each stream says there.
 
@@ -283,7 +289,7 @@ def posterior_of(
     if finite:
         # The weights of the fit among each other; what they are together does not matter here.
         weights = word / word.max(initial=1e-300)
-        told = what_is_told(rows, prior, ~held, weights, declared=powers is None)
+        told = what_is_told(rows, prior, ~held, weights, powers is None, settled)
     data = np.einsum("k,kpq->pq", word, by_word)
     if powers is None and told is not None:
         data = told.share * data + told.rows.T @ told.rows
