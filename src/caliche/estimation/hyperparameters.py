@@ -47,8 +47,8 @@ MOST_ITERATIONS = 40
 # Rounds in which the streams are weighed against each other. Where the model is wrong, weights that
 # go on feed themselves: a stream that counts less is fitted worse, so it counts less still.
 WEIGHING_ROUNDS = 2
-# What the observations tell is known where the optimum is, to so many of its standard deviations.
-CENTRE_SETTLED = 0.1
+# What the observations tell is known so near to the optimum, in its standard deviations.
+CENTRE_SETTLED = 0.5
 # A record holds at least so many times the memory (e-folding time) of its errors.
 E_FOLDINGS = 10.0
 # A smoothness may change so much in one iteration, and never becomes less than the smallest: there
@@ -205,15 +205,16 @@ def estimate_hyperparameters(
         if not np.isfinite(outcome.final.cost[0]):
             break
         found = np.asarray(outcome.final.u[0])
+        part = 0.5 if weighed and iteration > WEIGHING_ROUNDS else 1.0
         there = fit is None or not weighed or fit.distance(found) < CENTRE_SETTLED
         if change < SETTLED and there and outcome.final.status[0] == CONVERGED:
             u, settled = found, True
             break
-        # The term of the information is linear. Where the model is not, whole steps of its centre
-        # can go to and fro for ever.
-        half = weighed and iteration > WEIGHING_ROUNDS
-        fit = fit_of(problem, 0.5 * (np.asarray(u) + found) if half else found)
-        problem, u, change, spent, told = updated(problem, unknown, fit, told, keep_weights=half)
+        # The term of the information is linear, and how long errors last is found in whole lags.
+        # Whole steps of its centre can go to and fro for ever; the mean of all of them does not.
+        fit = fit_of(problem, np.asarray(u) + part * (found - np.asarray(u)))
+        keep = iteration > WEIGHING_ROUNDS
+        problem, u, change, spent, told = updated(problem, unknown, fit, told, keep_weights=keep)
         runs += 2 * (1 + problem.space.size)  # the derivatives of residuals and of predictions
     u = np.asarray(u)
     runs += 1 + problem.space.size  # those of the evidence
