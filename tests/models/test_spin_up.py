@@ -194,3 +194,7 @@ def test_slopes_of_a_periodic_start(name, varying):
     finite = (4.0 * difference(step) - difference(2.0 * step)) / 3.0
     np.testing.assert_allclose(finite, reverse, rtol=0, atol=1e-7 * scale)
     assert (np.abs(reverse) > 1e-6 * scale).all()
+
+
+def test_where_nothing_repeats_itself_the_state_is_not_finite():
+    assert np.isnan(periodic_state(lambda x: x + 1.0 + jnp.exp(-x), jnp.array([0.0])))

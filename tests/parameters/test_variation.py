@@ -14,6 +14,7 @@ from scipy.interpolate import CubicSpline
 from test_space import ALBEDO, CAPACITY, CONDUCTIVITY, DECLARATIONS
 
 from caliche.errors import InputError
+from caliche.experiments.prediction import varying_parameters
 from caliche.parameters import LogNormal, Normal, ParameterSpace, harmonics, random_walk
 from caliche.parameters.space import free_parameter
 
@@ -235,6 +236,17 @@ def test_the_initial_guess_is_constant():
         {"albedo": jnp.full(5, 0.2), "conductivity": 1.1, "capacity": jnp.full(3, 2.2e6)}
     )
     np.testing.assert_allclose(again, u, atol=1e-12)
+
+
+def test_a_band_beside_a_bound_ends_there_and_does_not_bend():
+    u = np.asarray(SPACE.to_whitened({"albedo": 0.89, "conductivity": 1.1, "capacity": 2.2e6}))
+    slope = jax.jacfwd(SPACE.vector)(jnp.asarray(u))[0, 0]
+    level = np.zeros((9, 9))
+    level[0, 0] = (0.01 / slope) ** 2
+    value, low, high = varying_parameters(SPACE, u, level)["albedo"]
+    np.testing.assert_allclose(value, 0.89, rtol=1e-12)
+    np.testing.assert_allclose(low, 0.89 - 1.96 * 0.01, rtol=1e-4)
+    np.testing.assert_allclose(high, 0.9, rtol=1e-12)
 
 
 def test_tangents_along_other_parameters_are_none():

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from caliche.constants import NORMAL_QUANTILE
+from caliche.estimation.bounded import NEAR
 from caliche.estimation.tangent_run import run_with_tangents
 from caliche.experiments.experiment import Experiment
 from caliche.experiments.scores import Score, score
@@ -61,7 +62,10 @@ def predict(
 def varying_parameters(
     space: ParameterSpace, u: np.ndarray, covariance_u: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Value and 95 % interval (3, time + 1) of each parameter that varies in time."""
+    """Value and 95 % interval (3, time + 1) of each parameter that varies in time.
+
+    Symmetric in the coordinates, and beside a bound of a flat prior in the values, cut off there.
+    """
     found, control = {}, jnp.asarray(u)
     if not space.variations:
         return found
@@ -72,12 +76,20 @@ def varying_parameters(
         basis, knots = space.variations[p.name].basis, space.coordinates(control)[where]
         rows = np.asarray(basis @ by_u[where])
         coordinate = basis @ knots
-        reach = np.full(len(rows), np.nan)
+        sd = np.full(len(rows), np.nan)
         if covariance_u is not None:
             variance = np.einsum("tp,pq,tq->t", rows, covariance_u, rows)
-            reach = NORMAL_QUANTILE * np.sqrt(np.maximum(variance, 0.0))
-        ends = [coordinate, coordinate - reach, coordinate + reach]
-        found[p.name] = np.stack([np.asarray(p.prior.to_physical(end)) for end in ends])
+            sd = np.sqrt(np.maximum(variance, 0.0))
+        value, slope = jax.jvp(p.prior.to_physical, (coordinate,), (jnp.ones_like(coordinate),))
+        value, reach = np.asarray(value), np.abs(np.asarray(slope)) * sd
+        lower, upper = p.prior.lower, p.prior.upper
+        near = np.minimum(value - lower, upper - value) < NEAR * reach
+        near &= not p.prior.informative
+        ends = []
+        for q in (-NORMAL_QUANTILE, NORMAL_QUANTILE):
+            bent = np.asarray(p.prior.to_physical(coordinate + q * sd))
+            ends.append(np.where(near, np.clip(value + q * reach, lower, upper), bent))
+        found[p.name] = np.stack([value, *ends])
     return found
 
 

@@ -13,6 +13,8 @@ from jaxtyping import Array, Float
 # Largest change over a period that counts as none, in the units of the state (K, kg m-2).
 UNCHANGED = 1e-9
 MOST_ITERATIONS = 30
+# A state that a period still changes by more than this is not periodic.
+PERIODIC = 1e-3
 # Singular values below this share of the largest belong to what the period does not restore.
 NOT_RESTORED = 1e-10
 
@@ -23,8 +25,8 @@ def periodic_state(advance: Callable[[Any], Any], guess: Any) -> Any:
     Newton's method on all of the state, so that slow deep layers cost no more than fast ones; the
     derivatives of the state by all that `advance` depends on are those of the fixed point, and no
     derivative goes through the iterations. What the period does not restore, such as a bottom of
-    given temperature or all of a water that cannot leave, stays as it is in the guess. Where there
-    is no periodic state near the guess, what is returned is where the iteration stopped.
+    given temperature or all of a water that cannot leave, stays as it is in the guess. Where no
+    periodic state is found the state is NaN, and a run from it counts as failed.
 
     Parameters
     ----------
@@ -51,7 +53,9 @@ def periodic_state(advance: Callable[[Any], Any], guess: Any) -> Any:
             x = x - jnp.linalg.solve(jax.jacfwd(function)(x), last)
             return x, function(x), count + 1
 
-        return jax.lax.while_loop(unfinished, iterate, (x, function(x), jnp.asarray(0)))[0]
+        first = (x, function(x), jnp.asarray(0))
+        x, last, _ = jax.lax.while_loop(unfinished, iterate, first)
+        return jnp.where(jnp.max(jnp.abs(last)) <= PERIODIC, x, jnp.nan)
 
     def tangent_solve(linear: Callable, right: Float[Array, " state"]) -> Float[Array, " state"]:
         return jnp.linalg.solve(jax.jacfwd(linear)(jnp.zeros_like(right)), right)
