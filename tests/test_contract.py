@@ -69,6 +69,21 @@ def test_model_satisfies_the_protocol(model):
     assert hash(jax.tree.structure(model)) is not None  # it keys compiled programs
 
 
+@pytest.mark.parametrize("name", ["soil-heat-combined-fixed-temperature", "lad-smooth"])
+def test_a_step_is_a_function_that_jax_compiles(name):
+    """Profiles leave a compiled function as the arrays that they are."""
+    model = MODELS[name]
+    forcing = forcing_of(model)
+    prepared = model.prepare(defaults(model))
+    state, now = model.init_state(prepared, forcing), {k: v[1] for k, v in forcing.items()}
+    _, expected = model.step(prepared, state, now)
+    _, found = jax.jit(model.step)(prepared, state, now)
+    for name in ("soil_temperature", "ground_heat_flux"):
+        assert len(found[name]) == len(expected[name])
+        np.testing.assert_allclose(found[name].stack(), expected[name].stack(), rtol=1e-9)
+        np.testing.assert_allclose(found[name][-1], expected[name][-1], rtol=1e-9)
+
+
 def test_declarations_are_complete(model):
     names = [d.name for d in model.declarations]
     assert len(names) == len(set(names))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from caliche.errors import InputError
 from caliche.models import SoilHeat
 from caliche.observations import Observations, Stream, make_operator
+from caliche.observations.operator import _running_mean
 
 MODEL = SoilHeat((0.0, 0.1, 0.3, 0.6), 1800.0)
 SERIES = {
@@ -50,3 +52,12 @@ def test_what_can_be_seen_at_all():
 
 def test_a_mean_longer_than_the_window_is_never_seen():
     assert not make_operator(MODEL, [Stream("outgoing_longwave", 9)]).visible(6).any()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 48])
+def test_a_running_mean_is_the_mean_of_each_window(steps):
+    values = np.random.default_rng(steps).normal(290.0, 10.0, 60)
+    found = np.asarray(_running_mean(jnp.asarray(values), steps))
+    assert not np.any(found[:steps])
+    windows = np.lib.stride_tricks.sliding_window_view(values, steps)
+    np.testing.assert_allclose(found[steps:], windows.mean(axis=1), rtol=1e-14)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -22,7 +23,8 @@ Prepared = Any  # what a model computes once from its parameters
 class Profile:
     """A diagnostic with a vertical axis: values () by index, computed when they are asked for.
 
-    What nobody observes is never computed, nor even traced. `stack` gives all of it as an array.
+    What nobody observes is never computed, nor even traced. `stack` gives all of it as an array,
+    and where a profile leaves a compiled function that array is what it consists of.
     """
 
     length: int
@@ -34,6 +36,14 @@ class Profile:
 
     def __getitem__(self, index: int) -> Float[Array, ""]:
         return self.at(range(self.length)[index])
+
+
+def _unflatten(length: int, children: tuple) -> Profile:
+    (values,) = children  # perhaps not an array: JAX rebuilds trees of anything
+    return Profile(length, lambda k: values[..., k], lambda: values)
+
+
+jax.tree_util.register_pytree_node(Profile, lambda p: ((p.stack(),), p.length), _unflatten)
 
 
 @dataclass(frozen=True)

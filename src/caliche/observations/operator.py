@@ -191,9 +191,21 @@ def _blind(stream: Stream) -> int:
 
 
 def _running_mean(values: Float[Array, " time"], steps: int) -> Float[Array, " time+1"]:
-    """Mean of the last `steps` values, zero for the first `steps` entries of time 0 ... N."""
-    windows = jnp.stack([values[k : len(values) - steps + 1 + k] for k in range(steps)])
-    return jnp.concatenate([jnp.zeros(steps), windows.mean(axis=0)])
+    """Mean of the last `steps` values, zero for the first `steps` entries of time 0 ... N.
+
+    Sums over 1, 2, 4 ... values make up the window: no copy a step of it, and no digits lost as in
+    differences of cumulative sums.
+    """
+    windows = len(values) - steps + 1
+    total, sums, width, start = jnp.zeros(windows), values, 1, 0
+    while True:
+        if steps & width:
+            total = total + sums[start : start + windows]
+            start += width
+        if 2 * width > steps:
+            return jnp.concatenate([jnp.zeros(steps), total / steps])
+        sums = sums[:-width] + sums[width:]
+        width *= 2
 
 
 def make_operator(
