@@ -43,6 +43,8 @@ from caliche.estimation.residuals import (
 from caliche.inverse_problem import InverseProblem
 from caliche.models.time_loop import cut, preparation
 
+# Operations that LAPACK does on the CPU.
+LAPACK = {"cholesky", "eig", "eigh", "geqrf", "lu", "schur", "svd", "tridiagonal_solve"}
 # Members for each device: their states stay in the second-level cache of a core.
 LANES = 64
 # A block is broken up when fewer than this fraction of it still runs.
@@ -234,9 +236,21 @@ def devices_for(problem: InverseProblem, devices: Sequence[Any]) -> list[Any]:
         return prepare(first)
 
     if len(devices) > 1:
-        modes = "eigh" in str(jax.make_jaxpr(prepared)(problem.space.initial()))
-        devices = devices[:1] if modes or problem.period else devices
+        used = _primitives(jax.make_jaxpr(prepared)(problem.space.initial()).jaxpr)
+        devices = devices[:1] if LAPACK & used or problem.period else devices
     return list(devices)
+
+
+def _primitives(jaxpr: Any) -> set[str]:
+    """Names of the operations of a program, and of the programs that it calls."""
+    names = set()
+    for equation in jaxpr.eqns:
+        names.add(equation.primitive.name)
+        for inner in jax.tree.leaves(list(equation.params.values())):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                names |= _primitives(inner)
+    return names
 
 
 @functools.lru_cache(maxsize=16)

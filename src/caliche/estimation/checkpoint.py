@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 
 from caliche.errors import InputError
@@ -26,11 +29,42 @@ class Checkpoint:
 
 
 def fingerprint(*parts: object) -> str:
-    """What a kept state belongs to. Arrays count by their bytes, all else by its text."""
+    """What a kept state belongs to: problems, methods, arrays, settings.
+
+    Arrays count by their shape and bytes, dataclasses and modules by all their fields, functions by
+    their name, and numbers and texts as they are written.
+    """
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+        for piece in _pieces(part):
+            digest.update(len(piece).to_bytes(8, "little") + piece)
     return digest.hexdigest()
+
+
+def _pieces(part: object) -> Iterator[bytes]:
+    if isinstance(part, np.ndarray | jax.Array):
+        array = np.asarray(part)
+        yield f"{array.dtype} {array.shape}".encode()
+        yield array.tobytes()
+    elif dataclasses.is_dataclass(part) and not isinstance(part, type):
+        yield type(part).__qualname__.encode()
+        for field in dataclasses.fields(part):
+            yield field.name.encode()
+            yield from _pieces(getattr(part, field.name))
+    elif isinstance(part, Mapping):
+        yield f"mapping of {len(part)}".encode()
+        for item in part.items():
+            yield from _pieces(item)
+    elif isinstance(part, list | tuple):
+        yield f"{type(part).__qualname__} of {len(part)}".encode()
+        for item in part:
+            yield from _pieces(item)
+    elif isinstance(part, functools.partial):
+        yield from _pieces((part.func, part.args, part.keywords))
+    elif callable(part):
+        yield getattr(part, "__qualname__", type(part).__qualname__).encode()
+    else:
+        yield repr(part).encode()
 
 
 def write_arrays(path: Path, mark: str, arrays: Mapping[str, np.ndarray]) -> None:

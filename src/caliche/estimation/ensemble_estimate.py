@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from typing import Any
 
 import jax
@@ -202,13 +201,7 @@ def _run(
 
 
 def _mark(problem: Problem, method: MemberMethod, starts: np.ndarray, seed: int) -> str:
-    return fingerprint(method, seed, starts, *problem_parts(problem))
-
-
-def problem_parts(problem: Problem) -> list[str | np.ndarray]:
-    """What tells a problem from another, for `fingerprint`: its structure and all its numbers."""
-    structure = re.sub(r" at 0x[0-9a-f]+", "", repr(jax.tree.structure(problem)))
-    return [structure, *(np.asarray(leaf) for leaf in jax.tree.leaves(problem))]
+    return fingerprint(method, seed, starts, problem)
 
 
 # -- a search --------------------------------------------------------------------------------

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import re
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +28,7 @@ from jaxtyping import Array
 
 from caliche.errors import InputError
 from caliche.estimation import chains as diagnostics
-from caliche.estimation.checkpoint import write_arrays
+from caliche.estimation.checkpoint import fingerprint, write_arrays
 from caliche.estimation.density import Whitening, log_density, physical, whitening
 from caliche.estimation.method import settled
 from caliche.inverse_problem import Problem
@@ -134,9 +132,10 @@ def sample(
     settings = settings or Settings()
     white = whitening(problem, u)
     total = settings.warmup + settings.draws
-    fingerprint = _fingerprint(problem, white, settings, piece, segments)
+    # What a checkpoint belongs to: the data, where it began, and how it samples.
+    mark = fingerprint(settings, piece, segments, version("blackjax"), problem, white)
     carry = _begin(problem, white, settings, segments)
-    done, leaves, parts = _resume(checkpoint, fingerprint)
+    done, leaves, parts = _resume(checkpoint, mark)
     if leaves is not None:
         carry = jax.tree.unflatten(jax.tree.structure(carry), leaves)
     stages, window_ends = _schedule(settings, piece)
@@ -149,7 +148,7 @@ def sample(
         parts.append({name: np.asarray(values) for name, values in part.items()})
         done += piece
         if checkpoint is not None:
-            _keep(checkpoint, fingerprint, done, carry, parts)
+            _keep(checkpoint, mark, done, carry, parts)
         if callback is not None:
             drawn = np.concatenate([p["diverging"] for p in parts], axis=1)[:, settings.warmup :]
             callback(min(done, total), total, int(drawn.sum()))
@@ -297,35 +296,23 @@ def _loose() -> Iterator[None]:
 # -- going on after a stop -------------------------------------------------------------------
 
 
-def _fingerprint(
-    problem: Problem, white: Whitening, settings: Settings, piece: int, segments: int
-) -> str:
-    """What a checkpoint belongs to: the data, where it began, and how it samples."""
-    digest = hashlib.sha256(repr((asdict(settings), piece, segments)).encode())
-    structure = re.sub(r" at 0x[0-9a-f]+", "", repr(jax.tree.structure(problem)))
-    digest.update(f"{structure} {version('blackjax')}".encode())
-    for leaf in jax.tree.leaves((problem, white)):
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()
-
-
-def _keep(path: Path, fingerprint: str, done: int, carry: Any, parts: list) -> None:
+def _keep(path: Path, mark: str, done: int, carry: Any, parts: list) -> None:
     """Write the checkpoint."""
     leaves = enumerate(jax.tree.leaves(carry))
     arrays = {"done": np.asarray(done)} | {f"carry_{i}": np.asarray(x) for i, x in leaves}
     arrays |= {
         f"part_{name}": np.concatenate([p[name] for p in parts], axis=1) for name in parts[0]
     }
-    write_arrays(path, fingerprint, arrays)
+    write_arrays(path, mark, arrays)
 
 
-def _resume(path: Path | None, fingerprint: str) -> tuple[int, list | None, list]:
+def _resume(path: Path | None, mark: str) -> tuple[int, list | None, list]:
     """Steps done, leaves of the chains' states, and what was recorded; nothing if there is none."""
     if path is None or not path.is_file():
         return 0, None, []
     try:
         with open(path, "rb") as file, np.load(file) as kept:
-            if str(kept["fingerprint"]) != fingerprint:
+            if str(kept["fingerprint"]) != mark:
                 return 0, None, []
             n = sum(name.startswith("carry_") for name in kept.files)
             leaves = [jnp.asarray(kept[f"carry_{i}"]) for i in range(n)]

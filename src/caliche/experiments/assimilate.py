@@ -16,7 +16,6 @@ from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation import estimate
 from caliche.estimation.checkpoint import fingerprint
-from caliche.estimation.ensemble_estimate import problem_parts
 from caliche.estimation.information import with_information
 from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.verdict import FAR, far_from_prior, prior_distance
@@ -138,7 +137,7 @@ def _method(experiment: Experiment) -> LevenbergMarquardt:
 
 
 def _mark(problem: InverseProblem, settings: WindowSettings, method: LevenbergMarquardt) -> str:
-    return fingerprint(__version__, settings, method, *problem_parts(problem))
+    return fingerprint(__version__, settings, method, problem)
 
 
 # -- what the folder says ------------------------------------------------------------------------

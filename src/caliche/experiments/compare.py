@@ -25,7 +25,7 @@ from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS, estimate
 from caliche.estimation.checkpoint import fingerprint
 from caliche.estimation.density import physical
-from caliche.estimation.ensemble_estimate import Batch, problem_parts
+from caliche.estimation.ensemble_estimate import Batch
 from caliche.estimation.posterior import posterior
 from caliche.experiments.compare_folder import CompareFolder, find_folder, what_is_compared
 from caliche.experiments.config import merge, parse_override
@@ -155,7 +155,7 @@ def prepare(
     if seeds < 1:
         raise InputError("at least one seed", str(seeds), "--seeds 3")
     problem = experiment.problem()
-    mark = fingerprint(experiment.unknown, *problem_parts(problem))
+    mark = fingerprint(experiment.unknown, problem)
     run = what_is_compared(mark, seeds, [a.label for a in asked])
     return problem, CompareFolder(find_folder(out, experiment.config.name, run), run)
 

@@ -15,7 +15,6 @@ import numpy as np
 from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation.checkpoint import fingerprint
-from caliche.estimation.ensemble_estimate import problem_parts
 from caliche.estimation.information import at_their_word, with_information
 from caliche.estimation.joint import (
     controls_by_site,
@@ -158,8 +157,7 @@ def _mark(config: JointConfig, opened: Mapping[str, tuple[Experiment, InversePro
     said = json.dumps(
         [config.raw, {n: e.config.raw for n, (e, _) in opened.items()}], default=str, sort_keys=True
     )
-    parts = [part for _, problem in opened.values() for part in problem_parts(problem)]
-    return fingerprint(said, __version__, *parts)
+    return fingerprint(said, __version__, [problem for _, problem in opened.values()])
 
 
 def _by_themselves(
