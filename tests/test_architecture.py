@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "caliche"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # What each part may import from the package; COMMON serves everybody.
-COMMON = {"errors", "variables", "wording", "remarks", "_version", "whole_file"}
+COMMON = {"errors", "variables", "wording", "remarks", "_version", "_lazy", "whole_file", "cards"}
 METHODS = {"estimation", "identifiability", "sensitivity", "emulators"}
 PROBLEM = {"constants", "physics", "models", "parameters", "data", "observations"}
 SEAM = PROBLEM | {"problem", "inverse_problem", "joint_problem"}
@@ -21,6 +21,8 @@ BELOW = {
     "remarks": set(),
     "whole_file": set(),
     "_version": set(),
+    "_lazy": set(),
+    "cards": {"errors"},
     "constants": set(),
     "physics": {"constants"},
     "models": {"constants", "physics"},

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from caliche.cards.methods import MEMBER_METHODS, METHODS
 from caliche.cli_analysis import design, identify
 from caliche.cli_assimilate import assimilate
 from caliche.cli_compare import compare
@@ -45,7 +46,7 @@ def estimate(
     experiment: ExperimentArgument,
     method: Annotated[
         str | None,
-        typer.Option(help="lm, lbfgs, adam; without gradients 4denvar, eki, etki, uki, ga or cma."),
+        typer.Option(help=f"{', '.join(METHODS)}; without gradients {', '.join(MEMBER_METHODS)}."),
     ] = None,
     starts: Annotated[int | None, typer.Option(help="Number of starting points.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all that is drawn.")] = None,
@@ -67,12 +68,12 @@ def estimate(
     from caliche.cli_output import Progress, print_summary
 
     load, run_experiment, write_report = _workbench()
-    from caliche.experiments.parse import check_method
+    from caliche.experiments.parse import known_method
     from caliche.experiments.run import new_folder, state_file
 
     imported = time.perf_counter() - _STARTED
     if method is not None:
-        check_method(method)
+        known_method(method)
     flags = {"starts": starts, "seed": seed}
     given = [f"method.{key}={value}" for key, value in flags.items() if value is not None]
     loaded = load(experiment, [*(set_ or []), *given])

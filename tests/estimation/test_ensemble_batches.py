@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from reservoir_cases import KEEP, N, draws, posterior_of, reservoir, standardised
 
+from caliche.cards.methods import method_of
 from caliche.errors import InputError
 from caliche.estimation import estimate
 from caliche.estimation.checkpoint import Checkpoint
 from caliche.estimation.ensemble_asktell import AskTell
-from caliche.estimation.ensemble_engine import member_method
 
 BATCHES = 4
 
@@ -62,7 +62,7 @@ def test_stopped_and_gone_on_with_and_the_same_seed(tmp_path):
 
 
 def test_an_epoch_sees_every_batch_once_in_an_order_of_its_own():
-    method = member_method("etki", {"batches": 5, "members": 4})
+    method = method_of("etki", {"batches": 5, "members": 4})
     state = method.begin(reservoir(*draws()).space, np.zeros(3), 0)
     orders = [
         [method.batch(state._replace(iteration=5 * epoch + k)) for k in range(5)]
@@ -80,9 +80,9 @@ def test_what_cannot_be_cut_is_refused():
     with pytest.raises(InputError, match="observations in every batch"):
         estimate(reservoir(values, forcing), "etki", batches=N + 5)
     with pytest.raises(InputError, match="batches of at least one"):
-        member_method("etki", {"batches": 0})
+        method_of("etki", {"batches": 0})
     with pytest.raises(InputError, match="options that method uki has"):
-        member_method("uki", {"batches": 2})
+        method_of("uki", {"batches": 2})
     space = reservoir(values, forcing).space
     with pytest.raises(InputError, match="all observations at once"):
         AskTell("etki", space, np.zeros(3), 1.0, batches=2)

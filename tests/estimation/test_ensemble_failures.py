@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from caliche.cards.methods import method_of
 from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS, estimate
 from caliche.estimation.ensemble_asktell import AskTell
 from caliche.estimation.ensemble_core import survived
-from caliche.estimation.ensemble_engine import Engine, member_method
+from caliche.estimation.ensemble_engine import Engine
 from caliche.estimation.ensemble_result import step_left
 from caliche.parameters import Normal
 from problems import LinearGaussian, make_problem, root_problem
@@ -48,7 +49,7 @@ def broken(first: Callable, value: float) -> Callable:
 
 
 def run(name: str, model: Callable, **options) -> Engine:
-    engine = Engine(member_method(name, {**options_of(name), **options}), SPACE, np.full(2, 0.3), 3)
+    engine = Engine(method_of(name, {**options_of(name), **options}), SPACE, np.full(2, 0.3), 3)
     while engine.verdict is None:
         engine.tell(model(engine.ask()))
     return engine
@@ -65,7 +66,7 @@ def share(fraction: float) -> Callable:
 def test_a_third_fails_and_the_rest_goes_on(name, policy, value):
     if policy == "redraw" and name in ("uki", *SEARCHES):
         with pytest.raises(InputError, match="failures to be one of drop, stop"):
-            member_method(name, {"failures": policy})
+            method_of(name, {"failures": policy})
         return
     if name in SEARCHES and value == BROKEN["huge"]:
         return  # a search ranks what is finite, however bad
@@ -156,7 +157,7 @@ def test_members_that_fail_again_and_again_are_drawn_three_times_only():
     assert len(engine.posterior) >= 38
     assert np.all(np.abs(engine.estimate - MEAN) < SD)
     always = broken(lambda n: [5], np.nan)
-    engine = Engine(member_method("etki", {"members": 10, "failures": "redraw"}), SPACE, MEAN, 0)
+    engine = Engine(method_of("etki", {"members": 10, "failures": "redraw"}), SPACE, MEAN, 0)
     engine.tell(always(engine.ask()))
     for number in (1, 2, 3):
         assert engine.tries == number

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from caliche.cards.methods import method_of
 from caliche.errors import InputError
 from caliche.estimation.ensemble_asktell import AskTell
 from caliche.estimation.ensemble_core import reduce, scaled_anomalies, standard_ensemble
-from caliche.estimation.ensemble_engine import Engine, member_method
+from caliche.estimation.ensemble_engine import Engine
 from caliche.estimation.ensemble_kalman import tempering
 from caliche.estimation.ensemble_prior import normal_prior
 from caliche.estimation.ensemble_variational import ensemble_cost, ensemble_gradient
@@ -52,7 +53,7 @@ def linear(u: np.ndarray) -> np.ndarray:
 def solve(
     name: str, model: Callable = linear, space: ParameterSpace = PLANE, seed: int = 0, **options
 ) -> Engine:
-    engine = Engine(member_method(name, options), space, np.zeros(space.size), seed)
+    engine = Engine(method_of(name, options), space, np.zeros(space.size), seed)
     while engine.verdict is None:
         engine.tell(model(engine.ask()))
     return engine
@@ -125,7 +126,7 @@ def test_4denvar_members_stay_around_the_estimate(name):
         return linear(u + 0.1 * u**2)
 
     for options in ({}, {"members": 5}):
-        state = Engine(member_method(name, options), PLANE, np.zeros(2), 3)
+        state = Engine(method_of(name, options), PLANE, np.zeros(2), 3)
         state.tell(curved(state.ask()))
         members, estimate = state.posterior, state.estimate
         np.testing.assert_allclose(members.mean(axis=0), estimate, rtol=0, atol=1e-13)
@@ -181,7 +182,7 @@ def test_4denvar_makes_nothing_as_large_as_the_observations_squared():
     pattern = np.stack([np.sin(np.arange(n)), np.cos(0.7 * np.arange(n))])
     for name in ("4denvar", "etki", "eki", "uki"):
         options = {} if name == "uki" else {"members": 20}
-        engine = Engine(member_method(name, options), PLANE, np.zeros(2), 0)
+        engine = Engine(method_of(name, options), PLANE, np.zeros(2), 0)
         residuals = engine.ask() @ pattern - 1.0
         tracemalloc.start()
         engine.tell(residuals)
@@ -257,7 +258,7 @@ def test_sampling_correction_keeps_what_nobody_observes():
         ratios, shifts = [], []
         for seed in range(10):
             options = {"members": 15, "sampling_correction": corrected}
-            engine = Engine(member_method("eki", options), space, np.zeros(20), seed)
+            engine = Engine(method_of("eki", options), space, np.zeros(20), seed)
             before = engine.ask()
             while engine.verdict is None:
                 engine.tell((engine.ask()[:, :3] - 1.0) / 0.1)

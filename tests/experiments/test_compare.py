@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from caliche.cards.methods import METHODS
 from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS
-from caliche.estimation.estimate import METHODS
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.experiments import compare, load_experiment
 from caliche.experiments.compare import (

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from caliche.cards.methods import MEMBER_METHODS, method_of
 from caliche.constants import NORMAL_QUANTILE
-from caliche.errors import InputError
+from caliche.errors import InputError, nearest
 from caliche.estimation.checkpoint import fingerprint
 from caliche.estimation.density import physical
 from caliche.estimation.ensemble_check import LastLook, last_look
 from caliche.estimation.ensemble_core import Verdict
-from caliche.estimation.ensemble_engine import Engine, keep, member_method, resume
+from caliche.estimation.ensemble_engine import Engine, keep, resume
 from caliche.estimation.ensemble_prior import normal_prior
 from caliche.parameters import FreeParameter, ParameterSpace
 
@@ -109,7 +110,12 @@ class AskTell:
             raise InputError("at least one observation", "none", "give some that are not NaN")
         if not (self._sigma > 0.0).all():
             raise InputError("a positive sigma", f"{self._sigma.min():g}", "check its unit")
-        chosen = member_method(method, options)
+        if method not in MEMBER_METHODS:
+            raise InputError(
+                "the name of a method that runs members", repr(method),
+                nearest(method, MEMBER_METHODS),
+            )  # fmt: skip
+        chosen = method_of(method, options)
         if getattr(chosen, "batches", 1) > 1:
             raise InputError(
                 "all observations at once from a model that is not caliche's",

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from caliche.errors import InputError, nearest
+from caliche.errors import InputError
 from caliche.estimation.checkpoint import read_arrays, write_arrays
 from caliche.estimation.ensemble_core import (
     REDRAW,
@@ -24,48 +23,14 @@ from caliche.estimation.ensemble_core import (
     normals,
     survived,
 )
-from caliche.estimation.ensemble_kalman import (
-    EnsembleKalmanInversion,
-    EnsembleTransformKalmanInversion,
-    UnscentedKalmanInversion,
-)
 from caliche.estimation.ensemble_prior import normal_prior
-from caliche.estimation.ensemble_search import CovarianceMatrixAdaptation, GeneticAlgorithm
-from caliche.estimation.ensemble_variational import FourDEnVar
 from caliche.parameters.space import ParameterSpace
 from caliche.wording import number_of
 
-MEMBER_METHODS: Mapping[str, Any] = {
-    "4denvar": FourDEnVar,
-    "eki": EnsembleKalmanInversion,
-    "etki": EnsembleTransformKalmanInversion,
-    "uki": UnscentedKalmanInversion,
-    "ga": GeneticAlgorithm,
-    "cma": CovarianceMatrixAdaptation,
-}
 _REDRAWN = 100  # purpose of random numbers, beside those of the methods
 MOST_REDRAWS = 3
 # Outputs that differ by less, in sigma, do not depend on what differs.
 NO_EFFECT = 1e-9
-
-
-def member_method(name: str, options: Mapping[str, Any]) -> MemberMethod:
-    """A method by name.
-
-    Raises
-    ------
-    InputError : an unknown name or option, or one that cannot be.
-    """
-    if name not in MEMBER_METHODS:
-        raise InputError(
-            "the name of a method that runs members", repr(name), nearest(name, MEMBER_METHODS)
-        )
-    try:
-        return MEMBER_METHODS[name](**options)
-    except TypeError:
-        raise InputError(
-            f"options that method {name} has", ", ".join(options), "see docs/ensemble.md"
-        ) from None
 
 
 class Engine:

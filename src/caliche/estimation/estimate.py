@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -11,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.errors import InputError, nearest
+from caliche.cards.methods import MEMBER_METHODS, method_of
+from caliche.errors import InputError
 from caliche.estimation.checkpoint import Checkpoint
 from caliche.estimation.ensemble_core import MemberMethod
-from caliche.estimation.ensemble_engine import MEMBER_METHODS, member_method
-from caliche.estimation.gradient import adam, lbfgs
 from caliche.estimation.hyperparameters import (
     Hyperparameters,
     Unknown,
@@ -49,12 +47,6 @@ from caliche.remarks import SAME_MISFIT
 # The likelihood is found anew so often where its own search finds a better optimum.
 MOST_REVISIONS = 3
 
-METHODS: Mapping[str, Callable[..., Method]] = {
-    "lm": LevenbergMarquardt,
-    "lbfgs": lbfgs,
-    "adam": adam,
-}
-
 
 def estimate(
     problem: Problem,
@@ -87,22 +79,20 @@ def estimate(
     InputError : an unknown method or option; too few members of an ensemble that run.
     """
     watch, given = Stopwatch(), problem
-    if isinstance(method, str) and method in MEMBER_METHODS:
-        method = member_method(method, options)
-    if isinstance(method, MemberMethod):
+    chosen = method_of(method, options) if isinstance(method, str) else method
+    if isinstance(chosen, MemberMethod):
         # It builds on this module.
         from caliche.estimation.ensemble_estimate import estimate_by_members
 
         found = estimate_by_members(
-            problem, method, starts, seed, callback, unknown, checkpoint, watch
+            problem, chosen, starts, seed, callback, unknown, checkpoint, watch
         )
         return judged(given, with_unused(given, found))
     if checkpoint is not None:
         raise InputError(
             f"a method that keeps its state, one of {', '.join(MEMBER_METHODS)}",
-            method if isinstance(method, str) else method.name, "leave out resume",
+            chosen.name, "leave out resume",
         )  # fmt: skip
-    chosen = _method(method, options) if isinstance(method, str) else method
     starts = first_guesses(problem.space, starts, seed)
     asked = Unknown() if unknown is None else unknown
     if asked.information:
@@ -198,21 +188,6 @@ def first_guesses(
             str(np.shape(starts)), "stack control vectors as made by space.to_whitened",
         )  # fmt: skip
     return starts
-
-
-def _method(name: str, options: Mapping[str, Any]) -> Method:
-    if name not in METHODS:
-        known = [*METHODS, *MEMBER_METHODS]
-        raise InputError("the name of a method", repr(name), nearest(name, known))
-    try:
-        method = METHODS[name](**options)
-    except TypeError:
-        raise InputError(
-            f"options that method {name} has", ", ".join(options), "see its docstring"
-        ) from None
-    if method.max_iterations < 1:
-        raise InputError("at least one iteration", str(method.max_iterations), "allow some more")
-    return method
 
 
 def best_start(final: Iterate) -> int:

@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.cards.methods import MEMBER_METHODS, UNCOUNTED_ITERATIONS, by_gradients, card_of
 from caliche.errors import InputError
-from caliche.estimation import MEMBER_METHODS, estimate
+from caliche.estimation import estimate
 from caliche.estimation.checkpoint import fingerprint
 from caliche.estimation.density import physical
 from caliche.estimation.ensemble_estimate import Batch
@@ -30,7 +31,7 @@ from caliche.estimation.posterior import posterior
 from caliche.experiments.compare_folder import CompareFolder, find_folder, what_is_compared
 from caliche.experiments.config import merge, parse_override
 from caliche.experiments.experiment import Experiment
-from caliche.experiments.parse import check_method, method_options
+from caliche.experiments.parse import known_method, method_options
 from caliche.experiments.run import as_run, finite, versions
 from caliche.experiments.section import Section
 from caliche.experiments.verdict import problem_scores, score_remarks
@@ -38,12 +39,6 @@ from caliche.inverse_problem import InverseProblem
 from caliche.parameters import ParameterSpace
 from caliche.remarks import Remark, as_table, from_table, same_misfit, unlike
 from caliche.wording import number_of
-
-# Model runs that a method takes on a problem of this kind, for P parameters and N members.
-_ITERATIONS = {"lm": 8, "lbfgs": 6, "adam": 200, "eki": 9, "etki": 9, "uki": 9, "ga": 90,
-               "cma": 170, "4denvar": 1}  # fmt: skip
-UNKNOWN = 50  # of a method that nobody has counted for
-_INNER = {"lbfgs": 5 * 5, "adam": 25 * 2}  # of an iteration, besides its judgement
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def read_methods(text: str) -> list[Asked]:
     asked = []
     for label in (part.strip() for part in text.split(",") if part.strip()):
         name, _, given = label.partition(":")
-        check_method(name)
+        known_method(name)
         table: dict[str, Any] = {}
         for option in (part for part in given.split(";") if part.strip()):
             table = merge(table, parse_override(option))
@@ -110,15 +105,9 @@ def read_methods(text: str) -> list[Asked]:
 
 def expected_runs(asked: Asked, size: int) -> int:
     """Roughly how many model runs a method will make."""
-    name, usual_rounds = asked.name, _ITERATIONS.get(asked.name, UNKNOWN)
-    if name not in MEMBER_METHODS:
-        return usual_rounds * (1 + size + _INNER.get(name, 0))
-    ten = min(100, max(20, 10 * size))
-    usual = {"uki": 2 * size + 1, "cma": 4 + int(3 * np.log(size)),
-             "ga": min(100, max(40, 20 * size))}  # fmt: skip
-    members = asked.options.get("members") or usual.get(name, ten)
-    iterations = 7 if asked.options.get("iterated") else usual_rounds
-    return iterations * members + 1
+    card = card_of(asked.name)
+    runs = by_gradients(UNCOUNTED_ITERATIONS) if card is None else card.runs
+    return runs(size, asked.options)
 
 
 def announce(problem: InverseProblem, asked: Sequence[Asked], seeds: int) -> str:
@@ -247,7 +236,7 @@ def _one(
 ) -> tuple[Row, np.ndarray | None]:
     """One method from one seed, and its estimate u."""
     row = Row(asked.label, seed)
-    ensemble = asked.name in MEMBER_METHODS and MEMBER_METHODS[asked.name]().gaussian
+    ensemble = asked.name in MEMBER_METHODS and MEMBER_METHODS[asked.name].kind == "ensemble"
     try:
         result = estimate(
             problem, asked.name, starts=1 if ensemble else begin[None], seed=seed, **asked.options

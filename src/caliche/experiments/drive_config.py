@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from caliche.cards.methods import MEMBER_METHODS
 from caliche.data.source import MISSING
 from caliche.errors import InputError
-from caliche.estimation import MEMBER_METHODS
 from caliche.experiments.drive_tables import number, rows_of
 from caliche.experiments.parse import method_options
 from caliche.experiments.section import Section

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
@@ -11,10 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from caliche.cards.methods import METHODS, MethodCard, card_of, method_names
 from caliche.data.quality import utc_text
 from caliche.errors import InputError, nearest
-from caliche.estimation.ensemble_engine import MEMBER_METHODS, member_method
-from caliche.estimation.estimate import METHODS
 from caliche.experiments.config import (
     ExperimentConfig,
     MethodConfig,
@@ -337,7 +335,7 @@ def _period(section: Section) -> float | None:
 
 
 def _method(section: Section) -> MethodConfig:
-    name = section.choice("name", (*METHODS, *MEMBER_METHODS), "lm")
+    name = section.choice("name", method_names(), "lm")
     starts = section.positive("starts", int, 1)
     config = MethodConfig(
         name, starts, _seed(section), method_options(section.section("options", {}), name)
@@ -348,15 +346,13 @@ def _method(section: Section) -> MethodConfig:
 
 def method_options(section: Section, method: str) -> dict[str, Any]:
     """Options of a method, which are those that its maker takes, and of the same kind."""
-    makers = {**METHODS, **MEMBER_METHODS}
-    defaults = {p.name: p.default for p in inspect.signature(makers[method]).parameters.values()}
-    defaults.pop("name", None)
+    card = known_method(method)
     read = section.positive if method in METHODS else section.get  # the others check their own
-    options = {key: read(key, type(default), default) for key, default in defaults.items()}
+    options = {key: read(key, type(default), default) for key, default in card.options.items()}
     section.finish()
     given = {key: options[key] for key in options if key in section.table}
-    if method in MEMBER_METHODS:
-        member_method(method, given)
+    if method not in METHODS:
+        card(**given)
     return given
 
 
@@ -367,10 +363,16 @@ def _seed(section: Section) -> int:
     return seed
 
 
-def check_method(name: str) -> None:
-    """Raises InputError if there is no method of that name."""
-    known = (*METHODS, *MEMBER_METHODS)
-    if name not in known:
+def known_method(name: str) -> MethodCard:
+    """The card of a method.
+
+    Raises
+    ------
+    InputError : there is none of that name.
+    """
+    card, known = card_of(name), method_names()
+    if card is None:
         raise InputError(
             f"a method that is one of {', '.join(known)}", repr(name), nearest(name, known)
         )
+    return card

@@ -19,8 +19,9 @@ import numpy as np
 import tomli_w
 
 from caliche._version import __version__
+from caliche.cards.methods import MEMBER_METHODS
 from caliche.errors import InputError
-from caliche.estimation import MEMBER_METHODS, Result, estimate
+from caliche.estimation import Result, estimate
 from caliche.estimation.checkpoint import Checkpoint
 from caliche.estimation.ensemble_hyperparameters import forget_rounds
 from caliche.estimation.hyperparameters import Hyperparameters

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from caliche.cards.methods import MEMBER_METHODS
 from caliche.constants import NORMAL_QUANTILE
 from caliche.report.numbers import MISSING, interval, number, plain, pretty_unit, rounded
 from caliche.variables import variable
 
 # Names of the methods in posterior.json -> what a column says.
-METHODS = {
-    "laplace": "Laplace", "profile": "profile", "nuts": "NUTS", "etki": "ETKI", "eki": "EKI",
-    "4denvar": "4DEnVar",
-}  # fmt: skip
 ENSEMBLES = ("etki", "eki", "4denvar")
+METHODS = {"laplace": "Laplace", "profile": "profile", "nuts": "NUTS"}
+METHODS |= {name: MEMBER_METHODS[name].label for name in ENSEMBLES}
 SKILL_HEADER = ["stream", "draws of", "n", "RMSE", "CRPS", "in 95 % band", "width of band", "unit"]
 SKILL_TITLE = {
     "holdout": "Hold-out, as each method's draws foresee it",

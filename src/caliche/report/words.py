@@ -8,24 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from caliche.cards.methods import card_of
 from caliche.remarks import EQUALLY_GOOD, same_misfit
 from caliche.report.numbers import number, percent, plain, rounded, value_and_sd, with_unit
 from caliche.variables import label
 from caliche.wording import listing as listing
 from caliche.wording import number_of
 
-METHODS = {
-    "lm": "Levenberg–Marquardt least squares",
-    "adam": "gradient descent (Adam)",
-    "lbfgs": "quasi-Newton minimisation (L-BFGS)",
-    "4denvar": "an ensemble-variational analysis (4DEnVar)",
-    "eki": "ensemble Kalman inversion (EKI)",
-    "etki": "ensemble transform Kalman inversion (ETKI)",
-    "uki": "unscented Kalman inversion (UKI)",
-    "ga": "a genetic algorithm",
-    "cma": "the evolution strategy CMA-ES",
-    "training": "gradient descent (Adam), together with the weights of a network",
-}
+TRAINING = "gradient descent (Adam), together with the weights of a network"
 STRONG_CORRELATION = 0.95
 NOTABLE_AUTOCORRELATION = 0.3
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -77,7 +67,9 @@ def what_was_done(
 ) -> str:
     """What was estimated from what, over which period. `streams` are (label, count), fitted."""
     free = sum(not p.get("fixed") for p in summary["parameters"].values())
-    method = METHODS.get(summary["method"], summary["method"])
+    card = card_of(summary["method"])
+    training = TRAINING if summary["method"] == "training" else summary["method"]
+    method = training if card is None else card.words
     data = listing(f"{count:,} of {label}" for label, count in streams)
     if not data:
         data = "no observations"

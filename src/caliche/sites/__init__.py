@@ -5,8 +5,9 @@ Names are loaded when first used; they need JAX.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from caliche._lazy import lazy_names
 
 if TYPE_CHECKING:
     from caliche.sites.collection import Collection as Collection
@@ -19,22 +20,14 @@ if TYPE_CHECKING:
     from caliche.sites.twins import synthetic as synthetic
 
 _HOME = {
-    "Collection": "collection",
-    "open_collection": "collection",
-    "Share": "processes",
-    "join": "processes",
-    "Progress": "run",
-    "SitesRun": "run",
-    "estimate_sites": "run",
-    "synthetic": "twins",
+    "Collection": "caliche.sites.collection",
+    "open_collection": "caliche.sites.collection",
+    "Share": "caliche.sites.processes",
+    "join": "caliche.sites.processes",
+    "Progress": "caliche.sites.run",
+    "SitesRun": "caliche.sites.run",
+    "estimate_sites": "caliche.sites.run",
+    "synthetic": "caliche.sites.twins",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"caliche.sites.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'caliche.sites' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

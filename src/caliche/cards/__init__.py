@@ -1,0 +1,1 @@
+"""Cards: what methods are called and made by. Nothing here loads JAX."""
