@@ -93,8 +93,11 @@ def write_json(file: Path, outcomes: Sequence[Outcome], size: Size) -> None:
         for outcome in outcomes
     }
     content = {
-        "size": size.name, "machine": page.machine(), "versions": page.versions(), "cases": cases
-    }  # fmt: skip
+        "size": size.name,
+        "machine": page.machine(),
+        "versions": page.versions(),
+        "cases": cases,
+    }
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

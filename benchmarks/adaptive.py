@@ -42,11 +42,17 @@ def make_programs(days: int) -> dict[str, Callable]:
 
     def forward(relative: jax.Array) -> jax.Array:
         solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(_heating), diffrax.Kvaerno3(), 0.0, STEP * steps, 60.0,
-            jnp.full(LAYERS + 1, INITIAL_TEMPERATURE), args=(truth * relative, forcing),
-            saveat=diffrax.SaveAt(ts=times[1:]), max_steps=MOST_STEPS,
+            diffrax.ODETerm(_heating),
+            diffrax.Kvaerno3(),
+            0.0,
+            STEP * steps,
+            60.0,
+            jnp.full(LAYERS + 1, INITIAL_TEMPERATURE),
+            args=(truth * relative, forcing),
+            saveat=diffrax.SaveAt(ts=times[1:]),
+            max_steps=MOST_STEPS,
             stepsize_controller=diffrax.PIDController(rtol=TOLERANCE, atol=TOLERANCE),
-        )  # fmt: skip
+        )
         return solution.ys[:, jnp.asarray([1, 4])]
 
     observed = jnp.full((steps, 2), INITIAL_TEMPERATURE)

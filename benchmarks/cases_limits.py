@@ -14,9 +14,9 @@ from benchmarks.cases_many import as_data
 from benchmarks.cases_single import ITERATIONS_TO_CONVERGE, forward, normal_equations
 from benchmarks.rows import Row, Size, blank_row, case, ratio_row, time_row
 from benchmarks.timing import compile_apart, fresh_cache, interleave, run_job
-from caliche.estimation.blocks import BlockEstimator
-from caliche.estimation.least_squares import LevenbergMarquardt
+from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
 from caliche.estimation.method import run_method
+from caliche.sites.blocks import BlockEstimator
 
 SITES = 64
 
@@ -73,13 +73,12 @@ def _calibration(size: Size) -> list[Row]:
     program = compile_apart(normal_equations, setup.problem, setup.start)
     timing = interleave({"ours": program.run}, size.seconds, size.least_rounds)["ours"]
     return [
-        Row(f"{number} normal equations", 1e3 * number * timing.minimum, "ms",
-            note=words)
+        Row(f"{number} normal equations", 1e3 * number * timing.minimum, "ms", note=words)
         for number, words in (
             (evaluations, "as many as the calibration takes"),
             (2, "the least that could find out that it has converged"),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _sites(kernel: yardstick.Kernel, size: Size) -> list[Row]:

@@ -16,10 +16,10 @@ from benchmarks.forcing import STEPS_PER_YEAR
 from benchmarks.rows import Row, Size, blank_row, case, ratio_row, time_row
 from benchmarks.timing import compile_apart, interleave, run_job, time_once
 from caliche import InverseProblem
-from caliche.estimation.block_data import BlockData, SiteData, at_site
-from caliche.estimation.blocks import BlockEstimator, SiteEstimates
-from caliche.estimation.least_squares import LevenbergMarquardt
+from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
 from caliche.estimation.method import CONVERGED
+from caliche.sites.block_data import BlockData, SiteData, at_site
+from caliche.sites.blocks import BlockEstimator, SiteEstimates
 
 BLOCK = 64  # members of an ensemble, or sites, evaluated together
 OF_C = {"forward": "forward_members", "Gauss-Newton": "normal_equations_members"}
@@ -44,8 +44,7 @@ def batch_shared(size: Size) -> list[Row]:
             "Gauss-Newton": compile_apart(jax.vmap(normal_equations, (None, 0)), setup.problem, u),
         }
         c_arguments = (setup.forcing, problems.members_theta(setup, u), setup.observed)
-        rows += _against_c(size, f"{block} members", block, setup, programs,
-                           c_arguments)  # fmt: skip
+        rows += _against_c(size, f"{block} members", block, setup, programs, c_arguments)
     return rows
 
 
@@ -73,8 +72,10 @@ def batch_own(size: Size) -> list[Row]:
         "Gauss-Newton": compile_apart(at_sites(normal_equations), *arguments),
     }
     c_arguments = (
-        sites.kernel_forcing(), problems.members_theta(setup, u), sites.kernel_observed()
-    )  # fmt: skip
+        sites.kernel_forcing(),
+        problems.members_theta(setup, u),
+        sites.kernel_observed(),
+    )
     return _against_c(size, f"{block} sites", block, setup, programs, c_arguments)
 
 
@@ -99,9 +100,7 @@ def _against_c(
     for name, timing in timings.items():
         program = programs.get(name)
         note = f"kept {timing.cores:.1f} cores busy" if program else ""
-        rows.append(
-            time_row(f"{name}, {words}", timing, "us", per, compiled=program, note=note)
-        )  # fmt: skip
+        rows.append(time_row(f"{name}, {words}", timing, "us", per, compiled=program, note=note))
     for name in programs:
         what = f"{name} over C, {words}"
         if missing is not None:
@@ -140,11 +139,22 @@ def ensemble(size: Size) -> list[Row]:
     rate = size.ensemble * setup.steps / STEPS_PER_YEAR / timing.minimum
     note = f"{size.ensemble} members in blocks of {min(BLOCK, size.ensemble)}"
     return [
-        Row("site-years per second", rate, "1/s", compile_seconds=program.compile_seconds,
-            first_call_seconds=program.first_call_seconds, note=note),
-        Row("a million site-years", 1e6 / rate, "s", extrapolated=True,
-            note="extrapolated from the row above"),
-    ]  # fmt: skip
+        Row(
+            "site-years per second",
+            rate,
+            "1/s",
+            compile_seconds=program.compile_seconds,
+            first_call_seconds=program.first_call_seconds,
+            note=note,
+        ),
+        Row(
+            "a million site-years",
+            1e6 / rate,
+            "s",
+            extrapolated=True,
+            note="extrapolated from the row above",
+        ),
+    ]
 
 
 @case("sites", "Many sites calibrated")
@@ -183,8 +193,10 @@ def as_data(setup: problems.Setup, made: problems.Sites) -> SiteData:
     return SiteData(
         {name: np.ascontiguousarray(np.asarray(v).T) for name, v in made.forcing.items()},
         np.ascontiguousarray(np.moveaxis(np.asarray(made.values), 0, 2)),
-        np.repeat(mask, number, axis=2), None, np.arange(number),
-    )  # fmt: skip
+        np.repeat(mask, number, axis=2),
+        None,
+        np.arange(number),
+    )
 
 
 def _site_rows(size: Size, words: str, found: dict[str, float]) -> list[Row]:
@@ -196,9 +208,19 @@ def _site_rows(size: Size, words: str, found: dict[str, float]) -> list[Row]:
     )
     whole = size.steps == STEPS_PER_YEAR
     return [
-        Row(f"site-years calibrated per second, {words}", years / seconds, "1/s",
-            first_call_seconds=found["first_call"], note=note),
-        Row(f"1,000 site-years, {words}", 1000.0 * seconds / years, "s",
-            target=2.0 if whole else None, extrapolated=size.sites != 1000,
-            note=f"scaled from {size.sites} sites"),
-    ]  # fmt: skip
+        Row(
+            f"site-years calibrated per second, {words}",
+            years / seconds,
+            "1/s",
+            first_call_seconds=found["first_call"],
+            note=note,
+        ),
+        Row(
+            f"1,000 site-years, {words}",
+            1000.0 * seconds / years,
+            "s",
+            target=2.0 if whole else None,
+            extrapolated=size.sites != 1000,
+            note=f"scaled from {size.sites} sites",
+        ),
+    ]

@@ -57,9 +57,16 @@ def option(size: Size) -> list[Row]:
     note = "" if gain >= SMALLEST_GAIN else dropped(gain)
     return [
         *(Row(f"small time loop, {w} the option", 1e3 * s, "ms") for w, s in seconds.items()),
-        Row("gain by the option", gain, "x", target=SMALLEST_GAIN, at_least=True, required=True,
-            note=note),
-    ]  # fmt: skip
+        Row(
+            "gain by the option",
+            gain,
+            "x",
+            target=SMALLEST_GAIN,
+            at_least=True,
+            required=True,
+            note=note,
+        ),
+    ]
 
 
 def dropped(gain: float) -> str:
@@ -89,11 +96,17 @@ def paper(size: Size) -> list[Row]:
     converged = sum(start.converged for start in first.starts)
     what = f"{size.starts} trials by caliche"
     rows = [
-        Row(what, timing.minimum, "s", timing.median,
-            first.seconds["compile"], first.seconds["run"],
+        Row(
+            what,
+            timing.minimum,
+            "s",
+            timing.median,
+            first.seconds["compile"],
+            first.seconds["run"],
             target=1.0 if size.starts == 50 else None,
-            note=f"{converged} of {size.starts} converged, {first.n_iterations} iterations"),
-    ]  # fmt: skip
+            note=f"{converged} of {size.starts} converged, {first.n_iterations} iterations",
+        ),
+    ]
     what = f"{size.starts} trials by eager PyTorch"
     try:
         eager = eager_torch.paper_twin_seconds(size.eager_hours)
@@ -102,10 +115,15 @@ def paper(size: Size) -> list[Row]:
     total = size.starts * PAPER_ITERATIONS * eager.gradient
     return [
         *rows,
-        Row(f"{what}, {PAPER_ITERATIONS} iterations each", total / 3600.0, "h", extrapolated=True,
-            note=eager.note),
+        Row(
+            f"{what}, {PAPER_ITERATIONS} iterations each",
+            total / 3600.0,
+            "h",
+            extrapolated=True,
+            note=eager.note,
+        ),
         Row("eager PyTorch over caliche", total / timing.minimum, "x", extrapolated=True),
-    ]  # fmt: skip
+    ]
 
 
 @case("memory", "A gradient over many years")
@@ -118,14 +136,24 @@ def memory(size: Size) -> list[Row]:
     timing = Timing((job["seconds"],))
     whole = size.years == 10.0
     return [
-        Row(f"gradient over {size.years:g} years", 1e3 * timing.minimum, "ms",
-            1e3 * job["median_seconds"], job["compile_seconds"], job["first_call_seconds"]),
-        Row("peak memory of the process", job["peak_mebibytes"] * 2**20 / 1e6, "MB",
+        Row(
+            f"gradient over {size.years:g} years",
+            1e3 * timing.minimum,
+            "ms",
+            1e3 * job["median_seconds"],
+            job["compile_seconds"],
+            job["first_call_seconds"],
+        ),
+        Row(
+            "peak memory of the process",
+            job["peak_mebibytes"] * 2**20 / 1e6,
+            "MB",
             target=500.0 if whole else None,
             note=f"XLA's temporary memory: {job['temporary_mebibytes']:.0f} MiB; before compiling "
-            f"the peak was {job['mebibytes_before']:.0f} MiB"),
+            f"the peak was {job['mebibytes_before']:.0f} MiB",
+        ),
         Row("peak memory of a process that computes nothing", idle * 2**20 / 1e6, "MB"),
-    ]  # fmt: skip
+    ]
 
 
 @case("streamed", "Memory of many sites")
@@ -148,13 +176,18 @@ def streamed(size: Size) -> list[Row]:
             peaks.append(job["peak_mebibytes"])
             note = f"{job['converged']} converged, {job['seconds']:.1f} s; the collection takes "
             note += f"{file.stat().st_size / 1e6:.0f} MB"
-            rows.append(Row(f"{number:,} sites", job["peak_mebibytes"] * 2**20 / 1e6, "MB",
-                            note=note))  # fmt: skip
+            rows.append(
+                Row(f"{number:,} sites", job["peak_mebibytes"] * 2**20 / 1e6, "MB", note=note)
+            )
     return [
         *rows[1:],
-        Row(f"{size.streamed[1]:,} sites over {size.streamed[0]:,}", peaks[2] / peaks[1], "x",
-            target=MOST_GROWTH),
-    ]  # fmt: skip
+        Row(
+            f"{size.streamed[1]:,} sites over {size.streamed[0]:,}",
+            peaks[2] / peaks[1],
+            "x",
+            target=MOST_GROWTH,
+        ),
+    ]
 
 
 @case("command-line", "The command line, end to end")

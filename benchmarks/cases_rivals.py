@@ -33,9 +33,13 @@ def eager(size: Size) -> list[Row]:
         seconds = getattr(found, what)
         rows += [
             Row(f"{what}, one site-year", seconds, "s", extrapolated=True, note=found.note),
-            Row(f"{what}, eager PyTorch over caliche", seconds * scale / ours[what].minimum, "x",
-                extrapolated=True),
-        ]  # fmt: skip
+            Row(
+                f"{what}, eager PyTorch over caliche",
+                seconds * scale / ours[what].minimum,
+                "x",
+                extrapolated=True,
+            ),
+        ]
     return rows
 
 

@@ -14,17 +14,18 @@ from benchmarks.forcing import STEP, STEPS_PER_DAY, STEPS_PER_YEAR, site_forcing
 from benchmarks.rows import Row, Size, blank_row, case, ratio_row, time_row
 from benchmarks.timing import compile_apart, interleave
 from caliche import InverseProblem
-from caliche.estimation.least_squares import LevenbergMarquardt
+from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
 from caliche.estimation.method import run_method
-from caliche.models.closures import BULK_TRANSFER
+from caliche.models.soil_heat.closures import BULK_TRANSFER
 
 KERNELS = "kernel's closure"
 CLOSURES = {KERNELS: problems.TIMED_CLOSURE, "BULK_TRANSFER": BULK_TRANSFER}
 ITERATIONS_TO_CONVERGE = 6  # of the kernel, where it is compared digit by digit
 KNOTS = 12
 VARYING = {
-    "bulk_transfer_coefficient": "transfer coefficient", "thermal_conductivity": "conductivity"
-}  # fmt: skip
+    "bulk_transfer_coefficient": "transfer coefficient",
+    "thermal_conductivity": "conductivity",
+}
 KELVIN_TOLERANCE, GRADIENT_TOLERANCE = 1e-9, 1e-6
 
 
@@ -66,10 +67,15 @@ def agreement(size: Size) -> list[Row]:
     by_theta = by_u @ np.linalg.inv(problems.theta_slopes(space, u)) * problems.SIGMA**2
     relative = np.abs(by_theta - adjoint.output).max() / np.abs(adjoint.output).max()
     return [
-        Row(temperature, float(np.abs(ours - theirs.output).max()), "K",
-            target=KELVIN_TOLERANCE, required=True),
+        Row(
+            temperature,
+            float(np.abs(ours - theirs.output).max()),
+            "K",
+            target=KELVIN_TOLERANCE,
+            required=True,
+        ),
         Row(slope, float(relative), "1", target=GRADIENT_TOLERANCE, required=True),
-    ]  # fmt: skip
+    ]
 
 
 @case("single", "One site-year: forward, gradient, Gauss-Newton")
@@ -84,9 +90,11 @@ def single(size: Size) -> list[Row]:
         programs = {
             name: compile_apart(function, setup.problem, setup.start)
             for name, function in (
-                ("forward", forward), ("gradient", gradient), ("Gauss-Newton", normal_equations)
+                ("forward", forward),
+                ("gradient", gradient),
+                ("Gauss-Newton", normal_equations),
             )
-        }  # fmt: skip
+        }
         jobs: dict[str, Callable] = {name: program.run for name, program in programs.items()}
         try:
             jobs |= _kernel_jobs(setup)
@@ -124,9 +132,12 @@ def _single_ratios(words: str, timings: dict, missing: Exception | None) -> list
         best = min(c, key=lambda timing: timing.minimum)
         rows = [
             ratio_row(what, ours, best, target),
-            ratio_row(f"gradient over C's gradient, {words}", timings["gradient"],
-                      timings["C gradient, hand adjoint"]),
-        ]  # fmt: skip
+            ratio_row(
+                f"gradient over C's gradient, {words}",
+                timings["gradient"],
+                timings["C gradient, hand adjoint"],
+            ),
+        ]
     else:
         rows = [blank_row(what, "x", missing, target)]
     return [
@@ -134,9 +145,11 @@ def _single_ratios(words: str, timings: dict, missing: Exception | None) -> list
         ratio_row(f"gradient over own forward, {words}", timings["gradient"], ours, target=2.2),
         ratio_row(
             f"Gauss-Newton (5 tangents) over own forward, {words}",
-            timings["Gauss-Newton"], ours, target=2.5,
+            timings["Gauss-Newton"],
+            ours,
+            target=2.5,
         ),
-    ]  # fmt: skip
+    ]
 
 
 @case("schemes", "Cost of the second-order scheme")
@@ -157,11 +170,13 @@ def schemes(size: Size) -> list[Row]:
     ]
     return rows + [
         ratio_row(
-            f"{name}, sdirk2 over backward-euler", timings[f"{name}, sdirk2"],
-            timings[f"{name}, backward-euler"], target=1.5 if name == "forward" else None,
+            f"{name}, sdirk2 over backward-euler",
+            timings[f"{name}, sdirk2"],
+            timings[f"{name}, backward-euler"],
+            target=1.5 if name == "forward" else None,
         )
         for name in functions
-    ]  # fmt: skip
+    ]
 
 
 @case("varying", "Parameters that vary in time")
@@ -183,21 +198,27 @@ def varying(size: Size) -> list[Row]:
     timings = interleave(jobs, 3.0 * size.seconds, size.least_rounds)
     entries = {words: problem.space.size for words, problem in variants.items()}
     rows = [
-        time_row(f"{what}, {words}", timings[what, words], compiled=programs[what, words],
-                 note=f"{entries[words]} entries of u")
+        time_row(
+            f"{what}, {words}",
+            timings[what, words],
+            compiled=programs[what, words],
+            note=f"{entries[words]} entries of u",
+        )
         for what, words in programs
-    ]  # fmt: skip
+    ]
     for words in list(variants)[1:]:
         rows += [
-            ratio_row(f"{what}, {words} over constant", timings[what, words],
-                      timings[what, "constant"])
+            ratio_row(
+                f"{what}, {words} over constant", timings[what, words], timings[what, "constant"]
+            )
             for what in functions
-        ]  # fmt: skip
+        ]
         rows += [
-            ratio_row(f"{what} over own forward, {words}", timings[what, words],
-                      timings["forward", words])
+            ratio_row(
+                f"{what} over own forward, {words}", timings[what, words], timings["forward", words]
+            )
             for what in list(functions)[1:]
-        ]  # fmt: skip
+        ]
     return rows
 
 
@@ -214,12 +235,14 @@ def accuracy(size: Size) -> list[Row]:
     def run(scheme: str, time_step: float) -> np.ndarray:
         refine = round(STEP / time_step)
         model = caliche.SoilHeat(
-            np.linspace(0.0, 1.0, 21), time_step, scheme=scheme, turbulence=BULK_TRANSFER,
-            bottom="zero-flux", initial="uniform",
-        )  # fmt: skip
-        fine = {
-            n: np.concatenate([v[:1], np.repeat(v[1:], refine)]) for n, v in summer.items()
-        }  # fmt: skip
+            np.linspace(0.0, 1.0, 21),
+            time_step,
+            scheme=scheme,
+            turbulence=BULK_TRANSFER,
+            bottom="zero-flux",
+            initial="uniform",
+        )
+        fine = {n: np.concatenate([v[:1], np.repeat(v[1:], refine)]) for n, v in summer.items()}
         problem = problems.problem_without_data(model, fine, depths)
         u = problem.space.to_whitened(problems.TRUTH)
         return np.asarray(problems.predict(problem, u))[::refine][5 * STEPS_PER_DAY :]
@@ -253,12 +276,15 @@ def calibration(size: Size) -> list[Row]:
     }
     timings = interleave(jobs, size.seconds, size.least_rounds)
     exact = np.asarray(setup.problem.space.vector(setup.truth))
-    error = [abs(result.parameters[n].estimate / t - 1.0) for n, t in zip(result.names, exact,
-                                                                         strict=True)]  # fmt: skip
+    error = [
+        abs(result.parameters[n].estimate / t - 1.0)
+        for n, t in zip(result.names, exact, strict=True)
+    ]
     note = f"{outcome.n_iterations} evaluations; " + (
         f"converged, largest error of a parameter {max(error):.1%}"
-        if result.converged else "NOT converged"
-    )  # fmt: skip
+        if result.converged
+        else "NOT converged"
+    )
     whole = size.steps == STEPS_PER_YEAR
     rows = [
         time_row("LM alone", timings["LM"], target=10.0 if whole else None, note=note),
@@ -273,9 +299,8 @@ def calibration(size: Size) -> list[Row]:
     return [
         *rows,
         Row("500 eager PyTorch gradients", adam / 3600.0, "h", extrapolated=True, note=eager.note),
-        Row(what, adam / timings["LM"].minimum, "x", target=1e5, at_least=True,
-            extrapolated=True),
-    ]  # fmt: skip
+        Row(what, adam / timings["LM"].minimum, "x", target=1e5, at_least=True, extrapolated=True),
+    ]
 
 
 @case("scaling", "Scaling with layers, length and members")
@@ -284,9 +309,7 @@ def scaling(size: Size) -> list[Row]:
     functions = {"forward": forward, "gradient": gradient, "Gauss-Newton": normal_equations}
     variants = [
         (f"{layers} layers", min(size.steps, STEPS_PER_YEAR), layers) for layers in size.layers
-    ] + [
-        (f"{years:g} years", round(years * STEPS_PER_YEAR), 20) for years in size.lengths
-    ]  # fmt: skip
+    ] + [(f"{years:g} years", round(years * STEPS_PER_YEAR), 20) for years in size.lengths]
     rows = []
     for words, steps, layers in variants:
         setup = problems.make_setup(steps, layers)

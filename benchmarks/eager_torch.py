@@ -64,9 +64,14 @@ def paper_twin_seconds(hours: int) -> Eager:
         f"hour), one thread, torch {torch.__version__}"
     )
     return _timed(
-        torch, lambda p: paper_twin(torch, p, hours)[0], guess, observed.detach(), 1.0,
-        TWIN_HOURS / hours, note,
-    )  # fmt: skip
+        torch,
+        lambda p: paper_twin(torch, p, hours)[0],
+        guess,
+        observed.detach(),
+        1.0,
+        TWIN_HOURS / hours,
+        note,
+    )
 
 
 def _timed(

@@ -70,7 +70,7 @@ def streamed_sites(folder: str, collection: str) -> dict[str, float]:
     import caliche
 
     caliche.configure(devices=1)
-    from caliche.sites import estimate_sites
+    from caliche import estimate_sites
 
     experiment = caliche.load_experiment(Path(folder) / "small.toml")
     began = time.perf_counter()
@@ -106,9 +106,11 @@ def command_stages(out: str) -> dict[str, float]:
         seconds[stage] = now - began
         began = now
 
-    from caliche import cli, cli_output  # noqa: F401
+    from caliche import cli  # noqa: F401
+    from caliche.terminal import tables  # noqa: F401
+    from caliche.terminal.workbench import workbench
 
-    load, run_experiment, write_report = cli._workbench()
+    load, run_experiment, write_report = workbench()
     ended("imports")
     experiment = load("twin-two-depths", [])
     experiment.problem()

@@ -64,9 +64,14 @@ def cells(row: Row) -> tuple[str, ...]:
     """One line of a case's table."""
     remark = "; ".join(text for text in (verdict(row), without_paths(row.note)) if text)
     return (
-        row.what, with_unit(row.value, row), number(row.median), number(row.compile_seconds),
-        first_call(row), target(row), remark,
-    )  # fmt: skip
+        row.what,
+        with_unit(row.value, row),
+        number(row.median),
+        number(row.compile_seconds),
+        first_call(row),
+        target(row),
+        remark,
+    )
 
 
 def used_columns(rows: Sequence[Sequence[str]]) -> list[int]:
@@ -128,10 +133,14 @@ def write_page(outcomes: Sequence[Outcome], size: Size, only: Sequence[str], out
     known = ", ".join(f"{name} {number}" for name, number in versions().items())
     at = machine()
     lines = [
-        "# How fast caliche is", "",
-        "Every number on this page was measured by the command that wrote it:", "",
-        f"    {command(size, only, out)}", "",
-        f"on {at['cores']} cores of {at['processor']} ({at['system']}), with {known}.", "",
+        "# How fast caliche is",
+        "",
+        "Every number on this page was measured by the command that wrote it:",
+        "",
+        f"    {command(size, only, out)}",
+        "",
+        f"on {at['cores']} cores of {at['processor']} ({at['system']}), with {known}.",
+        "",
         "Times are minima of several runs, taken in turn with those they are compared with, in one",
         "process; compiling and the first call are apart. Ratios carry over to other machines,",
         "times do not. Numbers marked ~ are extrapolated, from what is said beside them; what was",
@@ -139,8 +148,9 @@ def write_page(outcomes: Sequence[Outcome], size: Size, only: Sequence[str], out
         f"for this problem (gcc {' '.join(yardstick.FLAGS)}). It solves the same discrete model.",
         "The benchmark problem, unless said otherwise: SoilHeat with 20 layers in 1 m,",
         f"{size.steps:,} half-hours in double precision, five free parameters, soil temperature",
-        "observed at two depths with 0.3 K of noise, backward Euler, synthetic weather.", "",
-    ]  # fmt: skip
+        "observed at two depths with 0.3 K of noise, backward Euler, synthetic weather.",
+        "",
+    ]
     aimed = [row for outcome in outcomes for row in outcome.rows if row.target is not None]
     if aimed:
         lines += ["## Targets", ""]

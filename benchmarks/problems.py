@@ -21,7 +21,7 @@ from benchmarks.yardstick import Column
 from caliche import InverseProblem, SoilHeat
 from caliche.constants import STEFAN_BOLTZMANN
 from caliche.models.base import Forcing, Params
-from caliche.models.closures import BULK_TRANSFER, TurbulentClosure
+from caliche.models.soil_heat.closures import BULK_TRANSFER, TurbulentClosure
 from caliche.observations import Observations, Stream, make_operator
 from caliche.parameters.priors import Flat, Prior
 from caliche.parameters.space import ParameterSpace, free_parameter
@@ -102,10 +102,15 @@ def make_model(
     """The kernel's column: nodes in the middle of cells, and one without mass at the surface."""
     faces = np.linspace(0.0, 1.0, layers + 1)
     return SoilHeat(
-        np.concatenate([[0.0], 0.5 * (faces[1:] + faces[:-1])]), STEP, scheme=scheme,
-        turbulence=closure, bottom="zero-flux", initial="uniform",
-        cell_faces=np.concatenate([[0.0], faces]), solver=solver,
-    )  # fmt: skip
+        np.concatenate([[0.0], 0.5 * (faces[1:] + faces[:-1])]),
+        STEP,
+        scheme=scheme,
+        turbulence=closure,
+        bottom="zero-flux",
+        initial="uniform",
+        cell_faces=np.concatenate([[0.0], faces]),
+        solver=solver,
+    )
 
 
 @dataclass(frozen=True)
@@ -189,9 +194,12 @@ def problem_without_data(
         {stream.name: blank for stream in streams}, {stream.name: SIGMA for stream in streams}
     )
     return InverseProblem(
-        model, model_forcing(raw, model), make_operator(model, streams), observations,
+        model,
+        model_forcing(raw, model),
+        make_operator(model, streams),
+        observations,
         make_space(model),
-    )  # fmt: skip
+    )
 
 
 @eqx.filter_jit
@@ -228,9 +236,13 @@ def make_setup(
     noise = np.random.default_rng(7).normal(0.0, SIGMA, (steps + 1, 2))
     values = np.asarray(predict(empty, truth)) + noise
     return Setup(
-        with_values(empty, jnp.asarray(values)), truth, start, kernel_forcing(raw),
-        np.ascontiguousarray(values[1:]), Column(layers, STEP, INITIAL_TEMPERATURE, cells),
-    )  # fmt: skip
+        with_values(empty, jnp.asarray(values)),
+        truth,
+        start,
+        kernel_forcing(raw),
+        np.ascontiguousarray(values[1:]),
+        Column(layers, STEP, INITIAL_TEMPERATURE, cells),
+    )
 
 
 def varying(setup: Setup, name: str, knots: int) -> InverseProblem:

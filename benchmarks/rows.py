@@ -60,11 +60,15 @@ def time_row(
     """A time, divided by `per` (members, say)."""
     factor = UNITS[unit] / per
     return Row(
-        what, timing.minimum * factor, unit, timing.median * factor,
+        what,
+        timing.minimum * factor,
+        unit,
+        timing.median * factor,
         None if compiled is None else compiled.compile_seconds,
         None if compiled is None else compiled.first_call_seconds,
-        target, note=note,
-    )  # fmt: skip
+        target,
+        note=note,
+    )
 
 
 def ratio_row(
@@ -120,18 +124,47 @@ class Size:
 SIZES = {
     "full": Size("full"),
     "quick": Size(
-        "quick", steps=4380, seconds=0.2, least_rounds=3, blocks=(64,), sites=64, ensemble=256,
-        streamed=(256, 1024), years=2.0, layers=(10,), lengths=(0.25,), members=(64,),
-        reference_step=60.0, accuracy_days=10, eager_steps=12, eager_hours=1, adaptive_days=10,
+        "quick",
+        steps=4380,
+        seconds=0.2,
+        least_rounds=3,
+        blocks=(64,),
+        sites=64,
+        ensemble=256,
+        streamed=(256, 1024),
+        years=2.0,
+        layers=(10,),
+        lengths=(0.25,),
+        members=(64,),
+        reference_step=60.0,
+        accuracy_days=10,
+        eager_steps=12,
+        eager_hours=1,
+        adaptive_days=10,
         suews_days=2,
     ),
     "tiny": Size(
-        "tiny", steps=96, seconds=0.0, least_rounds=1, blocks=(32,), sites=2, ensemble=4,
-        streamed=(64, 128), starts=2, years=0.01, layers=(10,), lengths=(0.005,), members=(2,),
-        reference_step=300.0, accuracy_days=6, eager_steps=1, eager_hours=1, adaptive_days=1,
+        "tiny",
+        steps=96,
+        seconds=0.0,
+        least_rounds=1,
+        blocks=(32,),
+        sites=2,
+        ensemble=4,
+        streamed=(64, 128),
+        starts=2,
+        years=0.01,
+        layers=(10,),
+        lengths=(0.005,),
+        members=(2,),
+        reference_step=300.0,
+        accuracy_days=6,
+        eager_steps=1,
+        eager_hours=1,
+        adaptive_days=1,
         suews_days=1,
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

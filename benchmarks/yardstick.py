@@ -138,10 +138,16 @@ class Kernel:
 
         def run() -> None:
             self._library.fwd_thomas_d(
-                ctypes.c_int(column.layers), ctypes.c_long(n), _doubles(forcing), _doubles(theta),
-                *_steps(column), ctypes.c_int(0), _doubles(output), _doubles(None),
+                ctypes.c_int(column.layers),
+                ctypes.c_long(n),
+                _doubles(forcing),
+                _doubles(theta),
+                *_steps(column),
+                ctypes.c_int(0),
+                _doubles(output),
                 _doubles(None),
-            )  # fmt: skip
+                _doubles(None),
+            )
 
         return Prepared(run, output)
 
@@ -155,10 +161,17 @@ class Kernel:
 
         def run() -> None:
             self._library.adj_thomas_d(
-                ctypes.c_int(column.layers), ctypes.c_long(n), _doubles(forcing), _doubles(theta),
-                *_steps(column), _doubles(observed), _doubles(predicted), _doubles(soil),
-                _doubles(surface), _doubles(output),
-            )  # fmt: skip
+                ctypes.c_int(column.layers),
+                ctypes.c_long(n),
+                _doubles(forcing),
+                _doubles(theta),
+                *_steps(column),
+                _doubles(observed),
+                _doubles(predicted),
+                _doubles(soil),
+                _doubles(surface),
+                _doubles(output),
+            )
 
         return Prepared(run, output)
 
@@ -170,12 +183,20 @@ class Kernel:
 
         def run() -> None:
             self._library.fwd_modal_d(
-                ctypes.c_int(column.layers), ctypes.c_long(n), _doubles(forcing), _doubles(theta),
-                _doubles(modes.decay), _doubles(modes.response), _doubles(modes.first),
-                _doubles(modes.second), _double(modes.conductance), _doubles(modes.start),
-                _double(column.initial_temperature), ctypes.c_int(column.newton_iterations),
+                ctypes.c_int(column.layers),
+                ctypes.c_long(n),
+                _doubles(forcing),
+                _doubles(theta),
+                _doubles(modes.decay),
+                _doubles(modes.response),
+                _doubles(modes.first),
+                _doubles(modes.second),
+                _double(modes.conductance),
+                _doubles(modes.start),
+                _double(column.initial_temperature),
+                ctypes.c_int(column.newton_iterations),
                 _doubles(output),
-            )  # fmt: skip
+            )
 
         return Prepared(run, output)
 
@@ -219,19 +240,27 @@ class Kernel:
         assert column.newton_iterations <= 2, "the SoA kernels have two iterations at most"
         own = int(forcing.ndim == 3)
         return (
-            ctypes.c_int(column.layers), ctypes.c_long(len(forcing)), ctypes.c_long(members),
-            _doubles(forcing), ctypes.c_int(own), _doubles(theta), *_steps(column),
+            ctypes.c_int(column.layers),
+            ctypes.c_long(len(forcing)),
+            ctypes.c_long(members),
+            _doubles(forcing),
+            ctypes.c_int(own),
+            _doubles(theta),
+            *_steps(column),
             _doubles(observed),
-        )  # fmt: skip
+        )
 
 
 def _steps(column: Column) -> tuple:
     """The arguments that every kernel on the grid takes, in its order."""
     return (
-        _double(column.time_step), _double(column.thickness),
-        _double(column.initial_temperature), ctypes.c_int(column.newton_iterations),
-        ctypes.c_int(column.observed[0]), ctypes.c_int(column.observed[1]),
-    )  # fmt: skip
+        _double(column.time_step),
+        _double(column.thickness),
+        _double(column.initial_temperature),
+        ctypes.c_int(column.newton_iterations),
+        ctypes.c_int(column.observed[0]),
+        ctypes.c_int(column.observed[1]),
+    )
 
 
 @dataclass(frozen=True)

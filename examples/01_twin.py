@@ -29,5 +29,8 @@ print("Derived:")
 for value, sd, unit, long_name in result.derived.values():
     print(f"  {long_name}: {value:.4g} ± {sd:.2g} {unit}")
 agree = sum(start.converged for start in result.starts)
-print(f"{agree} of {len(result.starts)} starts converged, all to the same optimum"
-      if not result.warnings else "\n".join(result.warnings))  # fmt: skip
+print(
+    f"{agree} of {len(result.starts)} starts converged, all to the same optimum"
+    if not result.warnings
+    else "\n".join(result.warnings)
+)

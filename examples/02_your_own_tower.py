@@ -32,9 +32,13 @@ forcing = {
     "air_temperature": 292.0 + 6.0 * np.sin(angle - 0.8) + 0.5 * np.sin(hours / 17.0),
 }
 truth = {
-    "albedo": 0.2, "emissivity": 0.95, "combined_heat_transfer_coefficient": 28.0,
-    "thermal_conductivity": 1.1, "volumetric_heat_capacity": 2.0e6, "bottom_temperature": 291.0,
-}  # fmt: skip
+    "albedo": 0.2,
+    "emissivity": 0.95,
+    "combined_heat_transfer_coefficient": 28.0,
+    "thermal_conductivity": 1.1,
+    "volumetric_heat_capacity": 2.0e6,
+    "bottom_temperature": 291.0,
+}
 model = caliche.SoilHeat(np.linspace(0.0, 1.0, 51), 1800.0)
 initial, later = jax.jit(
     lambda params: caliche.simulate(
@@ -43,14 +47,16 @@ initial, later = jax.jit(
 )({name: jnp.asarray(value) for name, value in truth.items()})
 soil = np.vstack([initial["soil_temperature"], later["soil_temperature"]])
 noise = np.random.default_rng(1).normal(0.0, 0.1, (2, len(hours)))
-tower = pd.DataFrame({
-    "TIMESTAMP_END": pd.Timestamp("2024-06-01") + pd.to_timedelta(hours, unit="h"),
-    "SW_IN": forcing["incoming_shortwave"],
-    "LW_IN": forcing["incoming_longwave"],
-    "TA": forcing["air_temperature"] - 273.15,
-    "TS_1": soil[:, 0] - 273.15 + noise[0],
-    "TS_2": soil[:, 5] - 273.15 + noise[1],  # a node every 2 cm, so the sixth is at 10 cm
-})  # fmt: skip
+tower = pd.DataFrame(
+    {
+        "TIMESTAMP_END": pd.Timestamp("2024-06-01") + pd.to_timedelta(hours, unit="h"),
+        "SW_IN": forcing["incoming_shortwave"],
+        "LW_IN": forcing["incoming_longwave"],
+        "TA": forcing["air_temperature"] - 273.15,
+        "TS_1": soil[:, 0] - 273.15 + noise[0],
+        "TS_2": soil[:, 5] - 273.15 + noise[1],  # a node every 2 cm, so the sixth is at 10 cm
+    }
+)
 tower.loc[60:75, "TS_2"] = np.nan  # a logger without power: gaps in observations are fine
 tower.to_csv(folder / "tower.csv", index=False)
 
@@ -134,8 +140,10 @@ print(run.result.reason)
 for name in run.result.names:
     p = run.result.parameters[name]
     low, high = p.interval
-    print(f"{name}: {p.estimate:.5g} {p.unit}, 95 % interval {low:.5g} to {high:.5g}"
-          f" (made with {truth[name]:.5g})")  # fmt: skip
+    print(
+        f"{name}: {p.estimate:.5g} {p.unit}, 95 % interval {low:.5g} to {high:.5g}"
+        f" (made with {truth[name]:.5g})"
+    )
     assert abs(p.estimate - truth[name]) < 4.0 * p.sd
 
 # 5. One page to read and to send.

@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 
 import caliche
-from caliche.sites import estimate_sites, synthetic
+from caliche import estimate_sites
+from caliche.sites import synthetic
 
 caliche.configure(devices="all")  # a device for each core; before JAX computes anything
 

@@ -18,13 +18,13 @@ caliche.configure()
 
 import numpy as np  # noqa: E402
 
+from caliche.commands.variants.config import variant_config  # noqa: E402
 from caliche.data.humidity import relative_humidity  # noqa: E402
 from caliche.estimation import Result, estimate  # noqa: E402
+from caliche.evaluation.benchmarks import THREE, benchmark_predictions  # noqa: E402
+from caliche.evaluation.prediction import observed_series, predict  # noqa: E402
+from caliche.evaluation.scores import score  # noqa: E402
 from caliche.experiments import Experiment, load_experiment  # noqa: E402
-from caliche.experiments.benchmarks import THREE, benchmark_predictions  # noqa: E402
-from caliche.experiments.prediction import observed_series, predict  # noqa: E402
-from caliche.experiments.scores import score  # noqa: E402
-from caliche.experiments.variant_config import variant_config  # noqa: E402
 from caliche.report.numbers import value_and_sd  # noqa: E402
 from caliche.variables import label, variable  # noqa: E402
 

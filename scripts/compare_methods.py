@@ -17,18 +17,28 @@ from pathlib import Path
 from typing import Any
 
 import caliche
-from caliche.cli_compare import held_words
+from caliche.commands.compare.cli import held_words
+from caliche.commands.compare.run import Row, compare_methods, read_methods
 from caliche.experiments import load_experiment
-from caliche.experiments.compare import Row, compare_methods, read_methods
 from caliche.runtime import usable_cores
 
 caliche.configure(cache=False)  # so that compile times are those of a first run
 
 EXPERIMENTS = ("twin-two-depths", "west-phoenix-best", "metolius-lad")
 METHODS = (
-    "lm", "lbfgs", "4denvar", "4denvar:iterated=true", "eki", "eki:steps=20", "etki",
-    "etki:steps=20", "etki:members=400", "uki", "ga", "cma",
-)  # fmt: skip
+    "lm",
+    "lbfgs",
+    "4denvar",
+    "4denvar:iterated=true",
+    "eki",
+    "eki:steps=20",
+    "etki",
+    "etki:steps=20",
+    "etki:members=400",
+    "uki",
+    "ga",
+    "cma",
+)
 # A run of the year of LaD takes 25 times as long as one of the weeks of the others.
 CHEAPER = {"metolius-lad": {"ga": "ga:max_iterations=100"}}
 SEEDS = 3
@@ -85,10 +95,12 @@ def section(summary: Mapping[str, Any]) -> list[str]:
     lowest = min(row["misfit"] for row in rows if row["misfit"] is not None)
     size, n = len(summary["parameters"]), summary["n_observations"]
     lines = [
-        f"## {summary['experiment']}", "",
+        f"## {summary['experiment']}",
+        "",
         f"{size} parameters, {n:,} observations; lowest J {lowest:.6g}. "
-        f"{held_words(summary['hyperparameters'])}", "",
-    ]  # fmt: skip
+        f"{held_words(summary['hyperparameters'])}",
+        "",
+    ]
     twin = any(row["from_truth"] is not None for row in rows)
     header = ["method", "J above the lowest", "farthest parameter, sd"]
     header += ["from the truth, sd"] if twin else []
@@ -130,7 +142,8 @@ def _small(value: float) -> str:
 def page(summaries: Sequence[Mapping[str, Any]], command: str) -> str:
     """The whole page."""
     head = [
-        "# Methods side by side", "",
+        "# Methods side by side",
+        "",
         f"Written by `{command}` on {usable_cores()} shared cores with "
         + ", ".join(f"{name} {version(name)}" for name in ("caliche", "jax", "numpy"))
         + f". {SEEDS} seeds of every method; where they differ, all values are shown. Seed 0 of a "
@@ -141,7 +154,7 @@ def page(summaries: Sequence[Mapping[str, Any]], command: str) -> str:
         "fit, in its (naive) posterior standard deviations. Model runs: a tangent counts as one. "
         "Run: seconds without compiling; the first seed compiles, for so long as the column says.",
         "",
-    ]  # fmt: skip
+    ]
     body = [line for summary in summaries for line in section(summary)]
     return "\n".join([*head, *body, WORDS]).rstrip() + "\n"
 

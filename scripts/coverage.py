@@ -27,20 +27,20 @@ import jax.numpy as jnp
 import numpy as np
 
 import caliche
+from caliche.commands.posterior.ensembles import ensemble_entries, ensemble_posterior
+from caliche.estimation.curvature import posterior
 from caliche.estimation.density import moved, physical
-from caliche.estimation.gaussian_draws import gaussian_draws
+from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
 from caliche.estimation.hyperparameters import Unknown, information_at
 from caliche.estimation.information import with_information
 from caliche.estimation.intervals import intervals, quadratic_at
-from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import CONVERGED, RUNNING, settled
-from caliche.estimation.posterior import posterior
-from caliche.estimation.profile import profile
-from caliche.estimation.sampling import Settings, sample
+from caliche.evaluation.predictive import bands
 from caliche.experiments import load_experiment
-from caliche.experiments.posterior_ensembles import ensemble_entries, ensemble_posterior
-from caliche.experiments.predictive import bands
-from caliche.inverse_problem import InverseProblem
+from caliche.posterior.gaussian_draws import gaussian_draws
+from caliche.posterior.profile import profile
+from caliche.posterior.sampling import Settings, sample
+from caliche.problems.inverse import InverseProblem
 
 caliche.configure()
 
@@ -81,10 +81,20 @@ class Case:
 
 
 CASES = (
-    Case(), Case(1.5), Case(4.5), Case(9.0), Case(step=1800.0), Case(4.5, 1800.0),
-    Case(4.5, 7200.0), Case(prior=1.5), Case(4.5, prior=1.5), Case(inside=0.5),
-    Case(4.5, inside=0.5), Case(4.5, inside=0.0), Case(4.5, ar1=True),
-)  # fmt: skip
+    Case(),
+    Case(1.5),
+    Case(4.5),
+    Case(9.0),
+    Case(step=1800.0),
+    Case(4.5, 1800.0),
+    Case(4.5, 7200.0),
+    Case(prior=1.5),
+    Case(4.5, prior=1.5),
+    Case(inside=0.5),
+    Case(4.5, inside=0.5),
+    Case(4.5, inside=0.0),
+    Case(4.5, ar1=True),
+)
 BOUNDED = "thermal_conductivity"
 
 
@@ -197,8 +207,10 @@ def study(experiment: str, case: Case, draws: int, seed: int, profiles: int = 0)
         problem = load_experiment(experiment, [*settings, free]).problem()
         u, _, status = fitted(problem, values)
     kinds = ("declared", "reported", "profile")
-    covered = {kind: np.zeros((draws if kind != "profile" else profiles, len(names)), bool)
-               for kind in kinds}  # fmt: skip
+    covered = {
+        kind: np.zeros((draws if kind != "profile" else profiles, len(names)), bool)
+        for kind in kinds
+    }
     width = {kind: np.zeros(hits.shape) for kind, hits in covered.items()}
     wider = 0
     for i in range(draws):
@@ -224,9 +236,16 @@ def study(experiment: str, case: Case, draws: int, seed: int, profiles: int = 0)
             covered["profile"][i] = (low <= truths[i]) & (truths[i] <= high)
             width["profile"][i] = high - low
     return Study(
-        case, names, int((status == CONVERGED).sum()), draws, covered, width,
-        2.0 * QUANTILE * spread, wider, time.perf_counter() - began,
-    )  # fmt: skip
+        case,
+        names,
+        int((status == CONVERGED).sum()),
+        draws,
+        covered,
+        width,
+        2.0 * QUANTILE * spread,
+        wider,
+        time.perf_counter() - began,
+    )
 
 
 WEIGHTS = Unknown(information="weights")
@@ -246,9 +265,11 @@ def ends(problem: InverseProblem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def physical_sd(problem: InverseProblem, u: np.ndarray) -> np.ndarray:
     """Standard deviations of the physical values, with errors as the problem weighs them."""
-    whole = problem if problem.observations.information is not None else (
-        with_information(problem, None)
-    )  # fmt: skip
+    whole = (
+        problem
+        if problem.observations.information is not None
+        else (with_information(problem, None))
+    )
     at = quadratic_at(problem.space, posterior(whole, u))
     return np.abs(at.slopes) * at.sd
 
@@ -259,9 +280,12 @@ HELD_OUT = ["synthetic.noise=false", "synthetic.fit_hours=80"]
 SAMPLED = Settings(chains=4, warmup=300, draws=400)
 # Column -> method and number of members.
 COLUMNS: Mapping[str, tuple[str, int]] = {
-    "ETKI, 50": ("etki", 50), "ETKI, 200": ("etki", 200), "EKI, 50": ("eki", 50),
-    "EKI, 200": ("eki", 200), "4DEnVar, 50": ("4denvar", 50),
-}  # fmt: skip
+    "ETKI, 50": ("etki", 50),
+    "ETKI, 200": ("etki", 200),
+    "EKI, 50": ("eki", 50),
+    "EKI, 200": ("eki", 200),
+    "4DEnVar, 50": ("4denvar", 50),
+}
 
 
 @dataclass(frozen=True)
@@ -343,15 +367,18 @@ def posteriors_section(experiment: str, result: Posteriors) -> list[str]:
     """The side-by-side study as Markdown."""
     kinds = list(result.covered)
     lines = [
-        f"## {experiment}: posteriors side by side", "",
+        f"## {experiment}: posteriors side by side",
+        "",
         f"`python scripts/coverage.py --experiment {experiment} --posteriors {result.draws}`, last "
         f"section: {result.draws} draws of white noise, 80 h fitted and 20 h held out, errors as "
         f"declared. NUTS: {SAMPLED.chains} chains of {SAMPLED.draws} draws after {SAMPLED.warmup} "
         "steps of adaptation; beside an ensemble, its number of members; 4DEnVar iterated. "
         "Coverage of the parameters' 95 % intervals, by chance "
-        f"± {100.0 * np.sqrt(0.95 * 0.05 / result.draws):.1f} %:", "",
-        "| parameter |" + "".join(f" {kind} |" for kind in kinds), "|---|" + "---:|" * len(kinds),
-    ]  # fmt: skip
+        f"± {100.0 * np.sqrt(0.95 * 0.05 / result.draws):.1f} %:",
+        "",
+        "| parameter |" + "".join(f" {kind} |" for kind in kinds),
+        "|---|" + "---:|" * len(kinds),
+    ]
     for k, name in enumerate(result.names):
         cells = [f"{100.0 * result.covered[kind][:, k].mean():.0f} %" for kind in kinds]
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -364,9 +391,12 @@ def posteriors_section(experiment: str, result: Posteriors) -> list[str]:
         f"| its sd over the draws | {' | '.join(f'{w.std(ddof=1):.2f}' for w in wide)} |",
         f"| content with itself | {' | '.join(str(result.usable[kind]) for kind in kinds)} |",
         f"| s a draw | {' | '.join(f'{result.seconds[k] / result.draws:.2g}' for k in kinds)} |",
-        "", "The same draws on the hold-out, means over draws and streams:", "",
-        "| |" + "".join(f" {kind} |" for kind in kinds), "|---|" + "---:|" * len(kinds),
-    ]  # fmt: skip
+        "",
+        "The same draws on the hold-out, means over draws and streams:",
+        "",
+        "| |" + "".join(f" {kind} |" for kind in kinds),
+        "|---|" + "---:|" * len(kinds),
+    ]
     for k, (name, form) in enumerate(
         (("RMSE of the mean, K", "{:.4f}"), ("CRPS, K", "{:.4f}"), ("in the 95 % band", "{:.1%}"))
     ):
@@ -393,9 +423,13 @@ def section(results: Sequence[Study]) -> list[str]:
         cells = [f"{x:.1f}" for x in share] + [f"**{share.mean():.1f}**"]
         cells += [f"{mean.min():.2f} to {mean.max():.2f}", last]
         lines.append(f"| {r.case.title} | {' | '.join(cells)} |")
-    lines += ["", "With errors taken at their word, as declared and independent:", "",
-              "| | " + " | ".join(first.names) + " | all |",
-              "|---|" + "---:|" * (len(first.names) + 1)]  # fmt: skip
+    lines += [
+        "",
+        "With errors taken at their word, as declared and independent:",
+        "",
+        "| | " + " | ".join(first.names) + " | all |",
+        "|---|" + "---:|" * (len(first.names) + 1),
+    ]
     for r in results:
         share = 100.0 * r.covered["declared"].mean(axis=0)
         cells = [f"{x:.1f}" for x in share] + [f"**{share.mean():.1f}**"]
@@ -413,7 +447,8 @@ def page(experiment: str, results: Sequence[Study], last: Sequence[str] = ()) ->
     draws = results[0].draws if results else 200
     chance = 100.0 * np.sqrt(0.95 * 0.05 / draws)
     head = [
-        "# Coverage of the 95 % intervals", "",
+        "# Coverage of the 95 % intervals",
+        "",
         f"`{experiment}`, 100 hours, is calibrated with {draws} draws of 0.1 K of noise, errors "
         "declared as independent unless said otherwise. Each number is how often, in %, the "
         "interval that `caliche estimate` reports contained the true value of a parameter; by "
@@ -421,13 +456,16 @@ def page(experiment: str, results: Sequence[Study], last: Sequence[str] = ()) ->
         "the mean width over that of an interval which knows how the estimates scatter (least and "
         "largest of the parameters). Last column: how often the profile of the same likelihood, of "
         "the first draws, contains the truth, and the median width of the reported interval over "
-        "the profile's.", "",
+        "the profile's.",
+        "",
         "Where priors are informative each draw has a truth of its own, drawn from them. A bound "
-        "at 0 sd lies at the truth: an interval that is cut off there covers it from one side.", "",
+        "at 0 sd lies at the truth: an interval that is cut off there covers it from one side.",
+        "",
         "Written by `scripts/coverage.py` with "
         + ", ".join(f"{name} {version(name)}" for name in ("caliche", "jax", "numpy"))
-        + ".", "",
-    ]  # fmt: skip
+        + ".",
+        "",
+    ]
     return "\n".join([*head, *section(results), *last])
 
 

@@ -23,9 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import caliche
-from caliche.estimation.posterior import posterior
-from caliche.experiments.prediction import predict, score_windows
-from caliche.experiments.run import PACKAGES
+from caliche.estimation.curvature import posterior
+from caliche.evaluation.prediction import predict, score_windows
+from caliche.runs.folder import PACKAGES
 
 caliche.configure()
 
@@ -124,18 +124,28 @@ def twin_section(data: Path) -> list[str]:
             theirs = trials.end[parameter]
             error = np.abs(ours / truth - 1.0).max()
             worst = max(worst, error)
-            rows.append((
-                label(parameter), scaled(parameter, truth),
-                scaled(parameter, theirs.mean(), theirs.std(ddof=1)),
-                scaled(parameter, ours.mean(), ours.std(ddof=1)), f"{error:.0e}",
-            ))  # fmt: skip
+            rows.append(
+                (
+                    label(parameter),
+                    scaled(parameter, truth),
+                    scaled(parameter, theirs.mean(), theirs.std(ddof=1)),
+                    scaled(parameter, ours.mean(), ours.std(ddof=1)),
+                    f"{error:.0e}",
+                )
+            )
         iterations = np.isfinite(result.misfit).sum(axis=1)
         converged = sum(start.converged for start in result.starts)
         lines += [f"**{words}**", ""]
         lines += table(
-            ("parameter", "truth", "authors' Adam, mean ± sd of 50", "caliche LM, mean ± sd of 50",
-             "largest relative error of caliche"), rows,
-        )  # fmt: skip
+            (
+                "parameter",
+                "truth",
+                "authors' Adam, mean ± sd of 50",
+                "caliche LM, mean ± sd of 50",
+                "largest relative error of caliche",
+            ),
+            rows,
+        )
         facts.append(
             f"{words}: {converged} of 50 starts converged, in {iterations.min()} to "
             f"{iterations.max()} iterations; all 50 together took {again.seconds['run']:.2f} s, "
@@ -146,8 +156,9 @@ def twin_section(data: Path) -> list[str]:
     lines += [
         "The authors allow at most 151 iterations of Adam. Their spread between starting points",
         "is the optimiser's, not the data's: with perfect observations one depth is enough to find",
-        "all five parameters. It is an ill-conditioned problem, not one without an answer.", "",
-    ]  # fmt: skip
+        "all five parameters. It is an ill-conditioned problem, not one without an answer.",
+        "",
+    ]
     return lines
 
 
@@ -156,14 +167,16 @@ def twin_section(data: Path) -> list[str]:
 
 def noise_section() -> list[str]:
     lines = [
-        f"## 2. The twin with 0.1 K of white noise, {DRAWS} draws", "",
+        f"## 2. The twin with 0.1 K of white noise, {DRAWS} draws",
+        "",
         "What a sensor's noise does to the estimates. The scatter is the standard deviation of",
         f"the estimates over {DRAWS} draws; the reported sd is the mean of the error bars that",
         "caliche gave with each. Cramér-Rao is the smallest possible sd (of unbiased estimates),",
         "from the exact Jacobian at the truth; beside it the value computed earlier with another",
         "solver, which left out the sample at time zero: that one observes Tb itself, since the",
-        "column starts at Tb everywhere.", "",
-    ]  # fmt: skip
+        "column starts at Tb everywhere.",
+        "",
+    ]
     relative = {}
     for name, words in (
         ("twin-one-depth", "One depth (5 cm)"),
@@ -192,15 +205,30 @@ def noise_section() -> list[str]:
         scatter, mean_sd = found.std(axis=0, ddof=1), np.nanmean(reported, axis=0)
         lines += [f"**{words}**", ""]
         lines += table(
-            ("parameter", "truth", "mean estimate", "scatter", "reported sd", "Cramér-Rao",
-             "Cramér-Rao, earlier", "truth inside the 95 % interval"),
+            (
+                "parameter",
+                "truth",
+                "mean estimate",
+                "scatter",
+                "reported sd",
+                "Cramér-Rao",
+                "Cramér-Rao, earlier",
+                "truth inside the 95 % interval",
+            ),
             [
-                (label(n), scaled(n, truth[n]), scaled(n, found[:, k].mean()),
-                 scaled(n, scatter[k]), scaled(n, mean_sd[k]), relative_text(n, bound[k], truth[n]),
-                 QUOTED[name][k], f"{np.mean(covered, axis=0)[k]:.0%}")
+                (
+                    label(n),
+                    scaled(n, truth[n]),
+                    scaled(n, found[:, k].mean()),
+                    scaled(n, scatter[k]),
+                    scaled(n, mean_sd[k]),
+                    relative_text(n, bound[k], truth[n]),
+                    QUOTED[name][k],
+                    f"{np.mean(covered, axis=0)[k]:.0%}",
+                )
                 for k, n in enumerate(problem.space.names)
             ],
-        )  # fmt: skip
+        )
         lines += [
             f"{DRAWS - failed} of {DRAWS} draws converged; in {held} a parameter ended on a bound.",
             "",
@@ -219,8 +247,9 @@ def noise_section() -> list[str]:
         f"that of H {gain['combined_heat_transfer_coefficient']:.0f} times, and that of the albedo "
         f"{gain['albedo']:.0f} times. At one depth the problem is far",
         "from linear within its error bars, so that its means are biased, and bars from curvature",
-        "are less trustworthy there than at two.", "",
-    ]  # fmt: skip
+        "are less trustworthy there than at two.",
+        "",
+    ]
     return lines
 
 
@@ -281,13 +310,15 @@ def phoenix_section(data: Path) -> list[str]:
                 if (p := result.parameters[n]).sd is not None
             ]
     lines = [
-        "## 3. West Phoenix, soil temperature at 5 and 15 cm", "",
+        "## 3. West Phoenix, soil temperature at 5 and 15 cm",
+        "",
         "The authors give the mean and sd over 50 starting points; caliche the optimum with two",
         "error bars: naive (errors independent and as large as declared, 0.1 K) and inflated (as",
         "large and as persistent as the residuals are). Their forcing is corrected ERA5, ours the",
         "tower's own; the 5 and 15 cm records were read off their figure. The 150 h of the paper",
-        "are fitted, 50 h held out.", "",
-    ]  # fmt: skip
+        "are fitted, 50 h held out.",
+        "",
+    ]
     rows = []
     for parameter in [n for n in SYMBOLS if n != "albedo"]:
         theirs = trials[parameter]
@@ -302,8 +333,9 @@ def phoenix_section(data: Path) -> list[str]:
         rows.append(row)
     lines += table(("parameter", "authors, mean ± sd of 50", *estimates), rows)
     lines += [
-        "Root-mean-square error, fit / hold-out (the 5 and 15 cm records end with the fit):", "",
-    ]  # fmt: skip
+        "Root-mean-square error, fit / hold-out (the 5 and 15 cm records end with the fit):",
+        "",
+    ]
     lines += table(("", *STREAMS.values()), scores)
     lines += facts
     paper = next(iter(estimates.values()))
@@ -311,7 +343,8 @@ def phoenix_section(data: Path) -> list[str]:
     gap = trials["combined_heat_transfer_coefficient"].mean() - transfer.estimate
     lines += [
         "",
-        "What to make of it:", "",
+        "What to make of it:",
+        "",
         f"- The authors' H is {gap:.1f} W m-2 K-1 above ours in the same model. That is "
         f"{gap / transfer.sd_naive:.0f} naive standard deviations,",
         f"  but {gap / transfer.sd:.1f} inflated ones: with residuals as large and as persistent as"
@@ -325,8 +358,9 @@ def phoenix_section(data: Path) -> list[str]:
         "- The last column fits outgoing longwave and the turbulent flux as well, with a transfer",
         "  coefficient that follows the day, a free emissivity, an estimated initial profile, a",
         "  lag of the soil sensors, a share of the flux that the tower misses, and errors whose",
-        "  sizes are estimated: see [west-phoenix.md](west-phoenix.md) for what each is worth.", "",
-    ]  # fmt: skip
+        "  sizes are estimated: see [west-phoenix.md](west-phoenix.md) for what each is worth.",
+        "",
+    ]
     return lines
 
 
@@ -363,12 +397,15 @@ def target_section(data: Path) -> list[str]:
         root = float(np.sqrt(np.mean(difference**2)))
         rows.append((words, f"{np.abs(difference).max():.4f}", f"{root:.4f}"))
     return [
-        "## 4. The authors' target series", "",
-        "caliche's run with the true parameters against the series they published, 101 hours:", "",
+        "## 4. The authors' target series",
+        "",
+        "caliche's run with the true parameters against the series they published, 101 hours:",
+        "",
         *table(("depth", "largest difference (K)", "root-mean-square difference (K)"), rows),
         "The difference is the error of their Jacobi sweeps, which stop when a sweep changes",
-        "nothing by more than 1e-4 K; caliche solves the same discrete equations directly.", "",
-    ]  # fmt: skip
+        "nothing by more than 1e-4 K; caliche solves the same discrete equations directly.",
+        "",
+    ]
 
 
 def main() -> None:
@@ -380,16 +417,23 @@ def main() -> None:
     data = Path(os.environ["CALICHE_DATA"])
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES if name != "caliche")
     lines = [
-        "# caliche beside Huang, Heaney and van Reeuwijk (2026)", "",
+        "# caliche beside Huang, Heaney and van Reeuwijk (2026)",
+        "",
         "The paper: Parameter estimation for land-surface models using Neural Physics,",
         "[arXiv:2505.02979](https://arxiv.org/abs/2505.02979). Their numbers below are computed",
-        "from the result files in their public repository. This page is written by", "",
-        "    CALICHE_DATA=... python scripts/huang_2026.py --out docs/results/huang-2026.md", "",
+        "from the result files in their public repository. This page is written by",
+        "",
+        "    CALICHE_DATA=... python scripts/huang_2026.py --out docs/results/huang-2026.md",
+        "",
         f"with caliche {caliche.__version__}, Python {sys.version.split()[0]}, {packages}.",
-        "Times were measured on a two-core machine.", "",
-        *twin_section(data), *noise_section(), *phoenix_section(data), *target_section(data),
+        "Times were measured on a two-core machine.",
+        "",
+        *twin_section(data),
+        *noise_section(),
+        *phoenix_section(data),
+        *target_section(data),
         *figures_section(data),
-    ]  # fmt: skip
+    ]
     text = "\n".join(lines).rstrip() + "\n"
     if out is None:
         print(text)

@@ -13,14 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 
 import caliche
-from caliche.estimation.posterior import posterior
-from caliche.experiments.prediction import observed_series
+from caliche.estimation.curvature import posterior
+from caliche.evaluation.prediction import observed_series
 from caliche.models import simulate
 
 Columns = Mapping[str, np.ndarray]
 H, CONDUCTIVITY, CAPACITY = (
-    "combined_heat_transfer_coefficient", "thermal_conductivity", "volumetric_heat_capacity",
-)  # fmt: skip
+    "combined_heat_transfer_coefficient",
+    "thermal_conductivity",
+    "volumetric_heat_capacity",
+)
 LEAD = "a) lead of the modelled wave at 5 cm (h)"
 DEPTHS = {"twin-one-depth": "1depth", "twin-two-depths": "2depths"}
 # panel of figure 3 -> unit, digits, from the columns of the authors' file
@@ -68,10 +70,19 @@ def figure_3(data: Path) -> list[str]:
         rows.append([f"{name} ({unit})" if unit else name, *cells, ours(name, digits)])
     return [
         "**Figure 3**, where 50 trials begin and end (least to largest). caliche fits the combined",
-        "coefficient, since h and the Bowen ratio are not told apart by temperatures.", "",
-        *table(("panel", "begin", "authors end, one depth", "authors end, two depths",
-                "caliche ends, one depth and two"), rows),
-    ]  # fmt: skip
+        "coefficient, since h and the Bowen ratio are not told apart by temperatures.",
+        "",
+        *table(
+            (
+                "panel",
+                "begin",
+                "authors end, one depth",
+                "authors end, two depths",
+                "caliche ends, one depth and two",
+            ),
+            rows,
+        ),
+    ]
 
 
 def ours(panel: str, digits: int) -> str:
@@ -80,12 +91,14 @@ def ours(panel: str, digits: int) -> str:
     assert truth is not None
     conductivity, capacity = truth[CONDUCTIVITY], truth[CAPACITY]
     values = {
-        "albedo": truth["albedo"], "h (1 + 1 / Bowen ratio)": truth[H],
-        "conductivity": conductivity, "heat capacity": capacity / 1e6,
+        "albedo": truth["albedo"],
+        "h (1 + 1 / Bowen ratio)": truth[H],
+        "conductivity": conductivity,
+        "heat capacity": capacity / 1e6,
         "bottom temperature": truth["bottom_temperature"],
         "thermal inertia": np.sqrt(conductivity * capacity),
         "diffusivity": 1e6 * conductivity / capacity,
-    }  # fmt: skip
+    }
     return f"{values[panel]:.{digits}f}" if panel in values else "not identified"
 
 
@@ -108,20 +121,35 @@ def figure_4(data: Path) -> list[str]:
         k, m = (problem.space.names.index(n) for n in (CONDUCTIVITY, CAPACITY))
         correlation = covariance[k, m] / np.sqrt(covariance[k, k] * covariance[m, m])
         pair = np.corrcoef(np.log(c["h"]), np.log(1 + 1 / c["beta"]))[0, 1]
-        rows.append([
-            "one depth" if depths == "1depth" else "two depths",
-            f"{pair:+.4f}", f"{theirs:+.3f}", f"{slope:.2f}",
-            f"{correlation:+.3f}", f"{covariance[k, m] / covariance[m, m]:.2f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                "one depth" if depths == "1depth" else "two depths",
+                f"{pair:+.4f}",
+                f"{theirs:+.3f}",
+                f"{slope:.2f}",
+                f"{correlation:+.3f}",
+                f"{covariance[k, m] / covariance[m, m]:.2f}",
+            ]
+        )
     return [
         "**Figure 4**, the ridges. Of the authors' ends: correlation of log h with",
         "log (1 + 1 / Bowen ratio), which is -1 on the ridge that temperatures leave open; and of",
         "conductivity with heat capacity, with the slope d log(conductivity) / d log(capacity). Of",
         "caliche: the same correlation and slope in the error bars for 0.1 K of noise, from the",
-        "exact Jacobian.", "",
-        *table(("", "authors, (h, Bowen ratio)", "authors, (conductivity, capacity)", "slope",
-                "caliche, (conductivity, capacity)", "slope"), rows),
-    ]  # fmt: skip
+        "exact Jacobian.",
+        "",
+        *table(
+            (
+                "",
+                "authors, (h, Bowen ratio)",
+                "authors, (conductivity, capacity)",
+                "slope",
+                "caliche, (conductivity, capacity)",
+                "slope",
+            ),
+            rows,
+        ),
+    ]
 
 
 # -- figure 5 ----------------------------------------------------------------------------------
@@ -130,9 +158,11 @@ def figure_4(data: Path) -> list[str]:
 def figure_5(data: Path) -> list[str]:
     trials = np.genfromtxt(data / "authors_trials_phoenix_T5T15.csv", delimiter=",", names=True)
     published = {
-        H: trials["H"].mean(), CONDUCTIVITY: trials["lambda"].mean(),
-        CAPACITY: trials["C"].mean(), "bottom_temperature": trials["Tb"].mean(),
-    }  # fmt: skip
+        H: trials["H"].mean(),
+        CONDUCTIVITY: trials["lambda"].mean(),
+        CAPACITY: trials["C"].mean(),
+        "bottom_temperature": trials["Tb"].mean(),
+    }
     paper, best = (caliche.load_experiment(n) for n in ("west-phoenix", "west-phoenix-best"))
     columns = {"caliche with the authors' mean values": panels(paper, published)}
     for words, experiment in (("caliche, west-phoenix", paper), ("west-phoenix-best", best)):
@@ -140,10 +170,11 @@ def figure_5(data: Path) -> list[str]:
         found = experiment.calibrated(result.hyperparameters)
         columns[words] = panels(found, found.scoring_problem().space.to_physical(result.u))
     observed = {
-        "a) T 5 cm, range (K)": "299.0 to 317.6", "a) T 15 cm, range (K)": "303.2 to 310.8",
+        "a) T 5 cm, range (K)": "299.0 to 317.6",
+        "a) T 15 cm, range (K)": "303.2 to 310.8",
         "b) flux at 2 cm by day (W m-2)": "plates: 200 to 240 in gravel, 130 to 170 in sand",
         "b) flux at 2 cm by night (W m-2)": "",
-    } | observed_panels(paper)  # fmt: skip
+    } | observed_panels(paper)
     quoted = {
         LEAD: "1/2 to 1",
         "b) flux at 2 cm by day (W m-2)": "175 to 185",
@@ -162,9 +193,10 @@ def figure_5(data: Path) -> list[str]:
     return [
         "**Figure 5**, West Phoenix, first 150 h. The second column was read off the figure where",
         "the tower's file has no such record (plates, soil), the third off the authors' curves,",
-        "where it could be read; daily extremes are given as least to largest of the days.", "",
+        "where it could be read; daily extremes are given as least to largest of the days.",
+        "",
         *table(("panel", "observed", "authors", *columns), rows),
-    ]  # fmt: skip
+    ]
 
 
 def per_day(values: np.ndarray, time: np.ndarray, take: Callable) -> str:
@@ -246,6 +278,9 @@ def observed_panels(experiment: caliche.Experiment) -> dict[str, str]:
 def figures_section(data: Path) -> list[str]:
     folder = data / "huang-2026"
     return [
-        "## 5. Figures 3, 4 and 5 in numbers", "",
-        *figure_3(folder), *figure_4(folder), *figure_5(folder),
-    ]  # fmt: skip
+        "## 5. Figures 3, 4 and 5 in numbers",
+        "",
+        *figure_3(folder),
+        *figure_4(folder),
+        *figure_5(folder),
+    ]

@@ -26,9 +26,10 @@ import numpy as np  # noqa: E402
 import xarray as xr  # noqa: E402
 from lad_sites import LEAST_CORRELATED, Site  # noqa: E402
 
+from caliche.commands.train.run import run_training  # noqa: E402
 from caliche.experiments import load_experiment  # noqa: E402
-from caliche.experiments.train import load_trained, run_training  # noqa: E402
-from caliche.models.time_loop import simulate  # noqa: E402
+from caliche.models.loop.time_loop import simulate  # noqa: E402
+from caliche.runs.trained import load_trained  # noqa: E402
 
 SITES = {
     "metolius-hybrid": "metolius-lad",
@@ -43,8 +44,10 @@ SCORES = {"rmse": 1, "bias": 1, "percent_bias": 0, "nse": 2, "kge_2009": 2}  # d
 def configured(site: str, law: str, states: bool, seeds: int) -> list[str]:
     """Changes to a bundled experiment."""
     changes = [
-        f'model.fluxes="{law}"', f"model.states={str(states).lower()}", f"training.seeds={seeds}",
-    ]  # fmt: skip
+        f'model.fluxes="{law}"',
+        f"model.states={str(states).lower()}",
+        f"training.seeds={seeds}",
+    ]
     if law == "neural-flux":
         changes += [f"parameters.{name}=false" for name in UNUSED]
     return changes
@@ -106,8 +109,10 @@ def states_table(physics: Site, folders: Mapping[tuple[str, bool], Path]) -> lis
     moisture = [s for s in physics.found.config.observations if s.startswith("soil_moisture")]
     names = " | ".join(f"{s.replace('_', ' ')} RMSE (K) | bias (K)" for s in soil)
     wet = "".join(f" r, {s.replace('_', ' ')} |" for s in moisture)
-    lines = [f"| | {names} |{wet} energy gap (W m-2) | tower share |",
-             "|---|" + "---:|" * (2 * len(soil) + len(moisture) + 2)]  # fmt: skip
+    lines = [
+        f"| | {names} |{wet} energy gap (W m-2) | tower share |",
+        "|---|" + "---:|" * (2 * len(soil) + len(moisture) + 2),
+    ]
     held = physics.held
     cells = []
     for stream in soil:

@@ -19,11 +19,11 @@ from caliche import configure
 
 configure()
 
-from caliche.report.joint_tables import score_rows, value_rows  # noqa: E402
-from caliche.sites.joint import calibrate_jointly  # noqa: E402
-from caliche.sites.joint_config import read_joint  # noqa: E402
-from caliche.sites.joint_files import write_joint  # noqa: E402
-from caliche.sites.joint_words import ratios  # noqa: E402
+from caliche.commands.joint.config import read_joint  # noqa: E402
+from caliche.commands.joint.folder import write_joint  # noqa: E402
+from caliche.commands.joint.run import calibrate_jointly  # noqa: E402
+from caliche.commands.joint.tables import score_rows, value_rows  # noqa: E402
+from caliche.commands.joint.words import ratios  # noqa: E402
 
 GROUND = ("thermal_conductivity", "volumetric_heat_capacity")
 PLANTS = ("stomatal_resistance", "available_water_capacity", "log_roughness_ratio")
@@ -37,14 +37,16 @@ VARIANTS = {
     "as bundled": [],
     "the ground of each site": shared(GROUND, "site"),
     "plants in two groups, the ground of each site": [
-        *shared(PLANTS, "plants"), *shared(GROUND, "site")
+        *shared(PLANTS, "plants"),
+        *shared(GROUND, "site"),
     ],
     "two clusters by climate and residuals": [
-        *shared((*PLANTS, *GROUND), "cluster"), "clusters.number=2",
+        *shared((*PLANTS, *GROUND), "cluster"),
+        "clusters.number=2",
         "clusters.predictors=['climate', 'residuals']",
     ],
     "one value of all": shared(PLANTS, "global"),
-}  # fmt: skip
+}
 
 
 def run(name: str, overrides: list[str], work: Path) -> dict[str, Any]:
@@ -70,23 +72,37 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def page(found: dict[str, dict[str, Any]], command: str) -> str:
-    columns = [("together", "fit"), ("together", "hold-out"), ("left out", "fit"),
-               ("left out", "hold-out"), ("first guess", "hold-out")]  # fmt: skip
+    columns = [
+        ("together", "fit"),
+        ("together", "hold-out"),
+        ("left out", "fit"),
+        ("left out", "hold-out"),
+        ("first guess", "hold-out"),
+    ]
     rows = []
     for name, s in found.items():
         alone = sum(site["cost"] for site in s["sites"].values())
-        rows.append([name, str(len(s["parameters"])), f"{s['cost']['total'] - alone:.0f}",
-                     *(change(s, *c) for c in columns)])  # fmt: skip
+        rows.append(
+            [
+                name,
+                str(len(s["parameters"])),
+                f"{s['cost']['total'] - alone:.0f}",
+                *(change(s, *c) for c in columns),
+            ]
+        )
     main = found["as bundled"]
     clusters = found["two clusters by climate and residuals"]["clusters"]
     members = "; ".join(", ".join(sites) for sites in clusters["about"].values())
     values, scores = value_rows(main), score_rows(main)
     status = "\n".join(
         f"- {name}: {s['reason']}."
-        + "".join(f" Without {k}: did not converge." for k, v in s["left_out"].items()
-                  if not v["converged"])
+        + "".join(
+            f" Without {k}: did not converge."
+            for k, v in s["left_out"].items()
+            if not v["converged"]
+        )
         for name, s in found.items()
-    )  # fmt: skip
+    )
     return f"""# Four towers calibrated together
 
 `caliche joint four-towers`: LaD at Metolius (US-Me2, pine), Walnut Gulch (US-Whs, shrubs),

@@ -23,14 +23,14 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from caliche.estimation import Result, estimate  # noqa: E402
+from caliche.evaluation.benchmarks import benchmark_predictions, predictors  # noqa: E402
+from caliche.evaluation.prediction import predict  # noqa: E402
+from caliche.evaluation.scores import score  # noqa: E402
 from caliche.experiments import Experiment, load_experiment  # noqa: E402
-from caliche.experiments.benchmarks import benchmark_predictions, predictors  # noqa: E402
-from caliche.experiments.dataset import series_dataset  # noqa: E402
-from caliche.experiments.prediction import predict  # noqa: E402
-from caliche.experiments.scores import score  # noqa: E402
 from caliche.models import LaD, SoilHeat  # noqa: E402
-from caliche.models.time_loop import simulate  # noqa: E402
+from caliche.models.loop.time_loop import simulate  # noqa: E402
 from caliche.report.numbers import value_and_sd  # noqa: E402
+from caliche.runs.dataset import series_dataset  # noqa: E402
 from caliche.variables import variable  # noqa: E402
 
 HALF_HOURLY = ("metolius-lad", "walnut-gulch-lad", "puechabon-lad")
@@ -47,9 +47,10 @@ class Site:
     def __init__(self, name: str) -> None:
         self.experiment: Experiment = load_experiment(name)
         self.result: Result = estimate(
-            self.experiment.problem(), **options(self.experiment),
+            self.experiment.problem(),
+            **options(self.experiment),
             unknown=self.experiment.unknown,
-        )  # fmt: skip
+        )
         self.found = self.experiment.calibrated(self.result.hyperparameters)
         problem = self.found.scoring_problem()
         self.prediction = predict(problem, self.result.u)
@@ -108,18 +109,24 @@ class Site:
     def rows(self) -> list[str]:
         """RMSE, bias, percent bias, NSE and KGE of every row, on the steps that all have."""
         lines = [
-            "| | " + " | ".join(f"{short} RMSE | bias | bias % | NSE | KGE" for short in
-                                FLUXES.values()) + " |",
+            "| | "
+            + " | ".join(f"{short} RMSE | bias | bias % | NSE | KGE" for short in FLUXES.values())
+            + " |",
             "|---|" + "---:|" * 5 * len(FLUXES),
-        ]  # fmt: skip
+        ]
         steps = self.steps()
         for name, streams in self.models.items():
             cells = []
             for stream, observed in self.observed.items():
                 at = steps[stream]
                 s = score(observed[at], streams[stream][at])
-                cells += [f"{s.rmse:.1f}", f"{s.bias:+.1f}", f"{s.percent_bias:+.0f}",
-                          f"{s.nse:.2f}", f"{s.kge_2009:.2f}"]  # fmt: skip
+                cells += [
+                    f"{s.rmse:.1f}",
+                    f"{s.bias:+.1f}",
+                    f"{s.percent_bias:+.0f}",
+                    f"{s.nse:.2f}",
+                    f"{s.kge_2009:.2f}",
+                ]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
         return lines
 
@@ -157,9 +164,10 @@ class Site:
             numbers = [f"{part.rmse:.1f}", f"{part.bias:+.1f}"] if warm else ["", ""]
             fitted = "" if self.found.config.observations[stream].fit else ", not fitted"
             lines.append(
-                f"| {stream.replace('_', ' ')}{fitted} | " + " | ".join(numbers)
+                f"| {stream.replace('_', ' ')}{fitted} | "
+                + " | ".join(numbers)
                 + f" | {part.r:.2f} | {whole.r:.2f} |"
-            )  # fmt: skip
+            )
         return lines
 
     def water(self) -> dict[str, np.ndarray]:
@@ -205,7 +213,7 @@ def water_balance(site: Site) -> list[str]:
         "| years | precipitation | evaporation | runoff | change of stores | sum | measured "
         "evaporation | modelled in the same weeks | as the tower sees it |",
         "|---|" + "---:|" * 8,
-    ]  # fmt: skip
+    ]
     for name, (start, end) in windows.items():
         inside = (times > start) & (times <= end)
         first, last = (int(np.argmin(np.abs(times - t))) for t in (start, end))
@@ -274,19 +282,23 @@ def speed(site: Site) -> list[str]:
         f"of normal equations takes {1e3 * tangents:.0f} ms. The model alone takes "
         f"{1e3 * lad:.1f} ms, {lad / soil_heat:.1f} times SoilHeat with bulk transfer on the same "
         f"{len(model.thicknesses)} layers ({1e3 * soil_heat:.1f} ms).",
-    ]  # fmt: skip
+    ]
 
 
 def same_layers(model: LaD) -> SoilHeat:
     """SoilHeat on LaD's layers, its first node at the surface, with bulk transfer."""
-    from caliche.models.closures import CLOSURES
+    from caliche.models.soil_heat.closures import CLOSURES
 
     faces = np.concatenate([[0.0], np.cumsum(model.thicknesses)])
     nodes = [0.0, *(0.5 * (faces[1:] + faces[:-1]))[1:]]
     return SoilHeat(
-        node_depths=nodes, time_step=model.time_step, cell_faces=faces,
-        turbulence=CLOSURES["bulk-transfer"], bottom="zero-flux", initial="uniform",
-    )  # fmt: skip
+        node_depths=nodes,
+        time_step=model.time_step,
+        cell_faces=faces,
+        turbulence=CLOSURES["bulk-transfer"],
+        bottom="zero-flux",
+        initial="uniform",
+    )
 
 
 # -- the page --------------------------------------------------------------------------------------

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from caliche import InverseProblem, configure
-from caliche.estimation.training import TrainingSettings, train
+from caliche.learning.training import TrainingSettings, train
 from caliche.models import LaD, simulate
-from caliche.models.lad_fluxes import BulkFluxes
-from caliche.models.lad_hybrid import HybridFluxes, standardised
+from caliche.models.lad.fluxes import BulkFluxes
+from caliche.models.lad.neural_fluxes import HybridFluxes, standardised
 from caliche.observations import Observations, Stream, make_operator
 from caliche.parameters import ParameterSpace
 from caliche.parameters.space import free_parameter
@@ -64,9 +64,12 @@ def main(fluxes: str) -> None:
         model.declarations, {"albedo": free_parameter(declared["albedo"])}, {}
     )
     problem = InverseProblem(
-        model, forcing, make_operator(model, [Stream(name) for name in STREAMS]),
-        Observations.from_series(observed, dict.fromkeys(STREAMS, SIGMA)), space,
-    )  # fmt: skip
+        model,
+        forcing,
+        make_operator(model, [Stream(name) for name in STREAMS]),
+        Observations.from_series(observed, dict.fromkeys(STREAMS, SIGMA)),
+        space,
+    )
     began = time.perf_counter()
     trained = train(problem, TrainingSettings(epochs=60))
     print(

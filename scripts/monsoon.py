@@ -16,8 +16,8 @@ caliche.configure()
 import numpy as np  # noqa: E402
 
 from caliche.estimation import estimate  # noqa: E402
+from caliche.evaluation.prediction import observed_series, predict, score_windows  # noqa: E402
 from caliche.experiments import load_experiment  # noqa: E402
-from caliche.experiments.prediction import observed_series, predict, score_windows  # noqa: E402
 
 EXCHANGE, CONDUCTIVITY = "combined_heat_transfer_coefficient", "thermal_conductivity"
 STREAMS = {
@@ -42,28 +42,34 @@ def main() -> None:
     rain = rainfall(found)
     months = np.unique(stamps.astype("datetime64[M]"))
     lines = [
-        "# West Phoenix through the monsoon", "",
+        "# West Phoenix through the monsoon",
+        "",
         "Eight months of 2012 at half-hourly steps: soil temperature at 2 cm, outgoing longwave "
         "radiation and turbulent heat flux, fitted together. The transfer coefficient and the "
         "conductivity of the soil have a knot each week; how smoothly they change is found from "
-        "the data, as are size and memory (AR(1)) of the errors. Written by", "",
-        "    CALICHE_DATA=... python scripts/monsoon.py --out docs/results/monsoon.md", "",
-        "Means over the month; the interval is the mean of the 95 % band.", "",
+        "the data, as are size and memory (AR(1)) of the errors. Written by",
+        "",
+        "    CALICHE_DATA=... python scripts/monsoon.py --out docs/results/monsoon.md",
+        "",
+        "Means over the month; the interval is the mean of the 95 % band.",
+        "",
         "| month | rain, mm | transfer coefficient, W m-2 K-1 | conductivity, W m-1 K-1 |",
         "|---|---:|---|---|",
-    ]  # fmt: skip
+    ]
     for month in months:
         of = stamps.astype("datetime64[M]") == month
         cells = [band(prediction, name, of) for name in (EXCHANGE, CONDUCTIVITY)]
         lines.append(f"| {month} | {rain[of].sum():.1f} | {' | '.join(cells)} |")
     lines += [
-        "", "Rain against weekly values: "
+        "",
+        "Rain against weekly values: "
         f"{correlation(prediction, EXCHANGE, stamps, rain)} with the transfer coefficient, "
         f"{correlation(prediction, CONDUCTIVITY, stamps, rain)} with the "
-        "conductivity (correlation of weekly means with the rain of the same week).", "",
+        "conductivity (correlation of weekly means with the rain of the same week).",
+        "",
         "| stream | RMSE, fit | bias | NSE | RMSE, held out (two weeks) | bias |",
         "|---|---:|---:|---:|---:|---:|",
-    ]  # fmt: skip
+    ]
     for name, label in STREAMS.items():
         a, b = fit[name], (holdout or {})[name]
         held = f"{b.rmse:.2f} | {b.bias:+.2f}" if np.isfinite(b.rmse) else "– | –"
@@ -76,14 +82,16 @@ def main() -> None:
     told = result.hyperparameters
     assert told is not None
     lines += [
-        "", f"Constant through the year: {constants}. {len(result.u)} controls, "
+        "",
+        f"Constant through the year: {constants}. {len(result.u)} controls, "
         f"{int(np.isfinite(np.stack(list(observed.values()))).sum()):,} observed values, "
         f"{'converged' if result.converged else 'NOT converged'}; log evidence "
-        f"{told.log_evidence:.0f}; {time.perf_counter() - began:.0f} s on two cores.", "",
+        f"{told.log_evidence:.0f}; {time.perf_counter() - began:.0f} s on two cores.",
+        "",
         "The coefficient stands for sensible and latent heat together: what rises in a wet month "
         "is evaporation, and what the column calls conductivity is that of the soil with its "
         "water. Both are bulk properties of a suburb whose tower sees roofs, lawns and roads.",
-    ]  # fmt: skip
+    ]
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -27,17 +27,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from scipy.stats import qmc  # noqa: E402
 
 from caliche.estimation import Result, estimate  # noqa: E402
+from caliche.estimation.curvature import posterior  # noqa: E402
 from caliche.estimation.density import degrees_of_freedom, log_evidence  # noqa: E402
-from caliche.estimation.ensemble_kalman import (  # noqa: E402
+from caliche.estimation.ensemble.kalman import (  # noqa: E402
     EnsembleKalmanInversion,
     EnsembleTransformKalmanInversion,
 )
-from caliche.estimation.posterior import posterior  # noqa: E402
-from caliche.estimation.sampling import Settings, sample  # noqa: E402
-from caliche.estimation.screening import indices  # noqa: E402
-from caliche.estimation.screening_design import make_groups, morris_design, sobol_design  # noqa: E402
-from caliche.estimation.screening_run import screen  # noqa: E402
 from caliche.parameters import Normal  # noqa: E402
+from caliche.posterior.sampling import Settings, sample  # noqa: E402
+from caliche.sensitivity.designs import make_groups, morris_design, sobol_design  # noqa: E402
+from caliche.sensitivity.indices import indices  # noqa: E402
+from caliche.sensitivity.run import screen  # noqa: E402
 from oracle_cycles import (  # noqa: E402
     climate,
     ensemble_filter,
@@ -129,18 +129,26 @@ def linear() -> Lines:
     inverse = np.linalg.inv(np.linalg.cholesky(LinearGaussian.errors))
     evidence = log_evidence(problem, u) + np.log(np.linalg.det(inverse))
     return [
-        "## A linear model with Gaussian errors and prior", "",
+        "## A linear model with Gaussian errors and prior",
+        "",
         "Four observations, two parameters, errors and prior correlated: estimate and "
         "covariance in closed form. How far off, in standard deviations, and by how much "
-        "the covariance differs, relative to the standard deviations.", "",
+        "the covariance differs, relative to the standard deviations.",
+        "",
         *table(["method", "estimate", "covariance", "expected within"], rows),
-        *table(["quantity", "closed form", "caliche"], [
-            ["J at the optimum", "2.0058504999544", f"{float(problem.cost(u)):.13f}"],
-            ["degrees of freedom for signal", "1.9738741944557",
-             f"{degrees_of_freedom(problem, u):.13f}"],
-            ["log evidence", "-3.4144807774141", f"{evidence:.13f}"],
-        ]),
-    ]  # fmt: skip
+        *table(
+            ["quantity", "closed form", "caliche"],
+            [
+                ["J at the optimum", "2.0058504999544", f"{float(problem.cost(u)):.13f}"],
+                [
+                    "degrees of freedom for signal",
+                    "1.9738741944557",
+                    f"{degrees_of_freedom(problem, u):.13f}",
+                ],
+                ["log evidence", "-3.4144807774141", f"{evidence:.13f}"],
+            ],
+        ),
+    ]
 
 
 def certified() -> Lines:
@@ -155,11 +163,13 @@ def certified() -> Lines:
         wide = np.max(np.abs(sds(result) * np.sqrt(ratio) / data.sd - 1.0))
         rows.append([data.name, f"{off:.0e}", f"{wide:.0e}"])
     return [
-        "## Certified least squares", "",
+        "## Certified least squares",
+        "",
         "Data sets of NIST (itl.nist.gov/div898/strd), from the second start, with `lm`: "
-        "the largest relative difference from the certified values.", "",
+        "the largest relative difference from the certified values.",
+        "",
         *table(["data set", "parameters", "standard deviations"], rows),
-    ]  # fmt: skip
+    ]
 
 
 def optima() -> Lines:
@@ -173,14 +183,17 @@ def optima() -> Lines:
         rows.append([f"`{name}`", starts, len(found), counts, f"{distance:.0e}"])
     (verdict,) = [w for w in result.warnings if "optima" in w]
     return [
-        "## Three optima: Branin's function", "",
+        "## Three optima: Branin's function",
+        "",
         "As a cost, p² + 10 (1 − 1/8π)(1 + cos x) of the parabola p, which is Branin's "
         f"function less 10/8π = {Branin.lowest:.11f}, its lowest value. Both residuals, √2 "
         "p and √(40 (1 − 1/8π)) cos(x/2), vanish at (−π, 12.275), (π, 2.275) and (3π, "
-        "2.475).", "",
+        "2.475).",
+        "",
         *table(["method", "starts", "optima named", "starts at each", "furthest off"], rows),
-        f"What `{name}` says: “{verdict}”", "",
-    ]  # fmt: skip
+        f"What `{name}` says: “{verdict}”",
+        "",
+    ]
 
 
 def epidemic() -> Lines:
@@ -212,26 +225,43 @@ def epidemic() -> Lines:
         f"{name} {left[:, k].min():.3f} to {left[:, k].max():.3f}" for k, name in enumerate("ab")
     )
     return [
-        "## An epidemic: susceptible, infected, recovered, susceptible", "",
+        "## An epidemic: susceptible, infected, recovered, susceptible",
+        "",
         "The example of the R package hmer, 1000 people, seen at t = 10 as 615.5 ± 17.75, "
         "169 ± 8.45 and 210 ± 5.5; uniform priors. The values of reference were computed "
         "for this project apart from caliche, on 2^18 scrambled points of Sobol', the same "
-        "as here; the box is that of the points, more of them widen it a little.", "",
-        *table(["quantity", "reference", "caliche"], [
-            ["outputs at the middle of the bounds", "618.5768, 148.7652, 232.6580",
-             ", ".join(f"{x:.4f}" for x in outputs)],
-            ["share of the prior not ruled out, all outputs within 3", "0.00478",
-             f"{np.mean(worst[:, 2] < 3.0):.5f}"],
-            ["the same for the second worst output", "0.0208", f"{np.mean(worst[:, 1] < 3.0):.4f}"],
-            ["box around it", "a 0.372 to 0.470; b 0.168 to 0.268", box_words],
-        ]),
+        "as here; the box is that of the points, more of them widen it a little.",
+        "",
+        *table(
+            ["quantity", "reference", "caliche"],
+            [
+                [
+                    "outputs at the middle of the bounds",
+                    "618.5768, 148.7652, 232.6580",
+                    ", ".join(f"{x:.4f}" for x in outputs),
+                ],
+                [
+                    "share of the prior not ruled out, all outputs within 3",
+                    "0.00478",
+                    f"{np.mean(worst[:, 2] < 3.0):.5f}",
+                ],
+                [
+                    "the same for the second worst output",
+                    "0.0208",
+                    f"{np.mean(worst[:, 1] < 3.0):.4f}",
+                ],
+                ["box around it", "a 0.372 to 0.470; b 0.168 to 0.268", box_words],
+            ],
+        ),
         "Mean and standard deviation of the posterior, how far the mean is from "
         "quadrature's (in its standard deviations, the worst parameter), and whether the "
-        "estimate lies in the box:", "",
+        "estimate lies in the box:",
+        "",
         *table(["method", "runs", "a", "b", "c", "off, sd", "in the box"], rows),
         "c is hardly seen, and the posterior leans on both of its bounds: `lm` ends at the "
-        "upper one and says so.", "",
-    ]  # fmt: skip
+        "upper one and says so.",
+        "",
+    ]
 
 
 def pools() -> Lines:
@@ -249,8 +279,16 @@ def pools() -> Lines:
         )
         numbers = (f"{m:.3f} ± {s:.3f}" for m, s in zip(values(result), sds(result), strict=True))
         done = "yes" if result.converged else "no"
-        rows.append([f"`{name}`", *numbers, f"{inside} of 4", *map(per_cent, fall),
-                     result.n_model_runs, done])  # fmt: skip
+        rows.append(
+            [
+                f"`{name}`",
+                *numbers,
+                f"{inside} of 4",
+                *map(per_cent, fall),
+                result.n_model_runs,
+                done,
+            ]
+        )
     falls, inside, seeds = [], 0, 10
     for seed in range(seeds):
         twin, truth = TwoPools.problem(seed=seed)
@@ -273,23 +311,39 @@ def pools() -> Lines:
 
     one, two = (fall(dict(zip(r.names, values(r), strict=True))) for r in (once, again))
     return [
-        "## Two pools of carbon", "",
+        "## Two pools of carbon",
+        "",
         "OptIC's test model (Trudinger et al. 2007, doi:10.1029/2006JG000367), with which "
         "Douglas et al. (2025, doi:10.1016/j.envsoft.2025.106361) show 4DEnVar: the "
         "trajectory's error falls by 96 % and 99 % in one of their cases. Here: 150 steps "
         "of log-normal productivity, every fifth seen with errors of a tenth of the pools' "
         "standard deviation, flat priors from a third or less of the truth to four times it "
         f"or more. At a productivity of 1 the state ({TwoPools.steady[0]}, "
-        f"{TwoPools.steady[1]}) stands still to 1e-10.", "",
-        *table(["method", "p1 = 1", "p2 = 1", "k1 = 0.2", "k2 = 0.1", "truth inside 95 %",
-                "error of x1 falls by", "of x2", "runs", "converged"], rows),
+        f"{TwoPools.steady[1]}) stands still to 1e-10.",
+        "",
+        *table(
+            [
+                "method",
+                "p1 = 1",
+                "p2 = 1",
+                "k1 = 0.2",
+                "k2 = 0.1",
+                "truth inside 95 %",
+                "error of x1 falls by",
+                "of x2",
+                "runs",
+                "converged",
+            ],
+            rows,
+        ),
         f"`lm` over {seeds} twins: the truth is inside {inside} of {4 * seeds} intervals; "
         f"the error falls by {per_cent(np.min(falls))} at least. With priors as narrow as "
         "25 % around values 25 % too high, one analysis of `4denvar` lowers the errors by "
         f"{per_cent(one[0])} and {per_cent(one[1])} and "
         f"{'is' if once.converged else 'is not'} called converged; iterated, by "
-        f"{per_cent(two[0])} and {per_cent(two[1])}.", "",
-    ]  # fmt: skip
+        f"{per_cent(two[0])} and {per_cent(two[1])}.",
+        "",
+    ]
 
 
 def forcing() -> Lines:
@@ -307,22 +361,30 @@ def forcing() -> Lines:
     more = [["energy", f"{seen[1] / seen[0]:.2f}", ""]]
     for name in ("eki", "etki", "uki"):
         result = estimate(problem, name, seed=1, **ENSEMBLES[name])
-        more.append([f"`{name}`", f"{values(result)[0]:.2f} ± {sds(result)[0]:.2f}",
-                     str(result.n_model_runs)])  # fmt: skip
+        more.append(
+            [
+                f"`{name}`",
+                f"{values(result)[0]:.2f} ± {sds(result)[0]:.2f}",
+                str(result.n_model_runs),
+            ]
+        )
     return [
-        "## The forcing of Lorenz-96", "",
+        "## The forcing of Lorenz-96",
+        "",
         "Forcing 8 and damping 1, from one unit of time, over which errors grow fivefold, "
         "and of which all 40 cells are seen every 0.2 with errors of 1. The spread of "
         "`eki`, `etki` and `uki` is too wide here: the trajectory bends over the width of "
-        "the prior.", "",
+        "the prior.",
+        "",
         *table(["method", "forcing", "damping", "off, sd", "runs"], rows),
         "The forcing alone, from the means of x and x² over 50 units of time, as Schneider "
         "et al. (2017, doi:10.1002/2017GL076101) do it for the system of two scales: no "
         "trajectory can be followed so far, and no gradient either. As energy is kept but "
         "for forcing and damping, the forcing is the ratio of the two means, up to the "
-        "finite record.", "",
+        "finite record.",
+        "",
         *table(["method", "forcing", "runs"], more),
-    ]  # fmt: skip
+    ]
 
 
 def cycles() -> Lines:
@@ -368,7 +430,8 @@ def cycles() -> Lines:
         "Lorenz-63: EnKF, square root, N = 10", 0.60, found, "`etki`, inflation 1.02, 10 000 cycles"
     )
     return [
-        "## Analyses of Lorenz-96 in a cycle", "",
+        "## Analyses of Lorenz-96 in a cycle",
+        "",
         "Mean over time of the root-mean-square error of the analysis: 40 cells, all of "
         "them seen with errors of 1, every 0.05 unless said otherwise. Published: what "
         "DAPPER (Raanes et al., doi:10.21105/joss.05150) lists for the settings of Sakov "
@@ -377,12 +440,14 @@ def cycles() -> Lines:
         "doi:10.5194/npg-20-803-2013); its scores are rounded, and change a little with the "
         "noise. The first fifth of the cycles is left out. 4D-Var starts from a background "
         "whose covariance is a multiple of the identity, and of its window only the last "
-        "observations are new. The published smoother adapts its inflation, ours is fixed.", "",
+        "observations are new. The published smoother adapts its inflation, ours is fixed.",
+        "",
         *table(["scheme", "published", "caliche", "difference", "made of"], rows),
         f"Over 10 000 cycles in one go the square root filter comes to {long:.3f} with an "
         f"inflation of 1.013, and to {wide:.3f} with one of 1.02: so little inflation loses "
-        "the truth now and then, and does not find it again.", "",
-    ]  # fmt: skip
+        "the truth now and then, and does not find it again.",
+        "",
+    ]
 
 
 def screening() -> Lines:
@@ -407,9 +472,14 @@ def screening() -> Lines:
     rows = []
     for words, function, n, first, total in (
         ("Ishigami", ishigami, 3, [0.3139, 0.4424, 0.0], [0.5576, 0.4424, 0.2437]),
-        ("Sobol's g, first four of eight", g_function, 8, [0.7162, 0.1790, 0.0237, 0.0072],
-         [0.7871, 0.2422, 0.0343, 0.0105]),
-    ):  # fmt: skip
+        (
+            "Sobol's g, first four of eight",
+            g_function,
+            8,
+            [0.7162, 0.1790, 0.0237, 0.0072],
+            [0.7871, 0.2422, 0.0343, 0.0105],
+        ),
+    ):
         design = sobol_design(groups(n), 4096, 0)
         found = indices(design, screen(design, function, 1).sums, None).by_name
         for name, exact in (("S1", first), ("ST", total)):
@@ -418,42 +488,63 @@ def screening() -> Lines:
     design = morris_design(groups(3), 4000, 0)
     found = indices(design, screen(design, ishigami, 1).sums, None).by_name
     for name, exact in (("mu_star", [7.7042, 7.875, 6.2488]), ("sigma", [6.249, 7.875, 8.837])):
-        rows.append([f"Morris of Ishigami, {name}", show(np.array(exact), 3),
-                     show(found[name].estimate[:, 0], 3)])  # fmt: skip
+        rows.append(
+            [
+                f"Morris of Ishigami, {name}",
+                show(np.array(exact), 3),
+                show(found[name].estimate[:, 0], 3),
+            ]
+        )
     return [
-        "## Screening", "",
+        "## Screening",
+        "",
         "Closed forms (Saltelli et al. 2008, doi:10.1002/9780470725184) against 4096 points and "
-        "4000 trajectories.", "",
+        "4000 trajectories.",
+        "",
         *table(["index", "exact", "caliche"], rows),
-    ]  # fmt: skip
+    ]
 
 
 PITFALLS = (
-    ("the ensemble's transform is L⁻¹ of a Cholesky factor, where L⁻ᵀ is due",
-     "`test_4denvar_covariance_is_that_of_the_weighted_analysis`, "
-     "`test_linear_gaussian_posterior`"),
-    ("a root that is not symmetric, L⁻ᵀ, moves the mean of the members",
-     "`test_4denvar_members_stay_around_the_estimate`, `test_linear_gaussian_posterior`"),
-    ("the gradient leaves out the background",
-     "`test_4denvar_gradient_is_that_of_its_cost`; iterated: `test_linear_gaussian_posterior`"),
+    (
+        "the ensemble's transform is L⁻¹ of a Cholesky factor, where L⁻ᵀ is due",
+        "`test_4denvar_covariance_is_that_of_the_weighted_analysis`, "
+        "`test_linear_gaussian_posterior`",
+    ),
+    (
+        "a root that is not symmetric, L⁻ᵀ, moves the mean of the members",
+        "`test_4denvar_members_stay_around_the_estimate`, `test_linear_gaussian_posterior`",
+    ),
+    (
+        "the gradient leaves out the background",
+        "`test_4denvar_gradient_is_that_of_its_cost`; iterated: `test_linear_gaussian_posterior`",
+    ),
     ("σ² is taken for σ", "`test_4denvar_takes_sigma_for_a_standard_deviation`"),
     ("members beyond their bounds", "`test_4denvar_members_stay_within_bounds`"),
-    ("matrices of the size of the observations squared",
-     "`test_4denvar_makes_nothing_as_large_as_the_observations_squared`"),
+    (
+        "matrices of the size of the observations squared",
+        "`test_4denvar_makes_nothing_as_large_as_the_observations_squared`",
+    ),
     ("a global generator of random numbers", "`test_the_seed_alone_decides`"),
-    ("(ours, found by the two pools) a step is halved however little J rose, and never ends",
-     "`test_a_twin_of_two_pools`, `test_the_epidemic_s_posterior`"),
-)  # fmt: skip
+    (
+        "(ours, found by the two pools) a step is halved however little J rose, and never ends",
+        "`test_a_twin_of_two_pools`, `test_the_epidemic_s_posterior`",
+    ),
+)
 
 
 def pitfalls() -> Lines:
     """Mistakes of published codes of 4DEnVar, and what would catch them."""
     return [
-        "## Mistakes in published codes of 4DEnVar", "",
-        "Each was put into the code by hand, and the tests beside it failed.", "",
-        "| mistake | caught by |", "| --- | --- |",
-        *(f"| {mistake} | {test} |" for mistake, test in PITFALLS), "",
-    ]  # fmt: skip
+        "## Mistakes in published codes of 4DEnVar",
+        "",
+        "Each was put into the code by hand, and the tests beside it failed.",
+        "",
+        "| mistake | caught by |",
+        "| --- | --- |",
+        *(f"| {mistake} | {test} |" for mistake, test in PITFALLS),
+        "",
+    ]
 
 
 SECTIONS: Mapping[str, Callable[[], Lines]] = {
@@ -472,14 +563,17 @@ SECTIONS: Mapping[str, Callable[[], Lines]] = {
 def page(parts: Sequence[Lines]) -> str:
     """The whole page."""
     head = [
-        "# Oracles: answers that are known", "",
+        "# Oracles: answers that are known",
+        "",
         "Problems of the field whose answer is published, in closed form, or found by quadrature, "
         "through the same calls as every other problem. The models are in "
-        "`tests/oracle_models.py`; `tests/estimation/test_oracles.py` holds caliche to them.", "",
+        "`tests/oracle_models.py`; `tests/estimation/test_oracles.py` holds caliche to them.",
+        "",
         "Written by `python scripts/oracles.py --out docs/results/oracles.md` with "
         + ", ".join(f"{name} {version(name)}" for name in ("caliche", "jax", "numpy"))
-        + ".", "",
-    ]  # fmt: skip
+        + ".",
+        "",
+    ]
     return "\n".join([*head, *(line for part in parts for line in part)])
 
 

@@ -19,8 +19,14 @@ from selenium.webdriver.chrome.service import Service
 
 SIZE = (1000, 1240)
 OUT = Path(__file__).resolve().parent.parent / "docs" / "report.png"
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-         "--disable-background-networking", "--disable-component-update")  # fmt: skip
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--disable-background-networking",
+    "--disable-component-update",
+)
 
 
 def view(browser: webdriver.Chrome, anchor: str) -> Image.Image:

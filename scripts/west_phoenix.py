@@ -20,10 +20,10 @@ caliche.configure()
 
 import numpy as np  # noqa: E402
 
+from caliche.commands.variants.config import variant_config  # noqa: E402
 from caliche.estimation import estimate  # noqa: E402
+from caliche.evaluation.prediction import predict, score_windows  # noqa: E402
 from caliche.experiments import Experiment, load_experiment  # noqa: E402
-from caliche.experiments.prediction import predict, score_windows  # noqa: E402
-from caliche.experiments.variant_config import variant_config  # noqa: E402
 from caliche.report.numbers import value_and_sd  # noqa: E402
 
 SOIL = ("soil_temperature_0.05m", "soil_temperature_0.15m")
@@ -32,26 +32,30 @@ NO_CLOCK = {"nuisances": {"soil_clock": {"fixed": True, "value": 0.0}}}
 DEPTHS = {
     "nuisances": {
         f"depth_{cm}cm": {
-            "kind": "depth-offset", "streams": [f"soil_temperature_0.{cm}m"],
-            "prior": "normal", "mean": 0.0, "sd": 0.015, "lower": -0.04, "upper": 0.04,
+            "kind": "depth-offset",
+            "streams": [f"soil_temperature_0.{cm}m"],
+            "prior": "normal",
+            "mean": 0.0,
+            "sd": 0.015,
+            "lower": -0.04,
+            "upper": 0.04,
         }
         for cm in ("05", "15")
     }
-}  # fmt: skip
+}
 GRAVEL = {"model": {"layer_bottoms": [0.02]}}
-ALBEDO = {
-    "parameters": {
-        "albedo": {"fixed": False, "prior": "normal", "mean": 0.172, "sd": 0.02}
-    }
-}  # fmt: skip
+ALBEDO = {"parameters": {"albedo": {"fixed": False, "prior": "normal", "mean": 0.172, "sd": 0.02}}}
 DIURNAL_ALBEDO = {
     "parameters": {
         "albedo": {
-            "fixed": False, "prior": "normal", "mean": 0.172, "sd": 0.02,
+            "fixed": False,
+            "prior": "normal",
+            "mean": 0.172,
+            "sd": 0.02,
             "variation": {"kind": "diurnal", "harmonics": 1},
         }
     }
-}  # fmt: skip
+}
 REFLECTED = {"model": {"longwave": "kirchhoff"}}
 FREE_ALBEDO = {"parameters": {"albedo": {"fixed": False}}}
 BIAS = {
@@ -113,10 +117,13 @@ def calibrate(experiment: Experiment) -> dict:
         float(np.min(series[0])) if series is not None else result.parameters[COEFFICIENT].estimate
     )
     return {
-        "result": result, "fit": fit, "holdout": holdout or {}, "lowest": lowest,
+        "result": result,
+        "fit": fit,
+        "holdout": holdout or {},
+        "lowest": lowest,
         "albedo": "" if albedo is None else f"{np.min(albedo[0]):.2f} to {np.max(albedo[0]):.2f}",
         "seconds": time.perf_counter() - began,
-    }  # fmt: skip
+    }
 
 
 def row(name: str, found: dict, best: float) -> str:
@@ -136,17 +143,32 @@ def row(name: str, found: dict, best: float) -> str:
     def holdout(n: str) -> str:
         return f"{found['holdout'][n].rmse:.1f}"
 
-    return " | ".join([
-        f"| {name}", f"{evidence - best:+.0f}" if np.isfinite(evidence) else "at a bound",
-        *(f"{found['fit'][n].rmse:.2f}" for n in SOIL), f"{together:.2f}",
-        holdout("outgoing_longwave"), holdout("turbulent_heat_flux"),
-        estimated("thermal_conductivity", "thermal_conductivity_1", "thermal_conductivity_2"),
-        estimated("volumetric_heat_capacity", "volumetric_heat_capacity_1",
-                  "volumetric_heat_capacity_2"),
-        found["albedo"] or estimated("albedo"), estimated("emissivity"), f"{found['lowest']:.1f}",
-        estimated("soil_clock", "depth_05cm", "depth_15cm", "bias_05cm", "bias_15cm"),
-        "" if result.converged else "not converged",
-    ]) + " |"  # fmt: skip
+    return (
+        " | ".join(
+            [
+                f"| {name}",
+                f"{evidence - best:+.0f}" if np.isfinite(evidence) else "at a bound",
+                *(f"{found['fit'][n].rmse:.2f}" for n in SOIL),
+                f"{together:.2f}",
+                holdout("outgoing_longwave"),
+                holdout("turbulent_heat_flux"),
+                estimated(
+                    "thermal_conductivity", "thermal_conductivity_1", "thermal_conductivity_2"
+                ),
+                estimated(
+                    "volumetric_heat_capacity",
+                    "volumetric_heat_capacity_1",
+                    "volumetric_heat_capacity_2",
+                ),
+                found["albedo"] or estimated("albedo"),
+                estimated("emissivity"),
+                f"{found['lowest']:.1f}",
+                estimated("soil_clock", "depth_05cm", "depth_15cm", "bias_05cm", "bias_15cm"),
+                "" if result.converged else "not converged",
+            ]
+        )
+        + " |"
+    )
 
 
 def main() -> None:
@@ -172,20 +194,23 @@ def two_centimetres() -> list[str]:
         },
         "observations": {
             "soil_temperature_0.02m": {
-                "fit": True, "sigma": 0.5, "estimate_sigma": True,
+                "fit": True,
+                "sigma": 0.5,
+                "estimate_sigma": True,
             },
             "soil_temperature_0.05m": {"fit": False},
             "soil_temperature_0.15m": {"fit": False},
         },
-    }  # fmt: skip
+    }
     found = calibrate(experiment_of(changes))
     lag = found["result"].parameters["clock_2cm"]
     fit = found["fit"]["soil_temperature_0.02m"]
     return [
-        "## The 2 cm record", "",
+        "## The 2 cm record",
+        "",
         "Fitted instead of the two below it (with LWup and the turbulent flux), it asks for a lag "
         f"of {value_and_sd(lag.estimate, lag.sd)} h; its RMSE is then {fit.rmse:.2f} K.",
-    ]  # fmt: skip
+    ]
 
 
 def with_memory() -> list[str]:
@@ -194,14 +219,17 @@ def with_memory() -> list[str]:
     changes = {"observations": {name: {"estimate_autocorrelation": True} for name in streams}}
     stubborn = merged(REFLECTED, {"parameters": {"emissivity": {"fixed": True, "value": 0.95}}})
     lines = [
-        "## Errors with memory", "",
+        "## Errors with memory",
+        "",
         "Errors may be taken as AR(1), with a persistence (from one half-hour to the next) that is "
         "estimated too. What the model cannot explain may then pass for an error that lasts, as "
         "where longwave radiation is reflected and the emissivity held at 0.95. This is why the "
-        "experiment takes errors as independent and widens the error bars.", "",
+        "experiment takes errors as independent and widens the error bars.",
+        "",
         "| model | errors | log evidence | persistence T 5 cm, T 15 cm, LWup, Qh+Qle | T 5 cm "
-        "| its bias | LWup, held out |", "|---|---|---:|---|---:|---:|---:|",
-    ]  # fmt: skip
+        "| its bias | LWup, held out |",
+        "|---|---|---:|---|---:|---:|---:|",
+    ]
     for what, model in (("west-phoenix-best", {}), ("longwave reflected", stubborn)):
         for errors, more in (("independent", {}), ("AR(1)", changes)):
             found = calibrate(experiment_of(merged(model, more)))

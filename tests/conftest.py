@@ -50,8 +50,19 @@ install_import_hook(
         "caliche.models",
         "caliche.observations",
         "caliche.parameters",
-        "caliche.inverse_problem",
+        "caliche.problems",
         "caliche.estimation",
+        "caliche.posterior",
+        "caliche.identifiability",
+        "caliche.sensitivity",
+        "caliche.assimilation",
+        "caliche.learning",
+        "caliche.files.checkpoint",
+        "caliche.sites.block_data",
+        "caliche.sites.blocks",
+        "caliche.sites.joint_fit",
+        "caliche.sites.residuals",
+        "caliche.sites.spread",
     ],
     "beartype.beartype",
 )
@@ -65,9 +76,12 @@ ON_CI = os.environ.get("CI") == "true"
 SEARCH = os.environ.get("CALICHE_TEST_RANDOM") == "1"
 
 settings.register_profile(
-    "caliche", deadline=None, max_examples=300 if SEARCH else 30, derandomize=not SEARCH,
+    "caliche",
+    deadline=None,
+    max_examples=300 if SEARCH else 30,
+    derandomize=not SEARCH,
     database=None if not SEARCH else settings.default.database,
-)  # fmt: skip
+)
 settings.load_profile("caliche")
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from caliche.estimation.ensemble_core import scaled_anomalies
-from caliche.estimation.ensemble_kalman import KalmanState
-from caliche.estimation.ensemble_variational import FourDEnVar, VariationalState
-from caliche.estimation.least_squares import LevenbergMarquardt
+from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
+from caliche.estimation.ensemble.core import scaled_anomalies
+from caliche.estimation.ensemble.kalman import KalmanState
+from caliche.estimation.ensemble.variational import FourDEnVar, VariationalState
 from caliche.estimation.method import CONVERGED, run_method
 from caliche.parameters import FreeParameter, Normal, ParameterSpace
 from oracle_models import (

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Diagnostics, Forcing, ParameterDeclaration, Params, Profile
 from caliche.observations import Observations, Stream, make_operator
 from caliche.parameters import Flat, FreeParameter, Normal, ParameterSpace, Prior
+from caliche.problems.inverse import InverseProblem
 from caliche.variables import stream_name
 from problems import make_problem
 
@@ -80,9 +80,11 @@ class Ode(eqx.Module):
         def one(_: Array, x: Array) -> Array:
             return runge_kutta(lambda x: self.slope(prepared, forcing, x), x, dt)
 
-        state = one(jnp.asarray(0), state) if self.substeps == 1 else jax.lax.fori_loop(
-            0, self.substeps, one, state
-        )  # fmt: skip
+        state = (
+            one(jnp.asarray(0), state)
+            if self.substeps == 1
+            else jax.lax.fori_loop(0, self.substeps, one, state)
+        )
         shown = {} if self.means is None else self.means(state)
         return state, {**self.diagnose(prepared, state), **shown}
 
@@ -160,9 +162,14 @@ class Epidemic:
         names = {name: (sum(ends) / 2.0, *ends) for name, ends in cls.bounds.items()}
         declarations = tuple(declare(name, *values) for name, values in names.items())
         model = Ode(
-            _epidemic, lambda p, f: jnp.array([950.0, 50.0, 0.0]), 3, declarations, ("time",),
-            1.0, 10,
-        )  # fmt: skip
+            _epidemic,
+            lambda p, f: jnp.array([950.0, 50.0, 0.0]),
+            3,
+            declarations,
+            ("time",),
+            1.0,
+            10,
+        )
         streams = [Stream(entry(k)) for k in range(3)]
         at_the_end = np.full((11, 3), np.nan)
         at_the_end[-1] = cls.observed
@@ -220,8 +227,11 @@ class TwoPools:
 
     truth: Mapping[str, float] = {"p1": 1.0, "p2": 1.0, "k1": 0.2, "k2": 0.1}
     bounds: Mapping[str, tuple[float, float]] = {
-        "p1": (0.3, 5.0), "p2": (0.3, 5.0), "k1": (0.05, 0.8), "k2": (0.02, 0.4)
-    }  # fmt: skip
+        "p1": (0.3, 5.0),
+        "p2": (0.3, 5.0),
+        "k1": (0.05, 0.8),
+        "k2": (0.02, 0.4),
+    }
     guess: Mapping[str, float] = {"p1": 2.5, "p2": 2.5, "k1": 0.4, "k2": 0.2}
     steady = np.array([3.4281538207, 6.8563076414])
     streams = (Stream(entry(0)), Stream(entry(1)))
@@ -231,7 +241,7 @@ class TwoPools:
         declarations = tuple(declare(n, cls.guess[n], *cls.bounds[n]) for n in cls.truth)
         return Ode(
             _pools, lambda p, f: jnp.asarray(cls.steady), 2, declarations, ("productivity",), 1.0, 2
-        )  # fmt: skip
+        )
 
     @classmethod
     def problem(
@@ -260,10 +270,13 @@ class TwoPools:
         observed = truth + spread * generator.standard_normal(truth.shape)
         observed[np.arange(length + 1) % 5 > 0] = np.nan
         return ode_problem(
-            cls.model(), priors, cls.guess, forcing,
+            cls.model(),
+            priors,
+            cls.guess,
+            forcing,
             dict(zip(cls.streams, observed.T, strict=True)),
             dict(zip(cls.streams, spread.tolist(), strict=True)),
-        ), truth  # fmt: skip
+        ), truth
 
     @classmethod
     def improvement(
@@ -324,9 +337,15 @@ class LorenzForcing:
     def _model(cls, start: np.ndarray) -> Ode:
         declarations = tuple(declare(n, cls.guess[n], *cls.bounds[n]) for n in cls.truth)
         return Ode(
-            _lorenz_slope, lambda p, f: jnp.asarray(start), CELLS, declarations, ("time",),
-            LORENZ_STEP, 1, _moments,
-        )  # fmt: skip
+            _lorenz_slope,
+            lambda p, f: jnp.asarray(start),
+            CELLS,
+            declarations,
+            ("time",),
+            LORENZ_STEP,
+            1,
+            _moments,
+        )
 
     @classmethod
     def window(cls, units: float = 1.0, seed: int = 1) -> InverseProblem:
@@ -339,9 +358,13 @@ class LorenzForcing:
         streams = [Stream(entry(k)) for k in range(CELLS)]
         priors = {name: Flat(*ends) for name, ends in cls.bounds.items()}
         return ode_problem(
-            cls._model(start), priors, cls.guess, {"time": np.zeros(steps + 1)},
-            dict(zip(streams, observed.T, strict=True)), dict.fromkeys(streams, 1.0),
-        )  # fmt: skip
+            cls._model(start),
+            priors,
+            cls.guess,
+            {"time": np.zeros(steps + 1)},
+            dict(zip(streams, observed.T, strict=True)),
+            dict.fromkeys(streams, 1.0),
+        )
 
     @classmethod
     def posterior(cls, problem: InverseProblem, n: int = 41) -> tuple[np.ndarray, np.ndarray]:
@@ -374,11 +397,13 @@ class LorenzForcing:
         series = np.full((steps + before + 1, 2), np.nan)
         series[-1] = seen
         problem = ode_problem(
-            cls._model(on_the_attractor()), {"forcing": Flat(*cls.bounds["forcing"])},
-            {"forcing": cls.guess["forcing"]}, {"time": np.zeros(len(series))},
+            cls._model(on_the_attractor()),
+            {"forcing": Flat(*cls.bounds["forcing"])},
+            {"forcing": cls.guess["forcing"]},
+            {"time": np.zeros(len(series))},
             dict(zip(streams, series.T, strict=True)),
             dict(zip(streams, sigma.tolist(), strict=True)),
-        )  # fmt: skip
+        )
         # The damping stays at its true value, not at its default.
         fixed = {**problem.space.fixed, "damping": jnp.asarray(1.0)}
         return eqx.tree_at(lambda p: p.space.fixed, problem, fixed), seen, sigma
@@ -400,17 +425,24 @@ def state_problem(steps: int, covariance: np.ndarray) -> InverseProblem:
 
     backgrounds = [f"background{k}" for k in range(CELLS)]
     model = Ode(
-        lambda p, f, x: lorenz(x, 8.0), start, CELLS,
-        tuple(declare(n, 0.0, -np.inf, np.inf) for n in names), tuple(backgrounds), LORENZ_STEP,
-    )  # fmt: skip
+        lambda p, f, x: lorenz(x, 8.0),
+        start,
+        CELLS,
+        tuple(declare(n, 0.0, -np.inf, np.inf) for n in names),
+        tuple(backgrounds),
+        LORENZ_STEP,
+    )
     streams = [Stream(entry(k)) for k in range(CELLS)]
     observed = np.full(steps + 1, np.nan)
     observed[-1] = 0.0
     return ode_problem(
-        model, {n: Normal(0.0, 1.0) for n in names}, dict.fromkeys(names, 0.0),
+        model,
+        {n: Normal(0.0, 1.0) for n in names},
+        dict.fromkeys(names, 0.0),
         {name: np.zeros(steps + 1) for name in backgrounds},
-        dict.fromkeys(streams, observed), dict.fromkeys(streams, 1.0),
-    )  # fmt: skip
+        dict.fromkeys(streams, observed),
+        dict.fromkeys(streams, 1.0),
+    )
 
 
 def with_cycle(problem: InverseProblem, background: np.ndarray, seen: np.ndarray) -> InverseProblem:

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Diagnostics, Forcing, ParameterDeclaration, Params
 from caliche.observations import Observations, Stream, make_operator
 from caliche.parameters import Flat, FreeParameter, Normal, ParameterSpace, Prior
+from caliche.problems.inverse import InverseProblem
 
 SEEN = "surface_temperature"  # any state without depth: it has a value at time zero as well
 
@@ -136,8 +136,10 @@ class LinearGaussian:
         whiten = np.linalg.inv(np.linalg.cholesky(cls.errors))
         design = whiten @ cls.design @ cls.root
         forcing = {
-            "offset": whiten @ cls.design @ cls.mean, "first": design[:, 0], "second": design[:, 1]
-        }  # fmt: skip
+            "offset": whiten @ cls.design @ cls.mean,
+            "first": design[:, 0],
+            "second": design[:, 1],
+        }
         priors = {"w1": Normal(0.0, 1.0), "w2": Normal(0.0, 1.0)}
         start = {"w1": -1.0, "w2": 2.0}
         observed = whiten @ cls.observed
@@ -206,36 +208,128 @@ class Certified:
 
 
 MISRA1A = Certified(
-    "Misra1a", _misra1a,
-    np.array([77.6, 114.9, 141.1, 190.8, 239.9, 289.0, 332.8, 378.4, 434.8, 477.3, 536.8, 593.1,
-              689.1, 760.0]),
-    np.array([10.07, 14.73, 17.94, 23.93, 29.61, 35.18, 40.02, 44.82, 50.76, 55.05, 61.01, 66.40,
-              75.47, 81.78]),
+    "Misra1a",
+    _misra1a,
+    np.array(
+        [
+            77.6,
+            114.9,
+            141.1,
+            190.8,
+            239.9,
+            289.0,
+            332.8,
+            378.4,
+            434.8,
+            477.3,
+            536.8,
+            593.1,
+            689.1,
+            760.0,
+        ]
+    ),
+    np.array(
+        [
+            10.07,
+            14.73,
+            17.94,
+            23.93,
+            29.61,
+            35.18,
+            40.02,
+            44.82,
+            50.76,
+            55.05,
+            61.01,
+            66.40,
+            75.47,
+            81.78,
+        ]
+    ),
     ((500.0, 0.0001), (250.0, 0.0005)),
-    (2.3894212918e2, 5.5015643181e-4), (2.7070075241, 7.2668688436e-6), 1.2455138894e-1,
-)  # fmt: skip
+    (2.3894212918e2, 5.5015643181e-4),
+    (2.7070075241, 7.2668688436e-6),
+    1.2455138894e-1,
+)
 MGH10 = Certified(
-    "MGH10", _mgh10,
+    "MGH10",
+    _mgh10,
     np.arange(50.0, 126.0, 5.0),
-    np.array([34780.0, 28610.0, 23650.0, 19630.0, 16370.0, 13720.0, 11540.0, 9744.0, 8261.0,
-              7030.0, 6005.0, 5147.0, 4427.0, 3820.0, 3307.0, 2872.0]),
+    np.array(
+        [
+            34780.0,
+            28610.0,
+            23650.0,
+            19630.0,
+            16370.0,
+            13720.0,
+            11540.0,
+            9744.0,
+            8261.0,
+            7030.0,
+            6005.0,
+            5147.0,
+            4427.0,
+            3820.0,
+            3307.0,
+            2872.0,
+        ]
+    ),
     ((2.0, 400000.0, 25000.0), (0.02, 4000.0, 250.0)),
     (5.6096364710e-3, 6.1813463463e3, 3.4522363462e2),
-    (1.5687892471e-4, 2.3309021107e1, 7.8486103508e-1), 8.7945855171e1,
-)  # fmt: skip
+    (1.5687892471e-4, 2.3309021107e1, 7.8486103508e-1),
+    8.7945855171e1,
+)
 ECKERLE4 = Certified(
-    "Eckerle4", _eckerle4,
-    np.concatenate([np.arange(400.0, 436.0, 5.0), 436.5 + 1.5 * np.arange(20.0),
-                    np.arange(470.0, 501.0, 5.0)]),
-    np.array([0.0001575, 0.0001699, 0.000235, 0.0003102, 0.0004917, 0.000871, 0.0017418, 0.00464,
-              0.0065895, 0.0097302, 0.0149002, 0.023731, 0.0401683, 0.0712559, 0.1264458,
-              0.2073413, 0.2902366, 0.3445623, 0.3698049, 0.3668534, 0.3106727, 0.2078154,
-              0.1164354, 0.0616764, 0.03372, 0.0194023, 0.0117831, 0.0074357, 0.0022732, 0.00088,
-              0.0004579, 0.0002345, 0.0001586, 0.0001143, 0.000071]),
+    "Eckerle4",
+    _eckerle4,
+    np.concatenate(
+        [np.arange(400.0, 436.0, 5.0), 436.5 + 1.5 * np.arange(20.0), np.arange(470.0, 501.0, 5.0)]
+    ),
+    np.array(
+        [
+            0.0001575,
+            0.0001699,
+            0.000235,
+            0.0003102,
+            0.0004917,
+            0.000871,
+            0.0017418,
+            0.00464,
+            0.0065895,
+            0.0097302,
+            0.0149002,
+            0.023731,
+            0.0401683,
+            0.0712559,
+            0.1264458,
+            0.2073413,
+            0.2902366,
+            0.3445623,
+            0.3698049,
+            0.3668534,
+            0.3106727,
+            0.2078154,
+            0.1164354,
+            0.0616764,
+            0.03372,
+            0.0194023,
+            0.0117831,
+            0.0074357,
+            0.0022732,
+            0.00088,
+            0.0004579,
+            0.0002345,
+            0.0001586,
+            0.0001143,
+            0.000071,
+        ]
+    ),
     ((1.0, 10.0, 500.0), (1.5, 5.0, 450.0)),
     (1.5543827178, 4.0888321754, 4.5154121844e2),
-    (1.5408051163e-2, 4.6803020753e-2, 4.6800518816e-2), 1.4635887487e-3,
-)  # fmt: skip
+    (1.5408051163e-2, 4.6803020753e-2, 4.6800518816e-2),
+    1.4635887487e-3,
+)
 
 
 def _rosenbrock(params: Params, forcing: Forcing) -> Array:
@@ -270,9 +364,14 @@ def product_problem() -> InverseProblem:
     priors: dict[str, Prior] = {"a": Flat(0.0, 50.0), "b": Flat(0.0, 50.0), "c": Flat()}
     start = {"a": 1.0, "b": 2.0, "c": 0.0}
     return make_problem(
-        _product, priors, start, {"x": x}, 6.0 * x + 1.0 + noise, 0.1,
+        _product,
+        priors,
+        start,
+        {"x": x},
+        6.0 * x + 1.0 + noise,
+        0.1,
         combination=lambda p: {"product": p["a"] * p["b"]},
-    )  # fmt: skip
+    )
 
 
 def _root(params: Params, forcing: Forcing) -> Array:

@@ -1,71 +1,183 @@
-"""The one-way arrow of imports (ARCHITECTURE.md), and files short enough to read."""
+"""The rules of the house (ARCHITECTURE.md): imports downwards, no circles, short files."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-PACKAGE = Path(__file__).parents[1] / "src" / "caliche"
-SOURCES = sorted(PACKAGE.rglob("*.py"))
-# What each part may import from the package; COMMON serves everybody.
-COMMON = {"errors", "variables", "wording", "remarks", "_version", "_lazy", "whole_file", "cards"}
-METHODS = {"estimation", "identifiability", "sensitivity", "emulators"}
-PROBLEM = {"constants", "physics", "models", "parameters", "data", "observations"}
-SEAM = PROBLEM | {"problem", "inverse_problem", "joint_problem"}
-BELOW = {
-    "errors": set(),
-    "variables": {"errors"},
-    "wording": set(),
-    "remarks": set(),
-    "whole_file": set(),
-    "_version": set(),
-    "_lazy": set(),
-    "cards": {"errors"},
-    "constants": set(),
-    "physics": {"constants"},
-    "models": {"constants", "physics"},
-    "parameters": {"constants", "models"},
-    "data": {"constants"},
-    "observations": {"constants", "models"},
-    "problem": PROBLEM,
-    "inverse_problem": PROBLEM | {"problem"},
-    "joint_problem": PROBLEM | {"problem", "inverse_problem"},
-    **dict.fromkeys(METHODS, SEAM),
-    "experiments": SEAM | METHODS,
-    "sites": SEAM | METHODS | {"experiments"},
-    "report": SEAM | METHODS | {"experiments"},
+CHECKOUT = Path(__file__).parents[1]
+PACKAGE = CHECKOUT / "src" / "caliche"
+# From the bottom to the top; the parts of a line do not import each other.
+FLOORS = (
+    ("_version", "_lazy", "constants", "errors", "wording"),
+    ("cards", "variables", "remarks", "runtime", "files"),
+    ("physics",),
+    ("models",),
+    ("parameters", "observations", "data"),
+    ("problems",),
+    ("estimation",),
+    ("posterior", "identifiability", "sensitivity", "assimilation", "learning"),
+    ("experiments",),
+    ("evaluation", "sites"),
+    ("runs",),
+    ("report",),
+    ("terminal",),
+    ("commands",),
+    ("cli",),
+    ("__main__", ""),  # the package itself names what it offers
+)
+FLOOR = {part: number for number, floor in enumerate(FLOORS) for part in floor}
+# Pages of a room, and packages, that load no JAX, so that a report is written at once.
+WITHOUT_JAX = ("words", "figures", "tables", "page")
+PACKAGES_WITHOUT_JAX = ("cards", "data", "report", "terminal")
+# `lax.scan` stands in `models/loop`, where it is over time; these are over something else, but for
+# the last, which reads the inputs of a network along a run.
+SCANS = {
+    "physics/column_schemes.py": "the stages of one step",
+    "posterior/sampling.py": "draws of a chain",
+    "learning/training.py": "updates of a network, and windows of a record",
+    "models/lad/neural_fluxes.py": "inputs of a network along a run",
 }
+MOST_LINES, MOST_DEFINITIONS = 500, 25
 
 
-def imports(source: Path) -> set[str]:
-    """Full names of the modules that a file imports, wherever in it."""
-    names = set()
-    for node in ast.walk(ast.parse(source.read_text())):
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name; `caliche` is the package itself."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
+    """Modules of the package that a file imports: at its top, in functions, for types only."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            yield from (alias.name for alias in node.names if alias.name in known)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative imports hide the arrow"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+            assert node.level == 0, f"{path}: a relative import hides where it leads"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                if whole in known:
+                    yield whole
+                elif node.module in known:
+                    yield str(node.module)
 
 
-def part(source: Path) -> str:
-    return source.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def part(module: str) -> str:
+    """The part of the package that a module belongs to."""
+    return module.split(".")[1] if "." in module else ""
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_one_way(source):
-    if part(source) not in BELOW:  # the outermost parts: cli, __main__, the package itself
-        return
-    used = {name.split(".")[1] for name in imports(source) if name.startswith("caliche.")}
-    upward = used - BELOW[part(source)] - COMMON - {part(source)}
-    assert not upward, f"{part(source)} must not import {sorted(upward)}"
-    if part(source) == "report":
-        assert not any(name.split(".")[0] in {"jax", "equinox"} for name in imports(source))
+def room(module: str) -> str:
+    """The room of `commands` that a module lies in, or nothing."""
+    words = module.split(".")
+    return words[2] if words[:2] == ["caliche", "commands"] and len(words) > 3 else ""
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_is_short_enough_to_read(source):
-    assert len(source.read_text().splitlines()) <= 500
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """Circles among modules, one for each that is found by taking away what has no import left."""
+    left = {module: set(used) - {module} for module, used in graph.items()}
+    while done := [module for module, used in left.items() if not used & left.keys()]:
+        for module in done:
+            del left[module]
+    found = []
+    while left:
+        walk = [min(left)]
+        while (after := min(left[walk[-1]] & left.keys())) not in walk:
+            walk.append(after)
+        circle = walk[walk.index(after) :]
+        found.append(" -> ".join((*circle, after)))
+        for module in circle:
+            del left[module]
+        while done := [module for module, used in left.items() if not used & left.keys()]:
+            for module in done:
+                del left[module]
+    return found
+
+
+def test_imports_lead_downwards_and_never_in_a_circle():
+    known = modules()
+    graph = {module: set(imports(path, known)) for module, path in known.items()}
+    assert circles(graph) == []
+    wrong = []
+    for module, used in graph.items():
+        for other in used:
+            above, below = FLOOR[part(module)], FLOOR[part(other)]
+            if part(module) != part(other) and above <= below:
+                wrong.append(f"{module} imports {other}, which is not below it")
+            if room(module) and room(other) and room(module) != room(other):
+                wrong.append(f"{module} imports {other} of another command")
+            inside = part(other) == "commands" and other != "caliche.commands.registry"
+            if module == "caliche.cli" and inside:
+                wrong.append(f"{module} imports {other}, not the registry")
+    assert wrong == []
+
+
+def loads(program: str, *without: str) -> str:
+    """What a program says in a fresh interpreter in which some packages cannot be imported."""
+    refuse = (
+        "import sys\n"
+        "class Refused:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {without!r}:\n"
+        "            raise ImportError(f'{name} is loaded')\n"
+        "sys.meta_path.insert(0, Refused())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", refuse + program], capture_output=True, text=True, check=False
+    )
+    return done.stderr
+
+
+def test_words_and_pages_load_no_jax_and_help_loads_nothing_heavy():
+    light = [
+        module
+        for module in modules()
+        if part(module) in PACKAGES_WITHOUT_JAX
+        or (room(module) and module.rpartition(".")[2] in WITHOUT_JAX)
+    ]
+    program = "import importlib\nfor name in {!r}:\n    importlib.import_module(name)\n"
+    assert loads(program.format(light), "jax", "equinox") == ""
+    program = "sys.argv = ['caliche', '--help']\nfrom caliche.cli import main\nmain()\n"
+    assert loads(program, "jax", "equinox", "pandas", "xarray", "matplotlib", "scipy") == ""
+
+
+def test_files_are_short_and_say_what_they_hold():
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name, text = path.relative_to(PACKAGE).as_posix(), path.read_text(encoding="utf-8")
+        body = ast.parse(text).body
+        public = [
+            node.name
+            for node in body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        ]
+        if len(text.splitlines()) > MOST_LINES or len(public) > MOST_DEFINITIONS:
+            wrong.append(f"{name} is to be split by noun")
+        scans = "lax.scan" in text.replace("`lax.scan`", "")
+        if scans and not name.startswith("models/loop/") and name not in SCANS:
+            wrong.append(f"{name} has a loop of its own")
+        if name != "_version.py" and not ast.get_docstring(ast.parse(text)):
+            wrong.append(f"{name} does not say what it holds")
+    for folder in ("src", "tests", "scripts", "benchmarks", "examples"):
+        for path in sorted((CHECKOUT / folder).rglob("*.py")):
+            if "# fmt: " + "skip" in path.read_text(encoding="utf-8"):
+                wrong.append(f"{path.relative_to(CHECKOUT)} switches the formatter off")
+    assert wrong == []
+
+
+def test_the_tree_in_architecture_is_that_of_today():
+    done = subprocess.run(
+        [sys.executable, str(CHECKOUT / "scripts" / "tree.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout in (CHECKOUT / "ARCHITECTURE.md").read_text(encoding="utf-8"), (
+        "run `python scripts/tree.py --write`"
+    )

@@ -22,8 +22,11 @@ def run(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str]
     surroundings = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments, "--json", str(file)],
-        env=surroundings, cwd=CHECKOUT, capture_output=True, text=True,
-    )  # fmt: skip
+        env=surroundings,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+    )
     return done, json.loads(file.read_text()) if file.exists() else {}
 
 
@@ -103,8 +106,15 @@ def test_targets_are_judged_in_the_right_direction(benchmarks):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, ""), (0.0, "0"), (0.12345, "0.123"), (999.4, "999"), (12345.6, "12,300"),
-     (4.2e-11, "4.2e-11"), (3e8, "3.0e+08")],
-)  # fmt: skip
+    [
+        (None, ""),
+        (0.0, "0"),
+        (0.12345, "0.123"),
+        (999.4, "999"),
+        (12345.6, "12,300"),
+        (4.2e-11, "4.2e-11"),
+        (3e8, "3.0e+08"),
+    ],
+)
 def test_numbers(benchmarks, value, text):
     assert benchmarks("page").number(value) == text

@@ -10,41 +10,53 @@ import numpy as np
 import pytest
 
 from caliche.estimation import MEMBER_METHODS, METHODS, Result, estimate
-from caliche.estimation.ensemble_core import MemberMethod
+from caliche.estimation.ensemble.core import MemberMethod
 from caliche.estimation.method import Method
 from caliche.models import LaD, SoilHeat, simulate
 from caliche.models.base import Model
-from caliche.models.closures import CLOSURES
-from caliche.models.time_loop import everything
+from caliche.models.loop.time_loop import everything
+from caliche.models.soil_heat.closures import CLOSURES
 from caliche.variables import VARIABLES
 from problems import LinearGaussian
 
 BOTTOMS = ("fixed-temperature", "varying-temperature", "measured-temperature", "zero-flux")
-MODELS = {
-    f"soil-heat-{name}-{bottom}": SoilHeat(
-        (0.0, 0.02, 0.06, 0.15, 0.3), 1800.0, turbulence=closure, bottom=bottom,
-        initial="uniform" if bottom == "zero-flux" else "bottom-temperature",
-    )
-    for name, closure in CLOSURES.items()
-    for bottom in (BOTTOMS if name == "combined" else BOTTOMS[:1])
-} | {
-    f"soil-heat-{name}-bucket": SoilHeat(
-        (0.0, 0.02, 0.06, 0.15, 0.3), 1800.0, turbulence=closure, moisture="bucket"
-    )
-    for name, closure in CLOSURES.items()
-    if closure.per_wetness is not None
-} | {
-    "lad-smooth": LaD(1800.0, soil_freezing=True),
-    "lad-code": LaD(1800.0, scheme="code", drag="neutral"),
-}  # fmt: skip
+MODELS = (
+    {
+        f"soil-heat-{name}-{bottom}": SoilHeat(
+            (0.0, 0.02, 0.06, 0.15, 0.3),
+            1800.0,
+            turbulence=closure,
+            bottom=bottom,
+            initial="uniform" if bottom == "zero-flux" else "bottom-temperature",
+        )
+        for name, closure in CLOSURES.items()
+        for bottom in (BOTTOMS if name == "combined" else BOTTOMS[:1])
+    }
+    | {
+        f"soil-heat-{name}-bucket": SoilHeat(
+            (0.0, 0.02, 0.06, 0.15, 0.3), 1800.0, turbulence=closure, moisture="bucket"
+        )
+        for name, closure in CLOSURES.items()
+        if closure.per_wetness is not None
+    }
+    | {
+        "lad-smooth": LaD(1800.0, soil_freezing=True),
+        "lad-code": LaD(1800.0, scheme="code", drag="neutral"),
+    }
+)
 # Diagnostics that are no observable: documented where the run folder is written.
 INTERNAL = {"energy_imbalance", "water_imbalance"}
 STEPS = 3
 TYPICAL = {
-    "incoming_shortwave": 400.0, "incoming_longwave": 320.0, "air_temperature": 292.0,
-    "wind_speed": 3.0, "specific_humidity": 0.008, "air_pressure": 1e5,
-    "bottom_temperature": 293.0, "precipitation": 2e-3,
-}  # fmt: skip
+    "incoming_shortwave": 400.0,
+    "incoming_longwave": 320.0,
+    "air_temperature": 292.0,
+    "wind_speed": 3.0,
+    "specific_humidity": 0.008,
+    "air_pressure": 1e5,
+    "bottom_temperature": 293.0,
+    "precipitation": 2e-3,
+}
 
 
 @pytest.fixture(params=MODELS)

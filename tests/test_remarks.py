@@ -98,10 +98,16 @@ def test_half_a_standard_deviation_is_the_same_optimum():
 
 @pytest.mark.parametrize(
     ("factor", "kind", "serious"),
-    [(60.0, "errors-too-small", True), (2.5, "errors-too-small", False), (1.9, None, None),
-     (1.0, None, None), (0.4, None, None), (0.2, "errors-too-large", False),
-     (0.01, "errors-too-large", True)],
-)  # fmt: skip
+    [
+        (60.0, "errors-too-small", True),
+        (2.5, "errors-too-small", False),
+        (1.9, None, None),
+        (1.0, None, None),
+        (0.4, None, None),
+        (0.2, "errors-too-large", False),
+        (0.01, "errors-too-large", True),
+    ],
+)
 def test_errors_of_another_size_than_declared(factor, kind, serious):
     found = error_size_remarks("wind_speed", "wind speed", factor, "residuals")
     assert [(r.kind, r.serious, r.about) for r in found] == (

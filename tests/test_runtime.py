@@ -21,9 +21,11 @@ print(*np.concatenate([np.ravel(part) for part in equations]).tolist())
 
 # The programs that the other tests keep are none of these tests' business.
 _NOT_GIVEN = (
-    "XLA_FLAGS", "CALICHE_DATA", "JAX_COMPILATION_CACHE_DIR",
+    "XLA_FLAGS",
+    "CALICHE_DATA",
+    "JAX_COMPILATION_CACHE_DIR",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
-)  # fmt: skip
+)
 
 
 def run(code: str, tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -31,8 +33,11 @@ def run(code: str, tmp_path, **environment: str) -> subprocess.CompletedProcess[
     kept |= {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)} | environment
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        env=kept, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env=kept,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
 
 
 def test_results_do_not_depend_on_the_settings(tmp_path):
@@ -62,8 +67,9 @@ print("small_call" in loop.lower(jnp.zeros(8)).compile().as_text())
 """
 
 
-@pytest.mark.parametrize(("setting", "one_piece"), [("caliche.configure(cache=False)", "True"),
-                                                    ("", "False")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("setting", "one_piece"), [("caliche.configure(cache=False)", "True"), ("", "False")]
+)
 def test_xla_still_knows_the_option(setting, one_piece, tmp_path):
     """XLA marks a loop that it compiles in one piece. Where a new jaxlib says otherwise,
     `python -m benchmarks --only option` tells whether the option has gone, or only the mark."""
@@ -137,6 +143,4 @@ except caliche.InputError as error:
 """
     first, second = run(code, tmp_path, JAX_PLATFORMS="cpu").stdout.splitlines()
     assert first.startswith("1 RuntimeWarning Expected caliche.configure(devices=999) before the")
-    assert second == (
-        "Expected at least one device. Got 0. Try: leave it out to use every core."
-    )  # fmt: skip
+    assert second == ("Expected at least one device. Got 0. Try: leave it out to use every core.")

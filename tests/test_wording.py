@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import caliche
-from caliche.experiments import assimilate_words, variant_words
-from caliche.report import identify_words
+from caliche.commands.assimilate import words
+from caliche.commands.identify import words as identify_words
+from caliche.commands.variants import words as variant_words
 from caliche.wording import agree, number_of
 
 SOURCES = sorted(Path(caliche.__file__).parent.rglob("*.py"))
@@ -21,11 +22,26 @@ NOUNS = (
 PLURAL = re.compile(rf'f".*\{{[^{{}}]*\}} (?:{NOUNS})\b')
 # Of these there are always several, or the sentence is said of several only.
 SEVERAL = (
-    "starts", "values from", "values outside", "the {self._size}", "{len(ok)} members",
-    "{n} members", "{MOST_ROWS}", "{design.rows}", "runs gave", "sets of 1 to", "{len(u)} members",
-    "days after rain", "rounded up", "{samples} samples", "{knots} knots", "{whole} variants moves",
-    "faces from", "_SIZES", "Correlation matrix",
-)  # fmt: skip
+    "starts",
+    "values from",
+    "values outside",
+    "the {self._size}",
+    "{len(ok)} members",
+    "{n} members",
+    "{MOST_ROWS}",
+    "{design.rows}",
+    "runs gave",
+    "sets of 1 to",
+    "{len(u)} members",
+    "days after rain",
+    "rounded up",
+    "{samples} samples",
+    "{knots} knots",
+    "{whole} variants moves",
+    "faces from",
+    "_SIZES",
+    "Correlation matrix",
+)
 
 
 def test_numbers_and_nouns_agree():
@@ -51,34 +67,50 @@ def test_no_sentence_puts_a_bare_number_before_a_plural(source):
 def _window(number: int, **more: object) -> dict:
     entry = {"estimate": 1.0, "sd": 0.1, "at_bound": False}
     return {
-        "number": number, "start": "2000-01-01T00:00", "end": "2000-01-02T00:00", "reason": "it",
-        "observations": 1, "converged": True, "shift": None, "parameters": {"albedo": entry},
+        "number": number,
+        "start": "2000-01-01T00:00",
+        "end": "2000-01-02T00:00",
+        "reason": "it",
+        "observations": 1,
+        "converged": True,
+        "shift": None,
+        "parameters": {"albedo": entry},
         **more,
-    }  # fmt: skip
+    }
 
 
 def test_what_an_assimilation_says_of_one_window_and_of_several():
     stream = {"forecast_rmse": 0.1, "analysis_rmse": 0.1, "chi_square_ratio": None, "unit": "K"}
     summary = {
-        "windows": [_window(1)], "window_days": 1.0, "drift": 0.0, "forget": 1.0,
+        "windows": [_window(1)],
+        "window_days": 1.0,
+        "drift": 0.0,
+        "forget": 1.0,
         "streams": {"soil_temperature_0.05m": stream},
         "parameters": {"albedo": {"unit": "1", "truth": None}},
-    }  # fmt: skip
-    first, of_stream = assimilate_words.sentences(summary)
+    }
+    first, of_stream = words.sentences(summary)
     assert first.startswith("1 window of 1 day from 2000-01-01 00:00")
     assert "1 observation;" in first
     assert of_stream.startswith("Soil temperature at 0.05 m: a window ahead")
     summary["windows"] = [_window(k, observations=0) for k in (1, 2)]
-    said = [remark.sentence for remark in assimilate_words.remarks_of(summary)]
+    said = [remark.sentence for remark in words.remarks_of(summary)]
     assert "Windows 1 and 2 had no observations and were carried through." in said
 
 
 def test_one_variant_moves_and_several_kinds_move():
     def variant(kind: str, shift: float) -> dict:
         return {
-            "status": "converged", "largest_shift": shift, "kind": kind, "family": kind,
-            "what": kind, "name": kind, "comparable": True, "finer": False, "shifts": {},
-        }  # fmt: skip
+            "status": "converged",
+            "largest_shift": shift,
+            "kind": kind,
+            "family": kind,
+            "what": kind,
+            "name": kind,
+            "comparable": True,
+            "finer": False,
+            "shifts": {},
+        }
 
     base = {"parameters": {}}
     told = variant_words.conclusion(base, [variant("prescribed", 2.0), variant("data", 0.1)], True)

@@ -6,8 +6,8 @@ import xarray as xr
 
 from caliche.data import Fluxnet, Source, open_source, select_window
 from caliche.data import stream_notes as every_note
-from caliche.data.fluxnet import UNFLAGGED
 from caliche.data.humidity import saturation_vapour_pressure
+from caliche.data.readers.fluxnet import UNFLAGGED
 from caliche.errors import InputError
 
 EMPTY, N = [-9999] * 4, 4
@@ -131,13 +131,17 @@ def test_relative_humidity_as_a_fraction_is_refused(read):
     ("columns", "expected"),
     [
         ({"TS_F_MDS_1": EMPTY, "TS_F_MDS_2": [14] * 4, "TS_1": [12] * 4}, ["TS_1", "TS_F_MDS_2"]),
-        ({"TS_F_MDS_1": EMPTY, "TS_F_MDS_2": EMPTY, "TS_1": [12] * 4, "TS_2": [14] * 4},
-         ["TS_1", "TS_2"]),
-        ({"TS_1_1_1": EMPTY, "TS_1_2_1": EMPTY, "TS_2_1_1": [12] * 4, "TS_2_2_1": [14] * 4},
-         ["TS_2_1_1", "TS_2_2_1"]),
+        (
+            {"TS_F_MDS_1": EMPTY, "TS_F_MDS_2": EMPTY, "TS_1": [12] * 4, "TS_2": [14] * 4},
+            ["TS_1", "TS_2"],
+        ),
+        (
+            {"TS_1_1_1": EMPTY, "TS_1_2_1": EMPTY, "TS_2_1_1": [12] * 4, "TS_2_2_1": [14] * 4},
+            ["TS_2_1_1", "TS_2_2_1"],
+        ),
         ({"TS_1_1_1": EMPTY, "TS_1_1_2": [12] * 4, "TS_1_2_1": [14] * 4}, ["TS_1_1_2", "TS_1_2_1"]),
     ],
-)  # fmt: skip
+)
 def test_dead_sensors_of_a_profile_give_way(read, columns, expected):
     got = read({**BASE, **columns}, soil_depths=[0.05, 0.15])
     names = ["soil_temperature_0.05m", "soil_temperature_0.15m"]
@@ -151,8 +155,9 @@ def test_a_dead_sensor_without_another_in_its_place_is_named(read):
     got = read({**BASE, **columns}, soil_depths=[0.05, 0.15])
     start = np.datetime64("2013-12-31T23:00")
     with pytest.raises(InputError, match=r"TS_1_1_1 of .* is empty; TS_2_1_1 has values"):
-        select_window(got, start, start + np.timedelta64(2, "h"), 1800.0, [],
-                      ["soil_temperature_0.05m"])  # fmt: skip
+        select_window(
+            got, start, start + np.timedelta64(2, "h"), 1800.0, [], ["soil_temperature_0.05m"]
+        )
 
 
 def test_soil_moisture_of_a_desert_is_in_per_cent(read):
@@ -171,9 +176,15 @@ def test_soil_moisture_of_a_desert_is_in_per_cent(read):
 
 def test_plumber2_takes_the_spelling_that_has_values_and_compares_humidity(tmp_path):
     time = np.datetime64("2014-01-01T00:00", "ns") + np.arange(3) * np.timedelta64(30, "m")
-    values = {"Psurf": (np.nan, "Pa"), "PSurf": (9.8e4, "Pa"), "Precip": (np.nan, "mm/s"),
-              "Rainf": (1e-4, "mm/s"), "Qair": (0.004, "kg/kg"), "Tair": (290.0, "K"),
-              "RH": (70.0, "%")}  # fmt: skip
+    values = {
+        "Psurf": (np.nan, "Pa"),
+        "PSurf": (9.8e4, "Pa"),
+        "Precip": (np.nan, "mm/s"),
+        "Rainf": (1e-4, "mm/s"),
+        "Qair": (0.004, "kg/kg"),
+        "Tair": (290.0, "K"),
+        "RH": (70.0, "%"),
+    }
     data = xr.Dataset(
         {name: ("time", np.full(3, v), {"units": unit}) for name, (v, unit) in values.items()},
         coords={"time": time},

@@ -17,9 +17,15 @@ HOUR = np.timedelta64(3600, "s")
 
 
 def sunshine(
-    shift=0.0, interval=1800.0, days=40, longitude=LONGITUDE, latitude=LATITUDE,
-    start="2014-03-01", moved=0, clear=0.75,
-):  # fmt: skip
+    shift=0.0,
+    interval=1800.0,
+    days=40,
+    longitude=LONGITUDE,
+    latitude=LATITUDE,
+    start="2014-03-01",
+    moved=0,
+    clear=0.75,
+):
     """Stamps that are `shift` hours late and `moved` days late, and the light of a clear sky."""
     steps = round(days * 86400 / interval)
     step = np.timedelta64(round(interval * 1e9), "ns")

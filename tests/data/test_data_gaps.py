@@ -101,10 +101,13 @@ def test_where_the_values_come_from():
         np.array([280.0, 281, 282, NAN, 284, 285]), np.array([0, 1, 1, 0, 0, 2]), (0, 1)
     )
     data = dataset(
-        air_temperature=flagged, net_radiation=[10.0] * 6, outgoing_shortwave=[0.0] * 6,
-        incoming_shortwave=[0.0] * 6, outgoing_longwave=[400.0] * 6,
+        air_temperature=flagged,
+        net_radiation=[10.0] * 6,
+        outgoing_shortwave=[0.0] * 6,
+        incoming_shortwave=[0.0] * 6,
+        outgoing_longwave=[400.0] * 6,
         incoming_longwave=[NAN, NAN, 300, 301, 302, 303],
-    )  # fmt: skip
+    )
     data = derive_incoming_longwave(data, LongwaveBalance())
     data = fill_short_gaps(data, [TAIR], 1)
     got = window(data, 2, forcing=(TAIR, "incoming_longwave"), streams=["net_radiation"])
@@ -130,9 +133,11 @@ def test_where_the_values_come_from():
 def test_origins_outlive_a_merge_and_count_what_quality_flags_tell():
     flux = screen(np.array([50.0, 60, 70]), np.array([1, 2, 3]), (1, 2))  # 1 is the best here
     merged = merge_sources(
-        [dataset(sensible_heat_flux=flux, latent_heat_flux=[1.0, 2, 3]),
-         dataset(step=60, name="b.csv", air_temperature=[280.0, 281, 282])]
-    )  # fmt: skip
+        [
+            dataset(sensible_heat_flux=flux, latent_heat_flux=[1.0, 2, 3]),
+            dataset(step=60, name="b.csv", air_temperature=[280.0, 281, 282]),
+        ]
+    )
     origins = stream_origins(merged)
     assert origins["sensible_heat_flux"].filled == 0.5
     assert origins["turbulent_heat_flux"].filled == 0.0

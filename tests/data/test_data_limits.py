@@ -31,8 +31,10 @@ def test_a_text_table_has_a_place(write_csv, half_hours, table):
 
 def test_a_place_that_contradicts_the_file(tmp_path):
     times = MIDNIGHT.astype("datetime64[ns]") + np.arange(2) * np.timedelta64(30, "m")
-    data = xr.Dataset({"Tair": ("time", [290.0, 291.0], {"units": "K"}), "lat": 33.5, "lon": 248.0},
-                      coords={"time": times})  # fmt: skip
+    data = xr.Dataset(
+        {"Tair": ("time", [290.0, 291.0], {"units": "K"}), "lat": 33.5, "lon": 248.0},
+        coords={"time": times},
+    )
     data.to_netcdf(tmp_path / "a.nc")
     near = open_source(Source(tmp_path / "a.nc", "urban-plumber", latitude=33.6, longitude=-112.1))
     assert near.attrs["longitude"] == 248.0
@@ -86,13 +88,20 @@ def urban(tmp_path, name, flags=None, **columns):
 
 def test_the_two_files_of_urban_plumber(tmp_path):
     """Weather from the complete forcing, fluxes from the clean observations, in either order."""
-    forcing = urban(tmp_path, "metforcing.nc", {"Tair": [0, 1, 0, 0]}, Tair=[290, 291, 292, 293],
-                    SWdown=[0, 1, 2, 3])  # fmt: skip
+    forcing = urban(
+        tmp_path,
+        "metforcing.nc",
+        {"Tair": [0, 1, 0, 0]},
+        Tair=[290, 291, 292, 293],
+        SWdown=[0, 1, 2, 3],
+    )
     clean = urban(
         tmp_path, "clean.nc", Tair=[290, NAN, 292, 293], Qh=[1, 2, 3, 4], Qle=[1, 1, 1, 1]
     )
-    opened = [open_source(Source(forcing, "urban-plumber", accept_qc=[0, 1])),
-              open_source(Source(clean, "urban-plumber"))]  # fmt: skip
+    opened = [
+        open_source(Source(forcing, "urban-plumber", accept_qc=[0, 1])),
+        open_source(Source(clean, "urban-plumber")),
+    ]
     for order in (opened, opened[::-1]):
         got = merge_sources(order)
         np.testing.assert_array_equal(got["air_temperature"], [290, 291, 292, 293])
@@ -153,5 +162,10 @@ def test_a_range_for_a_whole_column(write_csv, half_hours, table):
 @pytest.mark.parametrize("ends", [(1.0,), (2.0, 1.0), (1.0, 1.0, 2.0)])
 def test_ranges_that_cannot_be(ends):
     with pytest.raises(InputError, match="smallest and the largest value"):
-        Source("a.csv", "table", TimeAxis("t", "end", 0), {"wind_speed": Column("U", "m s-1")},
-               ranges={"wind_speed": ends})  # fmt: skip
+        Source(
+            "a.csv",
+            "table",
+            TimeAxis("t", "end", 0),
+            {"wind_speed": Column("U", "m s-1")},
+            ranges={"wind_speed": ends},
+        )

@@ -22,17 +22,25 @@ SUN = np.array([0.0, 400.0, 900.0])
 def site(*names, **change):
     up = EMISSIVITY * STEFAN_BOLTZMANN * SURFACE**4 + (1.0 - EMISSIVITY) * DOWN
     values = {
-        "incoming_longwave": DOWN, "outgoing_longwave": up, "incoming_shortwave": SUN,
-        "outgoing_shortwave": ALBEDO * SUN, "surface_temperature": SURFACE,
+        "incoming_longwave": DOWN,
+        "outgoing_longwave": up,
+        "incoming_shortwave": SUN,
+        "outgoing_shortwave": ALBEDO * SUN,
+        "surface_temperature": SURFACE,
         "net_radiation": (1.0 - ALBEDO) * SUN + DOWN - up,
-    }  # fmt: skip
+    }
     times = np.datetime64("2014-06-01", "ns") + np.arange(3) * np.timedelta64(1800, "s")
-    attrs = {"interval": 1800.0, "source": "tower.csv", "first_stamp": str(times[0]),
-             "last_stamp": str(times[-1])}  # fmt: skip
+    attrs = {
+        "interval": 1800.0,
+        "source": "tower.csv",
+        "first_stamp": str(times[0]),
+        "last_stamp": str(times[-1]),
+    }
     return xr.Dataset(
         {n: ("time", np.array(change.get(n, values[n])), dict(attrs)) for n in names},
-        coords={"time": times}, attrs={"time_step": 1800.0},
-    )  # fmt: skip
+        coords={"time": times},
+        attrs={"time_step": 1800.0},
+    )
 
 
 NET = ("net_radiation", "incoming_shortwave")
@@ -47,8 +55,9 @@ def test_measured_terms_need_no_emissivity_and_no_albedo():
         "3 of 3 values from net radiation, measured outgoing shortwave radiation and measured "
         "outgoing longwave radiation"
     )
-    window = select_window(got, got.time.values[0], got.time.values[2], 1800.0,
-                           ["incoming_longwave"], [])  # fmt: skip
+    window = select_window(
+        got, got.time.values[0], got.time.values[2], 1800.0, ["incoming_longwave"], []
+    )
     np.testing.assert_allclose(window["incoming_longwave"], DOWN, rtol=1e-13)
 
 
@@ -60,8 +69,13 @@ def test_a_surface_temperature_stands_in_for_the_outgoing_radiation():
 
 def test_only_what_is_missing_is_filled():
     known = [310.0, np.nan, np.nan]
-    dataset = site(*NET, "outgoing_shortwave", "outgoing_longwave", "incoming_longwave",
-                   incoming_longwave=known)  # fmt: skip
+    dataset = site(
+        *NET,
+        "outgoing_shortwave",
+        "outgoing_longwave",
+        "incoming_longwave",
+        incoming_longwave=known,
+    )
     dataset = dataset.assign_coords(
         incoming_longwave_rejected=("time", np.array([False, True, False]))
     )
@@ -107,10 +121,14 @@ def test_terms_of_different_intervals_are_refused():
     ("dropped", "balance", "bias", "sd"),
     [
         ((), {}, -1.57, 2.06),
-        (("outgoing_longwave", "outgoing_shortwave"),
-         {"emissivity": 0.97, "surface": "air_temperature", "albedo": 0.12}, -0.69, 4.97),
+        (
+            ("outgoing_longwave", "outgoing_shortwave"),
+            {"emissivity": 0.97, "surface": "air_temperature", "albedo": 0.12},
+            -0.69,
+            4.97,
+        ),
     ],
-)  # fmt: skip
+)
 def test_puechabon_where_it_was_measured(data_root, dropped, balance, bias, sd):
     path = data_root / "fr-pue-2014" / "FR-Pue_2014_FLUXNET2015_subset.csv"
     tower = open_source(Source(path, "fluxnet", fluxnet=Fluxnet(1.0)))

@@ -42,9 +42,16 @@ def test_phoenix_record(phoenix):
     assert phoenix.attrs == {"site": "US-WestPhoenix", "utc_offset": -7.0, "time_step": 1800.0}
     assert phoenix["time"].values[0] == np.datetime64("2011-12-16T18:30")
     assert phoenix.sizes["time"] == 18313
-    missing = {"incoming_shortwave": 1.6, "incoming_longwave": 1.3, "air_temperature": 3,
-               "specific_humidity": 22, "outgoing_shortwave": 47, "sensible_heat_flux": 22,
-               "latent_heat_flux": 23, "soil_temperature_0.02m": 26}  # fmt: skip
+    missing = {
+        "incoming_shortwave": 1.6,
+        "incoming_longwave": 1.3,
+        "air_temperature": 3,
+        "specific_humidity": 22,
+        "outgoing_shortwave": 47,
+        "sensible_heat_flux": 22,
+        "latent_heat_flux": 23,
+        "soil_temperature_0.02m": 26,
+    }
     for name, percent in missing.items():
         assert 100 * float(phoenix[name].isnull().mean()) == pytest.approx(percent, abs=0.6)
     # Snowf is all missing and must not take the rain with it.
@@ -54,8 +61,12 @@ def test_phoenix_record(phoenix):
 @pytest.mark.parametrize("step", [600, 1800, 3600])
 def test_phoenix_window(phoenix, step):
     data = derive_surface_temperature(phoenix, 0.95, True)
-    complete = ["outgoing_longwave", "sensible_heat_flux", "soil_temperature_0.02m",
-                "surface_temperature"]  # fmt: skip
+    complete = [
+        "outgoing_longwave",
+        "sensible_heat_flux",
+        "soil_temperature_0.02m",
+        "surface_temperature",
+    ]
     got = select_window(data, START, END, step, FORCING, [*complete, "latent_heat_flux"])
     assert got.sizes["time"] == 200 * 3600 // step + 1
     assert got["time"].values[-1] == END

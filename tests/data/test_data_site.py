@@ -117,9 +117,11 @@ def test_surface_temperature_without_reflection_needs_no_incoming_longwave():
 
 def test_surface_temperature_on_a_merged_axis():
     data = merge_sources(
-        [dataset(outgoing_longwave=[400.0, 500.0], step=60, first=60),
-         dataset(incoming_shortwave=[1, 2, 3, 4])]
-    )  # fmt: skip
+        [
+            dataset(outgoing_longwave=[400.0, 500.0], step=60, first=60),
+            dataset(incoming_shortwave=[1, 2, 3, 4]),
+        ]
+    )
     got = derive_surface_temperature(data, 1.0, False)["surface_temperature"]
     np.testing.assert_array_equal(np.isfinite(got), [False, True, False, True])
     assert got.attrs["interval"] == 3600.0
@@ -228,8 +230,11 @@ def test_window_that_is_not_whole_steps():
 @pytest.mark.parametrize(("start", "end"), [(-30, 60), (0, 150)])
 def test_forcing_shorter_than_the_window(start, end):
     data = dataset(incoming_shortwave=[1, 2, 3, 4])
-    with pytest.raises(InputError, match=r"record of incoming_shortwave, 2012-05-01T00:00Z to "
-                       r"2012-05-01T02:00Z.*does not cover"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=r"record of incoming_shortwave, 2012-05-01T00:00Z to "
+        r"2012-05-01T02:00Z.*does not cover",
+    ):
         window(data, start, end, 30)
 
 
@@ -249,8 +254,11 @@ def test_gap_in_the_forcing():
 def test_stream_without_a_value_left():
     values = screen(np.full(4, 290.0), np.array([1, 1, 1, 0]), (0,))
     data = dataset(incoming_shortwave=[1, 2, 3, 4], **{TSOIL: values})
-    with pytest.raises(InputError, match=r"at least one value of soil_temperature_0\.05m.*"
-                       r"3 rejected by quality control, 0 missing"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=r"at least one value of soil_temperature_0\.05m.*"
+        r"3 rejected by quality control, 0 missing",
+    ):
         window(data, 0, 90, 30, [TSOIL])
     got = window(data, 0, 120, 30, [TSOIL])[TSOIL]
     assert (got.attrs["n_rejected_by_qc"], got.attrs["n_valid"]) == (3, 1)

@@ -105,7 +105,7 @@ def test_list_data_without_the_folder(tmp_path, monkeypatch):
 
 
 def test_the_data_layer_does_not_import_jax():
-    for path in Path(caliche.data.__file__).parent.glob("*.py"):
+    for path in Path(caliche.data.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

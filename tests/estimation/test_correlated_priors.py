@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from caliche.estimation import estimate
+from caliche.estimation.curvature import posterior
 from caliche.estimation.density import log_evidence, whitening
-from caliche.estimation.identifiability import assess, linearised
-from caliche.estimation.posterior import posterior
-from caliche.estimation.profile import profile
 from caliche.estimation.result import ParameterEstimate, with_the_rest
-from caliche.inverse_problem import InverseProblem
+from caliche.identifiability.linearised import assess, linearised
 from caliche.parameters import LogNormal, Normal, ParameterSpace, Tie
+from caliche.posterior.profile import profile
+from caliche.problems.inverse import InverseProblem
 from problems import LinearGaussian, make_problem
 
 MEAN, B = LinearGaussian.mean, LinearGaussian.prior_covariance
@@ -79,8 +79,9 @@ def test_evidence_is_the_closed_form():
     misfit = y - design @ MEAN
     exact = -0.5 * (
         misfit @ np.linalg.solve(covariance, misfit)
-        + np.linalg.slogdet(covariance)[1] + 4.0 * math.log(2.0 * math.pi)
-    )  # fmt: skip
+        + np.linalg.slogdet(covariance)[1]
+        + 4.0 * math.log(2.0 * math.pi)
+    )
     assert log_evidence(full_b(), optimum().u) == pytest.approx(exact, rel=1e-10)
 
 
@@ -124,11 +125,17 @@ def curved() -> InverseProblem:
     x = np.linspace(0.0, 2.0, 9)
     problem = make_problem(
         lambda p, f: p["a"] * jnp.exp(-p["b"] * f["x"]) + p["c"] * f["x"] + p["e"] ** 2,
-        {"a": LogNormal(2.0, 0.5), "b": Normal(0.8, 0.3, 0.1, 2.0), "c": Normal(0.0, 1.0),
-         "e": Normal(0.0, 1.0)},
+        {
+            "a": LogNormal(2.0, 0.5),
+            "b": Normal(0.8, 0.3, 0.1, 2.0),
+            "c": Normal(0.0, 1.0),
+            "e": Normal(0.0, 1.0),
+        },
         {"a": 1.7, "b": 0.9, "c": 0.2, "e": 0.1},
-        {"x": x}, np.sin(3.0 * x), 0.3,
-    )  # fmt: skip
+        {"x": x},
+        np.sin(3.0 * x),
+        0.3,
+    )
     return _with_space(
         problem, correlations={("a", "b"): 0.7, ("b", "c"): -0.4}, ties=[Tie("e", "a", -0.5)]
     )

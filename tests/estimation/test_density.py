@@ -10,6 +10,7 @@ from scipy.stats import truncnorm
 
 from caliche.errors import InputError
 from caliche.estimation import estimate
+from caliche.estimation.curvature import posterior
 from caliche.estimation.density import (
     bounds_in_u,
     degrees_of_freedom,
@@ -19,9 +20,8 @@ from caliche.estimation.density import (
     reach,
     whitening,
 )
-from caliche.estimation.gaussian_draws import gaussian_draws
-from caliche.estimation.posterior import posterior
 from caliche.parameters import Flat, LogNormal, Normal
+from caliche.posterior.gaussian_draws import gaussian_draws
 from problems import LinearGaussian, line_problem, make_problem, product_problem
 
 
@@ -73,9 +73,13 @@ def blind_problem():
     initial = dict.fromkeys(PRIORS, 2.0)
     names = tuple(PRIORS)
     return make_problem(
-        lambda p, f: f["x"] * sum(p[name] for name in names), PRIORS, initial,
-        {"x": np.ones(1)}, np.array([12.0]), 0.7,
-    )  # fmt: skip
+        lambda p, f: f["x"] * sum(p[name] for name in names),
+        PRIORS,
+        initial,
+        {"x": np.ones(1)},
+        np.array([12.0]),
+        0.7,
+    )
 
 
 def test_the_density_is_that_of_physical_space():
@@ -97,8 +101,13 @@ def test_where_bounds_end():
     problem = blind_problem()
     space, u = problem.space, np.zeros(6)
     assert [np.isfinite(b).tolist() for b in bounds_in_u(space, u)] == [
-        [False, False], [True, False], [False, True], [True, True], [False, False], [False, False],
-    ]  # fmt: skip
+        [False, False],
+        [True, False],
+        [False, True],
+        [True, True],
+        [False, False],
+        [False, False],
+    ]
     low, high = reach(space, u)
     np.testing.assert_allclose(low[:4], [-np.inf, 1.0, -np.inf, -1.0])
     np.testing.assert_allclose(high[:4], [np.inf, np.inf, 5.0, 4.0])
@@ -124,8 +133,14 @@ def test_draws_beside_a_bound_stay_inside_and_fill_the_tail():
     """The slope would be 1.5 sd above its bound: what is left is a normal distribution cut off."""
     x = np.ones(50)
     sd = 0.1 / np.sqrt(50.0)
-    problem = make_problem(lambda p, f: p["a"] * f["x"], {"a": Flat(0.0, 1.0)}, {"a": 0.5},
-                           {"x": x}, (1.0 + 1.5 * sd) * x, 0.1)  # fmt: skip
+    problem = make_problem(
+        lambda p, f: p["a"] * f["x"],
+        {"a": Flat(0.0, 1.0)},
+        {"a": 0.5},
+        {"x": x},
+        (1.0 + 1.5 * sd) * x,
+        0.1,
+    )
     curvature = posterior(problem, estimate(problem).u)
     a = physical(problem.space, gaussian_draws(problem.space, curvature, 0, 20000))[:, 0]
     assert a.max() <= 1.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from caliche.estimation import estimate
-from caliche.estimation.posterior import lag1_autocorrelation
+from caliche.estimation.curvature import lag1_autocorrelation
 from caliche.parameters import Flat
 from problems import SEEN, line_problem, with_observed
 
@@ -110,5 +110,7 @@ def test_larger_residuals_widen_the_bars_and_are_told():
     assert ratio == pytest.approx(9.0, rel=0.25)
     slope = result.parameters["slope"]
     assert slope.sd >= slope.sd_naive * np.sqrt(ratio) * (1.0 - 1e-12)
-    assert any("3.0 times the declared sigma" in w or "2.9 times" in w or "3.1 times" in w
-               for w in result.warnings)  # fmt: skip
+    assert any(
+        "3.0 times the declared sigma" in w or "2.9 times" in w or "3.1 times" in w
+        for w in result.warnings
+    )

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from caliche.estimation import estimate
-from caliche.estimation.hyperparameters import Unknown, estimate_hyperparameters, log_evidence
-from caliche.estimation.least_squares import LevenbergMarquardt
+from caliche.estimation.density import log_evidence
+from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
+from caliche.estimation.hyperparameters import Unknown, estimate_hyperparameters
 from caliche.estimation.method import run_method
-from caliche.inverse_problem import InverseProblem
 from caliche.models.base import ParameterDeclaration
 from caliche.observations import Observations, Stream, make_operator
 from caliche.parameters import Normal, ParameterSpace, random_walk
 from caliche.parameters.space import free_parameter
+from caliche.problems.inverse import InverseProblem
 from problems import SEEN, Formula, LinearGaussian
 
 DAYS = np.arange(401) / 10.0
@@ -33,18 +34,23 @@ def _level(params, forcing):
 LEVEL = ParameterDeclaration("level", "level", "1", 0.0, -100.0, 100.0, "a test")
 MODEL = Formula(_level, (LEVEL,), ("offset",))
 SPACE = ParameterSpace.build(
-    [LEVEL], {"level": free_parameter(LEVEL, Normal(0.0, 10.0))}, {},
+    [LEVEL],
+    {"level": free_parameter(LEVEL, Normal(0.0, 10.0))},
+    {},
     {"level": random_walk(DAYS, list(KNOTS), [f"{k:g}" for k in KNOTS], "linear", 0.1)},
-)  # fmt: skip
+)
 
 
 def problem_of(observed: np.ndarray, sigma: float = 1.0, **errors) -> InverseProblem:
     """A level that wanders, seen directly ten times a day: linear and Gaussian."""
     observations = Observations.from_series({SEEN: observed}, {SEEN: sigma})
     return InverseProblem(
-        MODEL, {"offset": jnp.zeros(len(DAYS))}, make_operator(MODEL, [Stream(SEEN)]),
-        dataclasses.replace(observations, **errors), SPACE,
-    )  # fmt: skip
+        MODEL,
+        {"offset": jnp.zeros(len(DAYS))},
+        make_operator(MODEL, [Stream(SEEN)]),
+        dataclasses.replace(observations, **errors),
+        SPACE,
+    )
 
 
 def truth(smoothness: float) -> np.ndarray:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from caliche.estimation import estimate
+from caliche.estimation.curvature import posterior
 from caliche.estimation.hyperparameters import Unknown, information_at, with_hyperparameters
 from caliche.estimation.information import StreamRows, godambe, what_is_told, with_information
-from caliche.estimation.posterior import posterior
-from caliche.estimation.profile import profile
 from caliche.parameters import Flat, Normal
+from caliche.posterior.profile import profile
 from problems import line_problem, make_problem, with_observed
 
 DAY = 24
@@ -169,9 +169,13 @@ def test_derivatives_of_a_weighed_problem():
     rng = np.random.default_rng(2)
     y = np.exp(-1.3 * np.abs(X)) + 0.1 * persistent(rng, len(X), 6.0)
     problem = make_problem(
-        lambda p, f: p["c"] * jnp.exp(-p["k"] * f["x"]), priors, {"k": 1.0, "c": 1.0},
-        {"x": np.abs(X)}, y, 0.05,
-    )  # fmt: skip
+        lambda p, f: p["c"] * jnp.exp(-p["k"] * f["x"]),
+        priors,
+        {"k": 1.0, "c": 1.0},
+        {"x": np.abs(X)},
+        y,
+        0.05,
+    )
     result = estimate(problem, unknown=Unknown(information="weights"))
     whole = with_hyperparameters(problem, result.hyperparameters)
     assert float(jnp.abs(whole.adjustment.root).max()) > 0.0
@@ -194,9 +198,13 @@ def test_derivatives_of_a_weighed_problem():
 
 def scaled(upper: float, truth: float) -> object:
     problem = make_problem(
-        lambda p, f: p["a"] * f["x"], {"a": Flat(0.0, upper)}, {"a": 0.5 * upper},
-        {"x": np.ones(50)}, np.full(50, truth), 0.1,
-    )  # fmt: skip
+        lambda p, f: p["a"] * f["x"],
+        {"a": Flat(0.0, upper)},
+        {"a": 0.5 * upper},
+        {"x": np.ones(50)},
+        np.full(50, truth),
+        0.1,
+    )
     return problem
 
 
@@ -241,9 +249,13 @@ def test_others_are_not_conditional_on_a_parameter_on_its_bound():
 def test_a_model_that_is_not_finite_has_no_error_bar():
     """Slopes may be finite where values are not."""
     problem = make_problem(
-        lambda p, f: p["k"] * f["x"] + jnp.sqrt(-1.0 - f["x"] ** 2), {"k": Flat(0.0, 2.0)},
-        {"k": 0.3}, {"x": X}, X, 0.1,
-    )  # fmt: skip
+        lambda p, f: p["k"] * f["x"] + jnp.sqrt(-1.0 - f["x"] ** 2),
+        {"k": Flat(0.0, 2.0)},
+        {"k": 0.3},
+        {"x": X},
+        X,
+        0.1,
+    )
     result = estimate(problem)
     assert not result.converged
     assert np.isnan(result.parameters["k"].sd)

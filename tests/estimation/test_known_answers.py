@@ -9,8 +9,8 @@ import pytest
 
 from caliche.errors import InputError
 from caliche.estimation import METHODS, Result, estimate
+from caliche.estimation.curvature import posterior
 from caliche.estimation.method import at_bound
-from caliche.estimation.posterior import posterior
 from caliche.parameters import Flat, Normal
 from problems import (
     ECKERLE4,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from caliche.cards.methods import METHODS, MethodCard, method_names, method_of, register
+from caliche.commands.compare.run import Asked, expected_runs, read_methods
 from caliche.errors import InputError
 from caliche.estimation import estimate
-from caliche.estimation.least_squares import LevenbergMarquardt
-from caliche.experiments.compare import Asked, expected_runs, read_methods
-from caliche.report import words
+from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
+from caliche.report.run import words
 from problems import line_problem
 
 

@@ -13,13 +13,13 @@ import pytest
 
 from caliche.estimation import Result, estimate
 from caliche.estimation.density import degrees_of_freedom
-from caliche.estimation.ensemble_kalman import (
+from caliche.estimation.ensemble.kalman import (
     EnsembleKalmanInversion,
     EnsembleTransformKalmanInversion,
 )
 from caliche.estimation.optima import Optimum, optima_note
-from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Model
+from caliche.problems.inverse import InverseProblem
 from oracle_cycles import (
     climate,
     ensemble_filter,
@@ -52,9 +52,12 @@ def sds(result: Result) -> np.ndarray:
 def members_of(name: str, n: int) -> dict:
     """So many runs an iteration with every method, so that they share a compiled program."""
     return {
-        "etki": {"members": n}, "eki": {"members": n}, "uki": {}, "lm": {},
+        "etki": {"members": n},
+        "eki": {"members": n},
+        "uki": {},
+        "lm": {},
         "4denvar": {"members": n - 1, "iterated": True, "max_iterations": 60},
-    }[name]  # fmt: skip
+    }[name]
 
 
 def slowly(name: str):

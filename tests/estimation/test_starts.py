@@ -22,8 +22,11 @@ def test_a_failed_start_neither_wins_nor_kills():
     controls = [problem.space.to_whitened({"a": a}) for a in (-0.5, 2.0, -0.1, 8.0)]
     result = estimate(problem, starts=jnp.stack(controls))
     assert [start.status.split(":")[0] for start in result.starts] == [
-        "failed", "converged", "failed", "converged",
-    ]  # fmt: skip
+        "failed",
+        "converged",
+        "failed",
+        "converged",
+    ]
     assert [start.converged for start in result.starts] == [False, True, False, True]
     assert result.converged
     assert result.parameters["a"].estimate == pytest.approx(4.0, rel=1e-6)
@@ -107,10 +110,12 @@ def test_starts_are_drawn_from_range_prior_or_bounds():
     free = {
         name: FreeParameter(
             ParameterDeclaration(name, name, "1", 2.5, prior.lower, prior.upper, "a test"),
-            prior, 1.5 if start is None else 2.5, start,
+            prior,
+            1.5 if start is None else 2.5,
+            start,
         )
         for name, (prior, start) in priors.items()
-    }  # fmt: skip
+    }
     space = ParameterSpace.build([p.declaration for p in free.values()], free, {})
     number = 401
     controls = space.draw_starts(number, seed=1)

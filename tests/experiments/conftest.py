@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from caliche.experiments import load_experiment
-from caliche.experiments.run import Run, run_experiment
+from caliche.runs.run import Run, run_experiment
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from caliche.commands.variants.config import variant_config
 from caliche.errors import InputError
 from caliche.experiments import load_experiment, read_config
-from caliche.experiments.variant_config import variant_config
 
 SMALL = ("model.nodes=9", "model.depth=0.4", "window.time_step=3600", "synthetic.hours=48")
 NO_H = "parameters.combined_heat_transfer_coefficient=false"
@@ -53,10 +53,11 @@ def test_a_table_that_comes_by_extends_can_be_taken_out(tmp_path):
 
 def test_a_cubic_start_is_curved():
     depths = (
-        'model.initial="estimated"', "model.initial_depths=[0.0, 0.2, 0.4]",
+        'model.initial="estimated"',
+        "model.initial_depths=[0.0, 0.2, 0.4]",
         'parameters."initial_temperature_0.00m"={value=300.0, fixed=true}',
         'parameters."initial_temperature_0.20m"={value=290.0, fixed=true}',
-    )  # fmt: skip
+    )
     starts = []
     for between in ("linear", "cubic"):
         experiment = load(*depths, f'model.initial_interpolation="{between}"')
@@ -71,8 +72,11 @@ def test_a_cubic_start_is_curved():
 
 def test_a_bottom_that_varies_moves_the_soil_above_it():
     """Its knots are entries of u that the temperatures feel, each in its time."""
-    experiment = load('model.bottom="varying-temperature"', f"{BOTTOM}={{every_days=1.0}}",
-                      "synthetic.noise=false")  # fmt: skip
+    experiment = load(
+        'model.bottom="varying-temperature"',
+        f"{BOTTOM}={{every_days=1.0}}",
+        "synthetic.noise=false",
+    )
     assert experiment.model.bottom == "varying-temperature"
     problem = experiment.problem()
     knots = [k for k, name in enumerate(problem.space.names) if name.startswith("bottom_temp")]
@@ -105,11 +109,13 @@ def test_variants_know_the_closures():
         (['model.initial_interpolation="cubc"'], "did you mean 'cubic'"),
         (['model.bottom="varying"'], "did you mean 'varying-temperature'"),
         ([f"{BOTTOM}={{every_days=1.0}}"], "set bottom = 'varying-temperature'"),
-        (['model.turbulence="bulk-transfer"'],
-         "Got 'combined_heat_transfer_coefficient', of another turbulence"),
+        (
+            ['model.turbulence="bulk-transfer"'],
+            "Got 'combined_heat_transfer_coefficient', of another turbulence",
+        ),
         (["parameters.water_capacity={value=10.0}"], "of another turbulence or moisture"),
     ],
-)  # fmt: skip
+)
 def test_what_the_keys_refuse(overrides, message):
     with pytest.raises(InputError, match=message) as caught:
         _ = load(*overrides).space

@@ -10,16 +10,24 @@ import pytest
 
 from caliche.data.source import STAMPS
 from caliche.errors import InputError
-from caliche.estimation.training import cut
 from caliche.experiments import bundled, load_experiment, read_config
-from caliche.experiments.train import untrained
+from caliche.learning.training import cut
+from caliche.runs.trained import untrained
 from caliche.variables import variable
 
 TOWERS = (
-    "bondville", "bondville-fluxes", "bondville-lad",
-    "west-phoenix", "west-phoenix-2cm", "west-phoenix-best", "west-phoenix-monsoon",
-    "metolius-lad", "walnut-gulch-lad", "walnut-gulch-weekly", "puechabon-lad",
-)  # fmt: skip
+    "bondville",
+    "bondville-fluxes",
+    "bondville-lad",
+    "west-phoenix",
+    "west-phoenix-2cm",
+    "west-phoenix-best",
+    "west-phoenix-monsoon",
+    "metolius-lad",
+    "walnut-gulch-lad",
+    "walnut-gulch-weekly",
+    "puechabon-lad",
+)
 FLUXES = ("latent_heat_flux", "sensible_heat_flux")
 HYBRIDS = ("metolius-hybrid", "walnut-gulch-hybrid", "puechabon-hybrid")  # built when trained
 TWINS = ("twin-one-depth", "twin-two-depths", "twin-diurnal", "twin-lad")

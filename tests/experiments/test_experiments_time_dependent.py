@@ -12,15 +12,18 @@ import pytest
 import tomli_w
 import xarray as xr
 
+from caliche.commands.check.run import check_experiment
 from caliche.errors import InputError
 from caliche.experiments import load_experiment
-from caliche.experiments.check import check_experiment
-from caliche.experiments.config import read_config
+from caliche.experiments.config.read import read_config
 
 SMALL = (
-    "model.nodes=9", "model.depth=0.4", 'model.scheme="sdirk2"', "window.time_step=3600",
+    "model.nodes=9",
+    "model.depth=0.4",
+    'model.scheme="sdirk2"',
+    "window.time_step=3600",
     "synthetic.hours=72",
-)  # fmt: skip
+)
 ALBEDO_FIXED = "parameters.albedo={value=0.2, fixed=true}"
 H = "combined_heat_transfer_coefficient"
 DIURNAL = (
@@ -68,9 +71,9 @@ def test_an_exchange_that_changes_with_the_hour_is_recovered(diurnal):
     phase = 2.0 * np.pi * np.arange(3) / 3
     wave = np.linalg.solve(np.column_stack([np.ones(3), np.cos(phase), np.sin(phase)]), at_knots)
     angle = 2.0 * np.pi * np.arange(73) / 24.0
-    truth = np.asarray(prior.to_physical(jnp.asarray(
-        wave[0] + wave[1] * np.cos(angle) + wave[2] * np.sin(angle)
-    )))  # fmt: skip
+    truth = np.asarray(
+        prior.to_physical(jnp.asarray(wave[0] + wave[1] * np.cos(angle) + wave[2] * np.sin(angle)))
+    )
     assert ((lower < truth) & (truth < upper)).all()
     np.testing.assert_allclose(value[:24], value[24:48], rtol=1e-12)
     assert np.abs(value - truth).max() < 2.0
@@ -85,8 +88,10 @@ def test_an_exchange_that_changes_with_the_hour_is_recovered(diurnal):
 
 def test_derived_quantities_are_those_of_the_constant_soil(diurnal):
     entry = diurnal.summary["derived"]["thermal_diffusivity"]
-    p = {n: diurnal.result.parameters[n].estimate for n in
-         ("thermal_conductivity", "volumetric_heat_capacity")}  # fmt: skip
+    p = {
+        n: diurnal.result.parameters[n].estimate
+        for n in ("thermal_conductivity", "volumetric_heat_capacity")
+    }
     expected = p["thermal_conductivity"] / p["volumetric_heat_capacity"]
     assert entry["value"] == pytest.approx(expected, rel=1e-12)
     assert 0.0 < entry["sd"] < 0.1 * expected
@@ -116,8 +121,9 @@ def test_a_step_of_the_soil_at_a_known_time_is_recovered(calibrate):
     assert result.converged
     inside = []
     for name, before, after in (
-        ("thermal_conductivity", 0.7, 1.2), ("volumetric_heat_capacity", 2.0e6, 2.8e6)
-    ):  # fmt: skip
+        ("thermal_conductivity", 0.7, 1.2),
+        ("volumetric_heat_capacity", 2.0e6, 2.8e6),
+    ):
         knots = [result.parameters[f"{name}[2000-01-0{day}]"] for day in range(1, 6)]
         truth = [before] * 3 + [after] * 2
         inside += [p.interval[0] < t < p.interval[1] for p, t in zip(knots, truth, strict=True)]
@@ -183,8 +189,10 @@ def test_knots_at_given_times_and_hours_of_the_day():
     )
     space = experiment.space
     assert space.variations["albedo"].labels == (
-        "2000-01-01T00:00", "2000-01-01T12:00", "2000-01-03T00:00",
-    )  # fmt: skip
+        "2000-01-01T00:00",
+        "2000-01-01T12:00",
+        "2000-01-03T00:00",
+    )
     held = np.asarray(space.variations["albedo"].basis).argmax(axis=1)
     assert held.tolist() == [0] * 13 + [1] * 36 + [2] * 24
     assert space.variations["thermal_conductivity"].labels == ("day 1", "day 123", "day 244")
@@ -193,11 +201,12 @@ def test_knots_at_given_times_and_hours_of_the_day():
 def test_a_layered_soil_that_varies_is_not_stepped_in_modes(tmp_path):
     """Their shapes would change beneath the state; a varying surface leaves them alone."""
     config = {
-        "title": "layers", "synthetic": {"hours": 72.0, "truth": {}},
+        "title": "layers",
+        "synthetic": {"hours": 72.0, "truth": {}},
         "window": {"time_step": 3600.0},
         "model": {"nodes": 9, "depth": 0.4, "layer_bottoms": [0.1]},
         "observations": {"surface_temperature": {"sigma": 0.1}},
-    }  # fmt: skip
+    }
     solvers = []
     for name in ("albedo", "thermal_conductivity_2", "volumetric_heat_capacity_1"):
         varies = {"parameters": {name: {"variation": {"every_days": 1.0}}}}
@@ -215,9 +224,7 @@ def test_nuisances_are_parameters_of_the_twin():
     zero = 'nuisances.zero={kind="bias", streams=["surface_temperature"], sd=1.0}'
     quiet = "synthetic.noise=false"
     plain = load(quiet, CLOCK, zero).dataset
-    moved = load(
-        quiet, CLOCK, zero, "synthetic.truth.clock=1.0", "synthetic.truth.zero=0.7"
-    )  # fmt: skip
+    moved = load(quiet, CLOCK, zero, "synthetic.truth.clock=1.0", "synthetic.truth.zero=0.7")
     seen = moved.dataset
     np.testing.assert_allclose(
         seen["surface_temperature"], plain["surface_temperature"] + 0.7, rtol=1e-12
@@ -227,8 +234,9 @@ def test_nuisances_are_parameters_of_the_twin():
     space = moved.space
     assert space.names[-2:] == ("clock", "zero")
     assert [p.prior.describe(p.declaration.unit) for p in space.free[-2:]] == [
-        "normal, 0 ± 0.5 h, within -3 to 3", "normal, 0 ± 1 K, within -1000 to 1000",
-    ]  # fmt: skip
+        "normal, 0 ± 0.5 h, within -3 to 3",
+        "normal, 0 ± 1 K, within -1000 to 1000",
+    ]
     assert [n.name for n in moved.problem().operator.nuisances] == ["clock", "zero"]
 
 
@@ -367,8 +375,10 @@ STREAM = 'observations."soil_temperature_0.05m"'
         ("parameters.albedo.start=[0.1]", "two numbers for start"),
         ('parameters.albedo.prior="normal"', "mean and sd together with prior"),
         ("parameters.albedo.mean=0.2", "mean and sd together with prior"),
-        ('parameters.albedo={fixed=true, variation={every_days=1.0}}',
-         r"a parameter that is free in .*parameters\.albedo\], as it varies"),
+        (
+            "parameters.albedo={fixed=true, variation={every_days=1.0}}",
+            r"a parameter that is free in .*parameters\.albedo\], as it varies",
+        ),
         (f"{VARIED}=3", r"a table for variation"),
         (f"{VARIED}={{every_days=1.0, knots=3}}", "'knots'"),
         (f'{VARIED}={{kind="diurnl"}}', "did you mean 'diurnal'"),
@@ -379,19 +389,27 @@ STREAM = 'observations."soil_temperature_0.05m"'
         (f'{VARIED}={{kind="diurnal", every_days=1.0}}', "harmonics in .*kind = 'diurnal'"),
         (f'{VARIED}={{kind="seasonal", at=[2000-01-01T00:00:00]}}', "leave out every_days and at"),
         (f'{VARIED}={{kind="piecewise-linear"}}', "either every_days or at .* Got neither"),
-        (f"{VARIED}={{every_days=1.0, at=[2000-01-01T00:00:00]}}",
-         "either every_days or at .* Got both"),
+        (
+            f"{VARIED}={{every_days=1.0, at=[2000-01-01T00:00:00]}}",
+            "either every_days or at .* Got both",
+        ),
         (f'nuisances.a={{kind="bais", streams={SOIL}, sd=1.0}}', "did you mean 'bias'"),
         (f'nuisances.a={{kind="bias", streams={SOIL}}}', "how large the bias may be"),
         ('nuisances.a={kind="bias"}', "streams in .* Got nothing"),
         ('nuisances.a={kind="bias", streams=[]}', "names of streams"),
         ('nuisances.a={kind="bias", streams=[5.0], sd=1.0}', "names of streams"),
-        ('nuisances.a={kind="bias", streams=["soil_temprature_0.05m"], sd=1.0}',
-         "the name of a known variable"),
-        (f'nuisances.a={{kind="bias", streams={SOIL}, prior="normal", mean=0.0}}',
-         "mean and sd together"),
-        (f'nuisances.a={{kind="bias", streams={SOIL}, sd=1.0, variation={{every_days=1.0}}}}',
-         "a known key .* 'variation'"),
+        (
+            'nuisances.a={kind="bias", streams=["soil_temprature_0.05m"], sd=1.0}',
+            "the name of a known variable",
+        ),
+        (
+            f'nuisances.a={{kind="bias", streams={SOIL}, prior="normal", mean=0.0}}',
+            "mean and sd together",
+        ),
+        (
+            f'nuisances.a={{kind="bias", streams={SOIL}, sd=1.0, variation={{every_days=1.0}}}}',
+            "a known key .* 'variation'",
+        ),
         (f"{STREAM}={{fit=true, sigma=0.1, autocorrelation=1.0}}", "from 0 to below 1"),
         (f"{STREAM}={{sigma=0.1, autocorrelation=-0.2}}", "from 0 to below 1"),
         (f"{STREAM}={{sigma=0.1, student_degrees_of_freedom=0.0}}", "a number above 0"),
@@ -401,7 +419,7 @@ STREAM = 'observations."soil_temperature_0.05m"'
         ("window.spin_up_days=-1.0", "a number above 0 for spin_up_days"),
         ("model.spin_up_period_days=4.0", "spin_up_period_days .* within the fitted window"),
     ],
-)  # fmt: skip
+)
 def test_what_a_configuration_cannot_say(override, message):
     with pytest.raises(InputError, match=message):
         read_config("twin-two-depths", [*SMALL, override])
@@ -410,30 +428,49 @@ def test_what_a_configuration_cannot_say(override, message):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["parameters.bottom_temperature.variation={every_days=1.0}"],
-         "bottom = 'varying-temperature'"),
-        (['model.initial="uniform"',
-          "parameters.initial_temperature={variation={every_days=1.0}}"],
-         "a parameter that holds over time to vary, not initial_temperature"),
+        (
+            ["parameters.bottom_temperature.variation={every_days=1.0}"],
+            "bottom = 'varying-temperature'",
+        ),
+        (
+            [
+                'model.initial="uniform"',
+                "parameters.initial_temperature={variation={every_days=1.0}}",
+            ],
+            "a parameter that holds over time to vary, not initial_temperature",
+        ),
         ([f"{VARIED}={{at=[2000-01-01T00:00:00]}}"], "at least two knots .* for albedo"),
         ([f"{VARIED}={{at=[2000-01-02T00:00:00, 2000-01-01T00:00:00]}}"], "that increase"),
         ([f'{VARIED}={{every_days=9.0, kind="piecewise-constant"}}'], "at least two knots"),
         (["parameters.albdo={variation={every_days=1.0}}"], "'albedo'"),
-        ([f"{VARIED}={{every_days=1.0}}", "synthetic.truth.albedo=[0.2, 0.3]"],
-         "one truth of albedo, or one for each of 4 knots. Got 2"),
-        ([f"{VARIED}={{every_days=1.0}}", "synthetic.truth.albedo=[0.2, 0.3, 0.3, 0.95]"],
-         "a truth of albedo, which varies, between its bounds"),
+        (
+            [f"{VARIED}={{every_days=1.0}}", "synthetic.truth.albedo=[0.2, 0.3]"],
+            "one truth of albedo, or one for each of 4 knots. Got 2",
+        ),
+        (
+            [f"{VARIED}={{every_days=1.0}}", "synthetic.truth.albedo=[0.2, 0.3, 0.3, 0.95]"],
+            "a truth of albedo, which varies, between its bounds",
+        ),
         (["synthetic.truth.albedo=[0.2, 0.3]"], "one truth of albedo. Got 2"),
         ([f"{STREAM}={{sigma_from_data=true}}"], "the error of each value of soil_temperature"),
         (["model.spin_up_period_days=0.03"], "whole number of time steps"),
-        ([CLOCK, f'nuisances.other={{kind="clock-offset", streams={SOIL}}}'],
-         "one nuisance of each kind"),
-        (['nuisances.a={kind="bias", streams=["surface_temperature", "outgoing_longwave"], '
-          "sd=1.0}"], "streams of one unit"),
-        (['nuisances.a={kind="depth-offset", streams=["surface_temperature"]}'],
-         "streams with a depth"),
+        (
+            [CLOCK, f'nuisances.other={{kind="clock-offset", streams={SOIL}}}'],
+            "one nuisance of each kind",
+        ),
+        (
+            [
+                'nuisances.a={kind="bias", streams=["surface_temperature", "outgoing_longwave"], '
+                "sd=1.0}"
+            ],
+            "streams of one unit",
+        ),
+        (
+            ['nuisances.a={kind="depth-offset", streams=["surface_temperature"]}'],
+            "streams with a depth",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_an_experiment_cannot_be(overrides, message):
     with pytest.raises(InputError, match=message):
         load(*overrides).problem()
@@ -442,12 +479,16 @@ def test_what_an_experiment_cannot_be(overrides, message):
 @pytest.mark.parametrize(
     "override",
     [
-        f"{VARIED}={{every_days=1.0}}", CLOCK, "model.spin_up_period_days=1.0",
-        f"{STREAM}.autocorrelation=0.5", f"{STREAM}.estimate_sigma=true",
-        f"{STREAM}.sigma_from_data=true", f"{STREAM}.student_degrees_of_freedom=4.0",
+        f"{VARIED}={{every_days=1.0}}",
+        CLOCK,
+        "model.spin_up_period_days=1.0",
+        f"{STREAM}.autocorrelation=0.5",
+        f"{STREAM}.estimate_sigma=true",
+        f"{STREAM}.sigma_from_data=true",
+        f"{STREAM}.student_degrees_of_freedom=4.0",
         f"{STREAM}.estimate_autocorrelation=true",
     ],
-)  # fmt: skip
+)
 def test_what_many_sites_cannot_have(override):
     """Told from the configuration, before any file is opened or written."""
     with pytest.raises(InputError, match="constant parameters, and independent errors"):
@@ -456,10 +497,13 @@ def test_what_many_sites_cannot_have(override):
 
 def test_many_sites_cannot_have_a_spin_up(tmp_path):
     config = {
-        "title": "Many", "sites": {}, "window": {"time_step": 3600, "spin_up_days": 1.0},
-        "model": {"nodes": 9}, "parameters": {"albedo": {"value": 0.2}},
+        "title": "Many",
+        "sites": {},
+        "window": {"time_step": 3600, "spin_up_days": 1.0},
+        "model": {"nodes": 9},
+        "parameters": {"albedo": {"value": 0.2}},
         "observations": {"surface_temperature": {"sigma": 0.5}},
-    }  # fmt: skip
+    }
     path = tmp_path / "sites.toml"
     path.write_text(tomli_w.dumps(config), encoding="utf-8")
     with pytest.raises(InputError, match=r"no spin_up_days .* many sites"):

@@ -85,17 +85,30 @@ def test_without_noise_the_truth_is_recovered(calibrate):
 def test_one_depth_says_far_less_of_conductivity(run, calibrate):
     one = calibrate("twin-one-depth", starts=2).result
     assert one.converged
-    ratio = one.parameters["thermal_conductivity"].sd / run.result.parameters[
-        "thermal_conductivity"
-    ].sd  # fmt: skip
+    ratio = (
+        one.parameters["thermal_conductivity"].sd / run.result.parameters["thermal_conductivity"].sd
+    )
     assert 20 < ratio < 80
 
 
 def test_summary_has_the_documented_keys(summary):
     assert set(summary) >= {
-        "experiment", "method", "converged", "reason", "seed", "n_iterations", "n_model_runs",
-        "seconds", "parameters", "correlation", "starts", "fit", "holdout", "derived", "versions",
-    }  # fmt: skip
+        "experiment",
+        "method",
+        "converged",
+        "reason",
+        "seed",
+        "n_iterations",
+        "n_model_runs",
+        "seconds",
+        "parameters",
+        "correlation",
+        "starts",
+        "fit",
+        "holdout",
+        "derived",
+        "versions",
+    }
     assert (summary["experiment"], summary["method"]) == ("twin-two-depths", "lm")
     assert summary["converged"] is True
     assert summary["reason"].startswith("converged")
@@ -105,8 +118,16 @@ def test_summary_has_the_documented_keys(summary):
     assert summary["holdout"] is None
     assert set(summary["parameters"]) == {*TRUTH, "emissivity"}
     for name, p in summary["parameters"].items():
-        assert set(p) >= {"estimate", "sd", "interval95", "initial", "unit", "lower", "upper",
-                          "fixed"}  # fmt: skip
+        assert set(p) >= {
+            "estimate",
+            "sd",
+            "interval95",
+            "initial",
+            "unit",
+            "lower",
+            "upper",
+            "fixed",
+        }
         assert p["fixed"] is (name == "emissivity")
         if not p["fixed"]:
             low, high = p["interval95"]
@@ -181,8 +202,9 @@ def test_a_twin_with_hold_out(calibrate, tmp_path):
     done = calibrate(str(path), starts=2)
     assert done.result.converged
     assert {name: score["n"] for name, score in done.summary["fit"].items()} == {
-        "surface_temperature": 101, "soil_temperature_0.05m": 101,
-    }  # fmt: skip
+        "surface_temperature": 101,
+        "soil_temperature_0.05m": 101,
+    }
     for score in done.summary["holdout"].values():
         assert score["n"] == 20
         assert score["rmse"] < 0.15
@@ -217,10 +239,11 @@ def test_a_run_is_read_and_its_model_run_again(run):
 @pytest.mark.parametrize(
     ("kind", "files"),
     [
-        ("compare", ("compare.json",)), ("variants", ("variants.json", "run.json")),
+        ("compare", ("compare.json",)),
+        ("variants", ("variants.json", "run.json")),
         ("design", ("design.json",)),
     ],
-)  # fmt: skip
+)
 def test_other_folders_are_read_as_what_they_are(kind, files, tmp_path):
     for name in files:
         (tmp_path / name).write_text('{"rows": []}')

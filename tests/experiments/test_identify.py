@@ -10,20 +10,23 @@ import numpy as np
 import pytest
 from scipy.linalg import solve_banded
 
+from caliche.commands.design.figures import write_design_figure
+from caliche.commands.design.run import design_experiment, summarise, table, write_design
+from caliche.commands.identify.run import identify_experiment
+from caliche.commands.identify.words import gap_sentence, sentences
 from caliche.errors import InputError
 from caliche.experiments import load_experiment
-from caliche.experiments.design import design_experiment, summarise, table, write_design
-from caliche.experiments.identify import identify_experiment
 from caliche.experiments.twin import huang_forcing
-from caliche.report.design_figure import write_design_figure
-from caliche.report.identify_words import gap_sentence, sentences
 
 SURFACE = "surface_temperature"
 SOIL = {z: f"soil_temperature_{z:.2f}m" for z in (0.02, 0.05, 0.15)}
 NAMES = (
-    "albedo", "combined_heat_transfer_coefficient", "volumetric_heat_capacity",
-    "thermal_conductivity", "bottom_temperature",
-)  # fmt: skip
+    "albedo",
+    "combined_heat_transfer_coefficient",
+    "volumetric_heat_capacity",
+    "thermal_conductivity",
+    "bottom_temperature",
+)
 
 BOWEN = """
 title = "Twin with a Bowen ratio"
@@ -315,8 +318,14 @@ def test_the_default_candidates_are_what_the_model_gives(bowen):
     found = design_experiment(load_experiment(bowen), largest=1)
     streams = [c.stream for c in found.candidates]
     assert streams[0] == SURFACE
-    assert {"outgoing_longwave", "sensible_heat_flux", "latent_heat_flux", "net_radiation",
-            "outgoing_shortwave", "ground_heat_flux_0.08m"} < set(streams)  # fmt: skip
+    assert {
+        "outgoing_longwave",
+        "sensible_heat_flux",
+        "latent_heat_flux",
+        "net_radiation",
+        "outgoing_shortwave",
+        "ground_heat_flux_0.08m",
+    } < set(streams)
     assert "turbulent_heat_flux" not in streams  # its parts are
     assert "energy_imbalance" not in streams
     assert {c.sigma for c in found.candidates if c.stream == "sensible_heat_flux"} == {20.0}
@@ -357,8 +366,11 @@ def test_the_folder_of_a_design(twin_design, tmp_path):
     figure = write_design_figure(summarise(twin_design), folder)
     assert figure is not None
     assert sorted(p.name for p in folder.iterdir()) == [
-        "design.csv", "design.json", "sd-against-depths.png", "sd-against-depths.svg",
-    ]  # fmt: skip
+        "design.csv",
+        "design.json",
+        "sd-against-depths.png",
+        "sd-against-depths.svg",
+    ]
     summary = json.loads((folder / "design.json").read_text())
     with (folder / "design.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -127,11 +127,12 @@ def test_errors_that_come_with_the_data(data_folder, monkeypatch):
     """Random uncertainties of the file weigh the values, and gaps in them take values out."""
     monkeypatch.setenv("CALICHE_DATA", str(data_folder))
     overrides = [
-        "window.fit_until=2014-02-01T00:00:00", "window.end=2014-03-01T00:00:00",
+        "window.fit_until=2014-02-01T00:00:00",
+        "window.end=2014-03-01T00:00:00",
         "observations.latent_heat_flux.sigma_from_data=true",
         "observations.latent_heat_flux.sigma=5.0",
         "observations.latent_heat_flux.estimate_sigma=false",
-    ]  # fmt: skip
+    ]
     experiment = load_experiment("puechabon-lad", overrides)
     problem = experiment.problem()
     spread = np.asarray(problem.observations.sigma)[:, 0]

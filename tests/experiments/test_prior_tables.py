@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caliche.cli_parameters import parameters
+from caliche.commands.parameters.cli import parameters
 from caliche.errors import InputError
 from caliche.experiments import load_experiment
 
@@ -42,8 +42,12 @@ def test_parameters_of_an_experiment_in_words(capsys):
     parameters("twin-two-depths", [*CORRELATED, tie])
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     conductivity = rows["thermal_conductivity"]
-    for part in ("free", "log-normal, 0.8 ± 0.2 W m-1 K-1, correlation 0.6 with "
-                 "volumetric_heat_capacity", "0.479 to 1.26", "Oke"):  # fmt: skip
+    for part in (
+        "free",
+        "log-normal, 0.8 ± 0.2 W m-1 K-1, correlation 0.6 with volumetric_heat_capacity",
+        "0.479 to 1.26",
+        "Oke",
+    ):
         assert part in conductivity
     assert "= 0.3 × emissivity   0.285" in rows["albedo"]
     assert "fixed" in rows["emissivity"]

@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
+from caliche.commands.check.run import check_experiment
 from caliche.data import stream_origins
 from caliche.errors import InputError
 from caliche.experiments import load_experiment
-from caliche.experiments.check import check_experiment
 
 SOIL = "soil_temperature_0.10m"
 TEXT = """
@@ -60,11 +60,15 @@ def load(tmp_path):
     rain[[17, 18, 19, 21, 22, 23, 24]] = "NAN"
     rain[20] = "12.0"
     columns = {
-        "time": times, "SW": np.maximum(-900.0 * np.cos(2.0 * np.pi * day), 0.0).round(1),
-        "TA": (15.0 - 5.0 * np.cos(2.0 * np.pi * day)).round(2), "Q": np.full(steps, 0.007),
-        "P": np.full(steps, 9.5e4), "U": np.repeat([3.0, 5.0, 3.0], [30, 10, 9]), "RAIN": rain,
+        "time": times,
+        "SW": np.maximum(-900.0 * np.cos(2.0 * np.pi * day), 0.0).round(1),
+        "TA": (15.0 - 5.0 * np.cos(2.0 * np.pi * day)).round(2),
+        "Q": np.full(steps, 0.007),
+        "P": np.full(steps, 9.5e4),
+        "U": np.repeat([3.0, 5.0, 3.0], [30, 10, 9]),
+        "RAIN": rain,
         "TS": np.full(steps, 16.0),
-    }  # fmt: skip
+    }
     rows = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
     (tmp_path / "tower.csv").write_text("\n".join([",".join(columns), *rows]) + "\n")
 

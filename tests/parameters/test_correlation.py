@@ -131,11 +131,12 @@ def test_ties_follow():
         ({("a", "b"): 1.0}, PRIORS, "a prior correlation of a and b between -1 and 1"),
         ({("a", "b"): 0.5, ("b", "a"): 0.4}, PRIORS, "every pair of two parameters once"),
         (
-            {("a", "b"): 0.9, ("b", "c"): 0.9, ("a", "c"): -0.9}, PRIORS,
+            {("a", "b"): 0.9, ("b", "c"): 0.9, ("a", "c"): -0.9},
+            PRIORS,
             r"positive definite matrix\). Got a smallest eigenvalue of -0.8, between a, b, c",
         ),
     ],
-)  # fmt: skip
+)
 def test_correlations_that_cannot_be(correlations, priors, message):
     with pytest.raises(InputError, match=message):
         space(correlations, priors)

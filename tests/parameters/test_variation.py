@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 from test_space import ALBEDO, CAPACITY, CONDUCTIVITY, DECLARATIONS
 
 from caliche.errors import InputError
-from caliche.experiments.prediction import varying_parameters
+from caliche.evaluation.prediction import varying_parameters
 from caliche.parameters import LogNormal, Normal, ParameterSpace, harmonics, random_walk
 from caliche.parameters.space import free_parameter
 
@@ -187,14 +187,18 @@ PHASES = ("0/3", "1/3", "2/3")
 
 def test_entries_have_names_and_priors_of_their_own():
     assert SPACE.names == (
-        *(f"albedo[{k:g}]" for k in KNOTS), "conductivity", *(f"capacity[{k}]" for k in PHASES)
-    )  # fmt: skip
+        *(f"albedo[{k:g}]" for k in KNOTS),
+        "conductivity",
+        *(f"capacity[{k}]" for k in PHASES),
+    )
     assert SPACE.size == 9
     # the level has the parameter's own prior (flat for albedo), increments are always N(0, 1)
     assert SPACE.informative.tolist() == [False] + 8 * [True]
     assert [(p.name, s.start, s.stop) for p, s in SPACE.slices()] == [
-        ("albedo", 0, 5), ("conductivity", 5, 6), ("capacity", 6, 9)
-    ]  # fmt: skip
+        ("albedo", 0, 5),
+        ("conductivity", 5, 6),
+        ("capacity", 6, 9),
+    ]
     assert SPACE.entries[6].long_name == "capacity, 0/3"
 
 

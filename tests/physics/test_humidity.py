@@ -25,8 +25,9 @@ def test_humidity_round_trip(vapour_pressure, air_pressure):
 @pytest.mark.parametrize(("celsius", "pascal"), [(0.0, 611.2), (20.0, 2339.0), (40.0, 7384.0)])
 def test_saturation_vapour_pressure_matches_tables(celsius, pascal):
     for form in (
-        humidity.saturation_vapour_pressure, humidity.saturation_vapour_pressure_polynomial
-    ):  # fmt: skip
+        humidity.saturation_vapour_pressure,
+        humidity.saturation_vapour_pressure_polynomial,
+    ):
         assert form(jnp.asarray(273.15 + celsius)) == pytest.approx(pascal, rel=3e-3)
 
 
@@ -40,11 +41,10 @@ def test_saturated_air_at_one_pressure_holds_more_water_when_warmer():
 @jax.vmap
 def both(temperature):
     """Exact form and polynomial, each with first and second derivative."""
-    forms = (
-        humidity.saturation_vapour_pressure, humidity.saturation_vapour_pressure_polynomial
-    )  # fmt: skip
-    return [[f(temperature) for f in (form, jax.grad(form), jax.grad(jax.grad(form)))]
-            for form in forms]  # fmt: skip
+    forms = (humidity.saturation_vapour_pressure, humidity.saturation_vapour_pressure_polynomial)
+    return [
+        [f(temperature) for f in (form, jax.grad(form), jax.grad(jax.grad(form)))] for form in forms
+    ]
 
 
 def test_polynomial_is_within_its_bound():

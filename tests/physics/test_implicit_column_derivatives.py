@@ -67,9 +67,13 @@ def test_reverse_forward_and_finite_differences_agree(solver, ends):
     idle = {name: (slope == 0.0).tolist() for name, slope in by_name(reverse).items()}
     at_the_ends = [ends.skin, False, False, False, ends.fixed_bottom]
     assert idle == {
-        "anomalies": at_the_ends, "heat_capacity": at_the_ends, "conductance": [False] * 4,
-        "bottom": not ends.fixed_bottom, "incoming": False, "transfer": False,
-    }  # fmt: skip
+        "anomalies": at_the_ends,
+        "heat_capacity": at_the_ends,
+        "conductance": [False] * 4,
+        "bottom": not ends.fixed_bottom,
+        "incoming": False,
+        "transfer": False,
+    }
 
 
 @pytest.mark.parametrize("ends", ENDS, ids=END_IDS)

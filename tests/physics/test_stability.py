@@ -112,10 +112,13 @@ def by_differences(function, args, step):
     result = []
     for k in range(len(args)):
         once, twice = (
-            (function(*(a + h * (j == k) for j, a in enumerate(args)))
-             - function(*(a - h * (j == k) for j, a in enumerate(args)))) / (2.0 * h)
+            (
+                function(*(a + h * (j == k) for j, a in enumerate(args)))
+                - function(*(a - h * (j == k) for j, a in enumerate(args)))
+            )
+            / (2.0 * h)
             for h in (step, 2.0 * step)
-        )  # fmt: skip
+        )
         result.append((4.0 * once - twice) / 3.0)
     return result
 

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import stencils
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from caliche.physics import heat_conduction, stencils
+from caliche.physics import heat_conduction
 from caliche.physics.implicit_column import EliminatedColumn
 from caliche.physics.normal_modes import Ends
 
@@ -20,9 +21,11 @@ TEMPERATURES = arrays(float, NODES, elements=st.floats(240.0, 340.0))
 
 DEPTHS = SPACING * np.arange(NODES)
 column = heat_conduction.make_column(
-    DEPTHS, heat_conduction.midway_faces(DEPTHS),
-    jnp.full(NODES - 1, CONDUCTIVITY), jnp.full(NODES - 1, CAPACITY),
-)  # fmt: skip
+    DEPTHS,
+    heat_conduction.midway_faces(DEPTHS),
+    jnp.full(NODES - 1, CONDUCTIVITY),
+    jnp.full(NODES - 1, CAPACITY),
+)
 REFERENCE = 290.0  # K, from which the direct solve counts
 
 

@@ -89,9 +89,12 @@ def test_newton_forgets_its_guess(distance):
 
 
 @given(
-    st.floats(100.0, 1500.0), st.floats(0.0, 100.0), st.floats(250.0, 330.0),
-    st.floats(1e-3, 1.0), st.floats(250.0, 330.0),
-)  # fmt: skip
+    st.floats(100.0, 1500.0),
+    st.floats(0.0, 100.0),
+    st.floats(250.0, 330.0),
+    st.floats(1e-3, 1.0),
+    st.floats(250.0, 330.0),
+)
 def test_temperature_and_flux_belong_together(absorbed, transfer, intercept, response, guess):
     """T = intercept + response * G to round-off, and G = G(T) to the tolerance."""
     temperature, flux = solve(*scalars(absorbed, transfer, intercept, response, guess))

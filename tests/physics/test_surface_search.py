@@ -30,9 +30,12 @@ def drying(t, supply, middle):
 @jax.jit
 def solve(supply, middle, intercept, guess):
     return solve_surface_temperature(
-        lambda t: drying(t, supply, middle), intercept, jnp.asarray(RESPONSE), guess,
+        lambda t: drying(t, supply, middle),
+        intercept,
+        jnp.asarray(RESPONSE),
+        guess,
         (COLDEST, HOTTEST),
-    )  # fmt: skip
+    )
 
 
 def plain_newton(supply, middle, intercept, guess, steps=50):
@@ -122,8 +125,11 @@ def test_a_solution_beyond_what_surfaces_reach_is_none():
     """The emission of a surface below absolute zero balances much, and means nothing."""
     temperature, _ = solve_surface_temperature(
         lambda t: 50.0 - radiation.emitted_longwave(jnp.asarray(1.0), t),
-        jnp.asarray(20.0), jnp.asarray(0.1), jnp.asarray(280.0), (COLDEST, HOTTEST),
-    )  # fmt: skip
+        jnp.asarray(20.0),
+        jnp.asarray(0.1),
+        jnp.asarray(280.0),
+        (COLDEST, HOTTEST),
+    )
     assert np.isnan(temperature)
 
 

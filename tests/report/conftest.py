@@ -22,10 +22,14 @@ STREAMS = {
     "outgoing_longwave": ("W m-2", "outgoing longwave radiation", False, math.nan),
     "soil_temperature_0.05m": ("K", "soil temperature", True, 0.5),
     "soil_temperature_0.15m": ("K", "soil temperature", True, 0.5),
-    "turbulent_heat_flux": ("W m-2", "sensible plus latent heat flux, positive upwards", False,
-                            math.nan),
+    "turbulent_heat_flux": (
+        "W m-2",
+        "sensible plus latent heat flux, positive upwards",
+        False,
+        math.nan,
+    ),
     "net_radiation": ("W m-2", "net radiation, positive downwards", False, math.nan),
-}  # fmt: skip
+}
 CONFIG = """# The experiment <b>as it was run</b> & nothing else
 [model]
 name = "soil_heat"
@@ -113,8 +117,13 @@ def _series(
         observed = (0.8 if name == "turbulent_heat_flux" else 1.0) * model + noise
         observed[[0, *range(40, 55), *range(70, 73)]] = np.nan
         observed[random.random(steps + 1) < 0.03] = np.nan
-        attrs = {"units": unit, "long_name": long_name, "stream": name, "fitted": int(fitted),
-                 "sigma": sigma}  # fmt: skip
+        attrs = {
+            "units": unit,
+            "long_name": long_name,
+            "stream": name,
+            "fitted": int(fitted),
+            "sigma": sigma,
+        }
         guess = model.mean() + 1.35 * (model - model.mean()) + 0.005 * model.mean()
         dataset[f"{name}_observed"] = ("time", observed, attrs)
         dataset[f"{name}_modelled"] = ("time", model, attrs)
@@ -207,11 +216,14 @@ def _summary(
         "parameters": {name: _parameter(name) for name in parameters} | {"albedo": _FIXED},
         "correlation": {"names": list(parameters), "matrix": matrix.tolist()},
         "starts": [
-            {"initial": dict(zip(parameters, steps[0].tolist(), strict=True)),
-             "estimate": dict(zip(parameters, end.tolist(), strict=True)),
-             "misfit": float(f), "converged": bool(flag),
-             "status": "converged" if flag else "stopped at the iteration limit",
-             "optimum": 0 if f < 1.01 * min(final) else None}
+            {
+                "initial": dict(zip(parameters, steps[0].tolist(), strict=True)),
+                "estimate": dict(zip(parameters, end.tolist(), strict=True)),
+                "misfit": float(f),
+                "converged": bool(flag),
+                "status": "converged" if flag else "stopped at the iteration limit",
+                "optimum": 0 if f < 1.01 * min(final) else None,
+            }
             for steps, end, f, flag in zip(path, ends, final, flags, strict=True)
         ],
         "verdict": {
@@ -221,37 +233,66 @@ def _summary(
         },
         "fit": {name: _score(dataset, name, ~held) for name in streams},
         "holdout": {name: _score(dataset, name, held) for name in streams} if holdout else None,
-        "residuals": {name: {"lag1_autocorrelation": 0.84, "variance_ratio": 0.51}
-                      for name in streams if STREAMS[name][2]},
+        "residuals": {
+            name: {"lag1_autocorrelation": 0.84, "variance_ratio": 0.51}
+            for name in streams
+            if STREAMS[name][2]
+        },
         "derived": {
-            "thermal_diffusivity": {"value": 5.573e-7, "sd": 2.1e-8, "unit": "m2 s-1",
-                                    "long_name": "thermal diffusivity"},
-            "damping_depth": {"value": 0.1238, "sd": 0.0023, "unit": "m",
-                              "long_name": "daily damping depth"},
+            "thermal_diffusivity": {
+                "value": 5.573e-7,
+                "sd": 2.1e-8,
+                "unit": "m2 s-1",
+                "long_name": "thermal diffusivity",
+            },
+            "damping_depth": {
+                "value": 0.1238,
+                "sd": 0.0023,
+                "unit": "m",
+                "long_name": "daily damping depth",
+            },
         },
         "warnings": ["The first 3 observations were dropped as spin-up."],
         "versions": {"python": "3.11.9", "caliche": "0.1.0", "jax": "0.10.2", "numpy": "2.4.6"},
         "created": "2026-01-02T03:04:05Z",
         "command": "caliche run phoenix.toml",
-    }  # fmt: skip
+    }
 
 
 _FIXED = {
-    "estimate": 0.21, "sd": None, "sd_naive": None, "interval95": None, "initial": 0.21,
-    "unit": "1", "lower": None, "upper": None, "fixed": True, "prior": "", "truth": None,
-    "long_name": "albedo", "at_bound": False,
-}  # fmt: skip
+    "estimate": 0.21,
+    "sd": None,
+    "sd_naive": None,
+    "interval95": None,
+    "initial": 0.21,
+    "unit": "1",
+    "lower": None,
+    "upper": None,
+    "fixed": True,
+    "prior": "",
+    "truth": None,
+    "long_name": "albedo",
+    "at_bound": False,
+}
 
 
 def _parameter(name: str) -> dict[str, Any]:
     value, sd, unit, lower, upper, initial, truth = PARAMETERS[name]
     return {
-        "estimate": value, "sd": sd, "sd_naive": sd / 2.6,
-        "interval95": [value - 1.96 * sd, value + 1.96 * sd], "initial": initial, "unit": unit,
-        "lower": lower, "upper": upper, "fixed": False,
+        "estimate": value,
+        "sd": sd,
+        "sd_naive": sd / 2.6,
+        "interval95": [value - 1.96 * sd, value + 1.96 * sd],
+        "initial": initial,
+        "unit": unit,
+        "lower": lower,
+        "upper": upper,
+        "fixed": False,
         "prior": "log-normal, 90 % within 0.4 to 2" if name == "thermal_conductivity" else "",
-        "truth": truth, "long_name": name.replace("_", " "), "at_bound": False,
-    }  # fmt: skip
+        "truth": truth,
+        "long_name": name.replace("_", " "),
+        "at_bound": False,
+    }
 
 
 def _score(dataset: xr.Dataset, name: str, steps: np.ndarray) -> dict[str, Any]:
@@ -261,9 +302,13 @@ def _score(dataset: xr.Dataset, name: str, steps: np.ndarray) -> dict[str, Any]:
     y, f = observed[use], model[use]
     _, _, fitted, sigma = STREAMS[name]
     return {
-        "n": int(use.sum()), "rmse": float(np.sqrt(np.mean((f - y) ** 2))),
-        "bias": float(np.mean(f - y)), "r": float(np.corrcoef(f, y)[0, 1]),
-        "nse": float(1 - np.mean((f - y) ** 2) / np.var(y)), "sd_obs": float(y.std()),
-        "sd_model": float(f.std()), "fitted": fitted,
+        "n": int(use.sum()),
+        "rmse": float(np.sqrt(np.mean((f - y) ** 2))),
+        "bias": float(np.mean(f - y)),
+        "r": float(np.corrcoef(f, y)[0, 1]),
+        "nse": float(1 - np.mean((f - y) ** 2) / np.var(y)),
+        "sd_obs": float(y.std()),
+        "sd_model": float(f.std()),
+        "fitted": fitted,
         "sigma": sigma if math.isfinite(sigma) else None,
-    }  # fmt: skip
+    }

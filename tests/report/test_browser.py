@@ -15,10 +15,16 @@ from caliche.report import write_report
 pytestmark = pytest.mark.browser
 
 _FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-quic", "--hide-scrollbars",
-)  # fmt: skip
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--hide-scrollbars",
+)
 
 _FIGURES = """
 return [...document.querySelectorAll('figure')].map(figure => {
@@ -64,8 +70,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         from selenium.webdriver.chrome.service import Service
     except ImportError:
         _unavailable("selenium is not installed")
-    binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser",
-                                                  "google-chrome"))), None)  # fmt: skip
+    binary = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     driver = shutil.which("chromedriver")
     if binary is None or driver is None:
         _unavailable("chromium or chromedriver is not installed")
@@ -111,10 +118,15 @@ def report(request: pytest.FixtureRequest, build_run: Any) -> Path:
         "usual": {},
         "year": {"steps": 17520, "step_minutes": 30, "starts": 50, "iterations": 200},
         "smallest": {
-            "steps": 100, "starts": 1, "parameters": ("thermal_conductivity",), "energy": False,
-            "streams": ("soil_temperature_0.05m",), "holdout": False, "converged": False,
+            "steps": 100,
+            "starts": 1,
+            "parameters": ("thermal_conductivity",),
+            "energy": False,
+            "streams": ("soil_temperature_0.05m",),
+            "holdout": False,
+            "converged": False,
         },
-    }[request.param]  # fmt: skip
+    }[request.param]
     return write_report(build_run(**options))
 
 
@@ -145,8 +157,8 @@ def test_the_page_in_a_browser(browser: Any, report: Path, width: int) -> None:
 def windows_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of another command, with a table of many columns."""
     from caliche import load_experiment
-    from caliche.experiments.assimilate import run_assimilation
-    from caliche.report.assimilation import write_assimilation_page
+    from caliche.commands.assimilate.page import write_assimilation_page
+    from caliche.commands.assimilate.run import run_assimilation
 
     folder = tmp_path_factory.mktemp("windows") / "run"
     run_assimilation(load_experiment("twin-two-depths"), 1.0, out=folder)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from caliche.commands.report.run import write_page
 from caliche.errors import InputError
-from caliche.experiments.folder_kinds import kind_of
-from caliche.report.folders import write_page
-from caliche.report.run_folder import read_run
+from caliche.report.run.folder import read_run
+from caliche.runs.kinds import kind_of
 
 FINISHED = {
     "variants": ("variants.json", "run.json", "config.toml", "finished/base.json"),

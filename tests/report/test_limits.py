@@ -119,8 +119,14 @@ def test_what_leaves_the_axis_is_marked_and_said():
 
 def test_the_close_up_of_a_parameter_ends_at_its_bounds():
     ax = Figure().subplots()
-    entry = {"estimate": 305.0, "sd": 160.0, "sd_naive": 20.0, "interval95": [-10.0, 620.0],
-             "lower": 240.0, "upper": 340.0}  # fmt: skip
+    entry = {
+        "estimate": 305.0,
+        "sd": 160.0,
+        "sd_naive": 20.0,
+        "interval95": [-10.0, 620.0],
+        "lower": 240.0,
+        "upper": 340.0,
+    }
     parameter_close_up(ax, entry, 0)
     low, high = ax.get_xlim()
     assert 200.0 < low < 240.0

@@ -8,7 +8,7 @@ import pytest
 
 from caliche.errors import InputError
 from caliche.report import write_report
-from caliche.report.posterior_table import interval_text
+from caliche.report.run.posterior_tables import interval_text
 
 ENTRY = {"estimate": 0.8, "unit": "W m-1 K-1", "long_name": "thermal conductivity"}
 

@@ -12,8 +12,8 @@ import pytest
 from caliche import report
 from caliche.errors import InputError
 from caliche.report import write_report
-from caliche.report.panels import typical_stretch
-from caliche.report.run_folder import read_run, stream_label
+from caliche.report.run.folder import read_run, stream_label
+from caliche.report.run.plates import typical_stretch
 
 
 class _Page(HTMLParser):
@@ -51,8 +51,11 @@ def test_the_report_of_a_usual_run(run_folder):
     assert path == run_folder / "report.html"
     assert dict(mpl.rcParams) == before
     assert sorted(p.name for p in run_folder.iterdir()) == [
-        "config.toml", "report.html", "result.nc", "summary.json",
-    ]  # fmt: skip
+        "config.toml",
+        "report.html",
+        "result.nc",
+        "summary.json",
+    ]
     text = path.read_text("utf-8")
     page = _Page(text)
     assert page.open == []
@@ -62,9 +65,17 @@ def test_the_report_of_a_usual_run(run_folder):
     assert text.count('role="img" aria-label="') == page.figures
     headings = re.findall(r"<h2>([^<]*)</h2>", text)
     assert headings == [
-        "In short", "Parameters", "Observed and modelled", "Scores", "Residuals", "Search",
-        "Correlation", "Energy balance", "Derived quantities", "Configuration and versions",
-    ]  # fmt: skip
+        "In short",
+        "Parameters",
+        "Observed and modelled",
+        "Scores",
+        "Residuals",
+        "Search",
+        "Correlation",
+        "Energy balance",
+        "Derived quantities",
+        "Configuration and versions",
+    ]
 
 
 def test_what_the_report_says(run_folder):
@@ -167,9 +178,15 @@ def test_a_summary_without_its_parameters(run_folder):
 
 def test_the_smallest_run(build_run):
     folder = build_run(
-        steps=100, starts=1, iterations=1, parameters=("thermal_conductivity",),
-        streams=("soil_temperature_0.05m",), holdout=False, band=False, energy=False,
-    )  # fmt: skip
+        steps=100,
+        starts=1,
+        iterations=1,
+        parameters=("thermal_conductivity",),
+        streams=("soil_temperature_0.05m",),
+        holdout=False,
+        band=False,
+        energy=False,
+    )
     text = page_of(folder)
     assert _Page(text).open == []
     assert "<h2>Correlation</h2>" not in text
@@ -207,9 +224,23 @@ def test_a_run_of_gaps_and_nulls(build_run):
 
 def test_optional_parts_of_a_run_may_be_absent(build_run):
     def spoil(summary, dataset):
-        for key in ("description", "holdout", "residuals", "derived", "warnings", "versions",
-                    "command", "created", "starts", "correlation", "seconds", "n_iterations",
-                    "n_model_runs", "seed", "experiment"):  # fmt: skip
+        for key in (
+            "description",
+            "holdout",
+            "residuals",
+            "derived",
+            "warnings",
+            "versions",
+            "command",
+            "created",
+            "starts",
+            "correlation",
+            "seconds",
+            "n_iterations",
+            "n_model_runs",
+            "seed",
+            "experiment",
+        ):
             del summary[key]
         for name in ("misfit", "trajectory", "start_converged", "holdout"):
             del dataset[name]
@@ -291,8 +322,9 @@ def test_what_varies_and_estimated_errors_are_told(build_run, knots, over):
         for end, shift in (("", 0.0), ("_lower", -0.1), ("_upper", 0.1)):
             dataset[f"parameter_sky_share{end}"] = ("time", time + shift)
         summary["hyperparameters"] = {
-            "sigma": {"outgoing_longwave": 2.934}, "autocorrelation": {"outgoing_longwave": 0.913},
-        }  # fmt: skip
+            "sigma": {"outgoing_longwave": 2.934},
+            "autocorrelation": {"outgoing_longwave": 0.913},
+        }
 
     text = page_of(build_run("varying", change=vary)).replace("\u00a0", " ")
     assert f"Sky share varies {over}, from 0.5 to 1.5 W m⁻² (2 knots)." in text
@@ -346,7 +378,7 @@ def test_dollars_and_underscores_in_names_stay_what_they_are(build_run):
     assert text.count(r"osts of $\albedo^{2") > 8  # in the figures too
 
 
-TEMPLATES = sorted((Path(report.__file__).parent / "templates").glob("*.j2"))
+TEMPLATES = sorted(Path(report.__file__).parents[1].rglob("*.j2"))
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)

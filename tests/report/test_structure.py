@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 
-from caliche.experiments.run import finite
 from caliche.report import write_report
-from caliche.report.run_folder import read_run
-from caliche.report.structure import KINDS, shares, structural_entries, structure_content
+from caliche.report.run.folder import read_run
+from caliche.report.run.structure import KINDS, shares, structural_entries, structure_content
+from caliche.runs.folder import finite
 
 
 def test_a_run_without_it_is_looked_at_again_and_its_report_is_as_before(run_folder):
@@ -28,12 +28,26 @@ def test_the_section_shows_sentences_shares_and_bars(run_folder):
     name = "soil_temperature_0.05m"
     hour = entries[name]["regimes"]["hour"]
     entries[name] |= {
-        "pattern": {"regimes": "hour", "classes": [12, 13], "mean": 0.4, "se": 0.1,
-                    "where": "from 12 to 14 h", "share": 0.3, "removable": 0.1},
+        "pattern": {
+            "regimes": "hour",
+            "classes": [12, 13],
+            "mean": 0.4,
+            "se": 0.1,
+            "where": "from 12 to 14 h",
+            "share": 0.3,
+            "removable": 0.1,
+        },
         "sentence": "Soil temperature at 0.05 m is 0.40 ± 0.10 K too warm from 12 to 14 h.",
-        "regimes": {"hour": {**hour, "share": 0.3, "real": True, "se": [0.1] * 24,
-                             "mean": [float(np.sin(k)) for k in range(24)]}},
-    }  # fmt: skip
+        "regimes": {
+            "hour": {
+                **hour,
+                "share": 0.3,
+                "real": True,
+                "se": [0.1] * 24,
+                "mean": [float(np.sin(k)) for k in range(24)],
+            }
+        },
+    }
     path = run_folder / "summary.json"
     summary = json.loads(path.read_text())
     path.write_text(json.dumps({**summary, "structural_error": finite(entries)}))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from caliche.data.published import STREAMS, urban_plumber
-from caliche.experiments.plausibility import judge
+from caliche.evaluation.plausibility import judge
 from caliche.report import write_report
-from caliche.report.run_folder import read_run
-from caliche.report.validation import (
+from caliche.report.run.folder import read_run
+from caliche.report.run.validation import (
     comparisons,
     plausibility_sentences,
     plausibility_sources,
@@ -156,8 +156,9 @@ def test_published_models_stand_beside_what_the_run_has(build_run):
 
     table = published_table(read_run(build_run(change=more)))
     assert table["rows"][0] == {
-        "name": "this run (hold-out)", "cells": ["–", "8.0 / 11.5", "–", "–", "–"],
-    }  # fmt: skip
+        "name": "this run (hold-out)",
+        "cells": ["–", "8.0 / 11.5", "–", "–", "–"],
+    }
     assert table["rows"][1]["cells"][0] == "8.6 / 10.2"
 
 

@@ -4,29 +4,49 @@ import numpy as np
 import pytest
 
 from caliche.remarks import Remark, as_table
-from caliche.report import words
+from caliche.report import wording
+from caliche.report.run import words
 
 
 def entry(**changes):
     base = {
-        "estimate": 0.826, "sd": 0.043, "sd_naive": 0.0165, "interval95": [0.742, 0.91],
-        "unit": "W m-1 K-1", "lower": 0.1, "upper": 3.0, "fixed": False, "truth": None,
-        "long_name": "thermal conductivity", "at_bound": False,
-    }  # fmt: skip
+        "estimate": 0.826,
+        "sd": 0.043,
+        "sd_naive": 0.0165,
+        "interval95": [0.742, 0.91],
+        "unit": "W m-1 K-1",
+        "lower": 0.1,
+        "upper": 3.0,
+        "fixed": False,
+        "truth": None,
+        "long_name": "thermal conductivity",
+        "at_bound": False,
+    }
     return base | changes
 
 
 HEAT = entry(
-    estimate=1.482e6, sd=6.1e4, sd_naive=2.3e4, unit="J m-3 K-1", long_name="heat capacity",
-    interval95=[1.36e6, 1.6e6], lower=5e5, upper=4e6,
-)  # fmt: skip
+    estimate=1.482e6,
+    sd=6.1e4,
+    sd_naive=2.3e4,
+    unit="J m-3 K-1",
+    long_name="heat capacity",
+    interval95=[1.36e6, 1.6e6],
+    lower=5e5,
+    upper=4e6,
+)
 TWO = {"conductivity": entry(), "capacity": HEAT}
 PERIOD = (np.datetime64("2012-05-01T01:00:00"), np.datetime64("2012-05-07T00:00:00"))
 
 
 def start(misfit, optimum=None, converged=True, **estimate):
-    return {"misfit": misfit, "converged": converged, "estimate": estimate, "status": "",
-            "optimum": optimum}  # fmt: skip
+    return {
+        "misfit": misfit,
+        "converged": converged,
+        "estimate": estimate,
+        "status": "",
+        "optimum": optimum,
+    }
 
 
 def test_listing():
@@ -45,7 +65,7 @@ def test_listing():
     ],
 )
 def test_the_clock_is_named(offset, text):
-    assert words.clock(offset) == text
+    assert wording.clock(offset) == text
 
 
 def test_what_was_estimated_from_what():
@@ -90,7 +110,7 @@ def test_a_temperature_has_no_percentage():
 
 
 def test_a_parameter_without_a_long_name_is_called_by_its_own():
-    assert words.parameter_label("heat_capacity", {"long_name": ""}) == "heat capacity"
+    assert wording.parameter_label("heat_capacity", {"long_name": ""}) == "heat capacity"
 
 
 def test_typical_errors():
@@ -123,8 +143,12 @@ def test_starts_along_a_valley():
 
 def test_starts_at_several_optima():
     """A start of the same misfit at another place is not at the same optimum."""
-    starts = [start(181.3, 0, a=1.0), start(181.31, 1, a=9.0), start(181.3, 0, a=1.0),
-              start(200.0, 2, a=4.0)]  # fmt: skip
+    starts = [
+        start(181.3, 0, a=1.0),
+        start(181.31, 1, a=9.0),
+        start(181.3, 0, a=1.0),
+        start(200.0, 2, a=4.0),
+    ]
     optima = [{"misfit": 181.3}, {"misfit": 181.31}, {"misfit": 200.0}]
     assert words.starts_sentence(starts, {"a": 0.1}, optima) == (
         "2 of 4 starts reached the same optimum, and others ended at one other place that fits "

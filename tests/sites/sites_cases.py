@@ -23,7 +23,8 @@ def configuration(**more: Any) -> dict[str, Any]:
         "sites": {},
         "window": {"time_step": 1800},
         "model": {
-            "node_depths": [0.0, 0.02, 0.06, 0.15, 0.35, 0.8], "scheme": "backward-euler",
+            "node_depths": [0.0, 0.02, 0.06, 0.15, 0.35, 0.8],
+            "scheme": "backward-euler",
         },
         "parameters": {
             "thermal_conductivity": {"value": 0.8},
@@ -33,7 +34,7 @@ def configuration(**more: Any) -> dict[str, Any]:
             "soil_temperature_0.06m": {"sigma": 0.2},
             "surface_temperature": {"sigma": 0.5},
         },
-    }  # fmt: skip
+    }
     return {**config, **more}
 
 
@@ -87,5 +88,8 @@ def in_process(code: str, *arguments: object, check: bool = True) -> subprocess.
     """Python code in a process of its own, its compiled programs kept for the next."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
-        capture_output=True, text=True, check=check, env=dict(os.environ),
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=check,
+        env=dict(os.environ),
+    )

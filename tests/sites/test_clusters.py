@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caliche.commands.joint import clusters
+from caliche.commands.joint.clusters import gower, k_medoids
 from caliche.errors import InputError
-from caliche.sites import clusters
-from caliche.sites.clusters import gower, k_medoids
 
 
 def test_gower_by_hand():
@@ -37,8 +37,9 @@ def test_two_blobs_are_found_and_counted():
     x = np.array([0.0, 0.1, 0.2, 5.0, 5.1, 5.2, 5.3])
     found = k_medoids(np.abs(x[:, None] - x[None, :]))
     assert set(map(tuple, (np.flatnonzero(found.member == k) for k in range(2)))) == {
-        (0, 1, 2), (3, 4, 5, 6),
-    }  # fmt: skip
+        (0, 1, 2),
+        (3, 4, 5, 6),
+    }
     assert found.medoids[0] == 1
     assert found.silhouette > 0.9
 

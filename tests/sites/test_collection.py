@@ -13,13 +13,16 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 import caliche
-from caliche.sites import estimate_sites, open_collection
+from caliche import estimate_sites
+from caliche.sites import open_collection
 
 STREAMS = ["incoming_shortwave", "incoming_longwave", "air_temperature", "surface_temperature"]
 ALMA = {
-    "incoming_shortwave": "SWdown", "incoming_longwave": "LWdown", "air_temperature": "Tair",
+    "incoming_shortwave": "SWdown",
+    "incoming_longwave": "LWdown",
+    "air_temperature": "Tair",
     "surface_temperature": "AvgSurfT",
-}  # fmt: skip
+}
 
 
 class Watched(BackendArray):
@@ -107,19 +110,30 @@ def broken(twins: xr.Dataset) -> dict[str, tuple[xr.Dataset, str]]:
         ),
         "unit": (celsius, "a unit of air_temperature in air_temperature of the collection"),
         "gap": (gap, "a regular time step of 1800 s in the collection. Got a gap of 5400 s"),
-        "step": (twins.isel(time=slice(None, None, 2)), "time step of 1800 s in the collection. "
-                 "Got 3600 s. Try: --set window.time_step=3600"),
-        "shape": (twins.assign(air_temperature=twins["air_temperature"].isel(site=0)),
-                  r"dimensions \(site, time\) of air_temperature in the collection. Got \(time\)"),
+        "step": (
+            twins.isel(time=slice(None, None, 2)),
+            "time step of 1800 s in the collection. Got 3600 s. Try: --set window.time_step=3600",
+        ),
+        "shape": (
+            twins.assign(air_temperature=twins["air_temperature"].isel(site=0)),
+            r"dimensions \(site, time\) of air_temperature in the collection. Got \(time\)",
+        ),
         "twice": (twins.assign_coords(site=["a"] * 20), "a name of its own for each site"),
         "empty": (twins.isel(site=slice(0, 0)), r"Got dimensions site \(0\)"),
-    }  # fmt: skip
+    }
 
 
-@pytest.mark.parametrize("what", list(broken(xr.Dataset(
-    {n: (("site", "time"), np.zeros((20, 145))) for n in STREAMS},
-    {"time": np.arange(145), "site": np.arange(20)},
-))))  # fmt: skip
+@pytest.mark.parametrize(
+    "what",
+    list(
+        broken(
+            xr.Dataset(
+                {n: (("site", "time"), np.zeros((20, 145))) for n in STREAMS},
+                {"time": np.arange(145), "site": np.arange(20)},
+            )
+        )
+    ),
+)
 def test_bad_collections(twins, what):
     dataset, message = broken(twins)[what]
     with pytest.raises(caliche.InputError, match=message):

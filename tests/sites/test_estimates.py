@@ -12,13 +12,15 @@ import xarray as xr
 from sites_cases import assert_same_as_alone, configuration, estimate_alone, read
 
 import caliche
-from caliche.estimation.blocks import devices_for
-from caliche.inverse_problem import InverseProblem
+from caliche import estimate_sites
+from caliche.commands.sites import ready
+from caliche.estimation.devices import devices_for
 from caliche.models import SoilHeat
 from caliche.observations import Observations, Stream, make_operator
 from caliche.parameters import ParameterSpace
 from caliche.parameters.space import free_parameter
-from caliche.sites import estimate_sites, screening, synthetic
+from caliche.problems.inverse import InverseProblem
+from caliche.sites import synthetic
 
 
 def test_each_site_as_if_it_were_alone(write, twins):
@@ -62,9 +64,12 @@ def test_bounds_and_what_nobody_sees(write, twins):
 def test_profile_and_bottom_of_each_site(write):
     """Every site starts from its own measured profile and follows its own measured bottom."""
     model = {
-        **configuration()["model"], "initial": "observed", "initial_depths": [0.06, 0.35],
-        "bottom": "measured-temperature", "bottom_stream": "soil_temperature_0.80m",
-    }  # fmt: skip
+        **configuration()["model"],
+        "initial": "observed",
+        "initial_depths": [0.06, 0.35],
+        "bottom": "measured-temperature",
+        "bottom_stream": "soil_temperature_0.80m",
+    }
     experiment = caliche.load_experiment(write(model=model))
     dataset = synthetic(experiment, 8, seed=3, steps=144)
     assert np.isnan(dataset["soil_temperature_0.35m"][:, 1:]).all()
@@ -72,7 +77,7 @@ def test_profile_and_bottom_of_each_site(write):
     dataset["soil_temperature_0.35m"][2, 0] = np.nan
     estimate_sites(experiment, dataset, "out", lanes=8)
     result = read("out")
-    assert result.status.values.tolist() == [1, 1, screening.NOT_OBSERVED, 1, 1, 1, 1, 1]
+    assert result.status.values.tolist() == [1, 1, ready.NOT_OBSERVED, 1, 1, 1, 1, 1]
     assert "soil_temperature_0.35m has no observation at 2000-06-01T00:00Z" in str(
         result.reason[2].item()
     )
@@ -89,8 +94,12 @@ def test_sites_that_cannot_be_calibrated_are_named_and_disturb_nobody(write, twi
     dataset["surface_temperature"][9] = np.nan
     dataset["soil_temperature_0.06m"][11, 5] = 15.0  # degrees Celsius
     experiment = caliche.load_experiment(write())
-    bad = {3: "forcing_incomplete", 7: "value_out_of_range", 9: "not_observed",
-           11: "value_out_of_range"}  # fmt: skip
+    bad = {
+        3: "forcing_incomplete",
+        7: "value_out_of_range",
+        9: "not_observed",
+        11: "value_out_of_range",
+    }
     run = estimate_sites(experiment, dataset, "out", batch=8, lanes=8)
     estimate_sites(experiment, twins, "all", batch=8, lanes=8)
     result, whole = read("out"), read("all")
@@ -120,7 +129,7 @@ def test_a_model_that_fails_at_one_site(write, twins, monkeypatch):
     dataset["air_temperature"][3, 50] = np.nan
     experiment = caliche.load_experiment(write())
     estimate_sites(experiment, twins, "all", batch=8, lanes=8)
-    monkeypatch.setattr(screening, "_problems", lambda *_: {})  # nobody looks at the data first
+    monkeypatch.setattr(ready, "_problems", lambda *_: {})  # nobody looks at the data first
     run = estimate_sites(experiment, dataset, "out", batch=8, lanes=8)
     assert run.summary is not None
     assert run.summary["status"] == {"converged": 19, "not_finite": 1}
@@ -142,9 +151,11 @@ def test_the_company_does_not_matter(write, twins):
 def test_a_layered_column_of_many_nodes_gets_one_device(nodes, layers, spread):
     """LAPACK on several devices at once waits for ever."""
     model = SoilHeat(
-        [0.02 * k for k in range(nodes)], 1800.0, "backward-euler",
+        [0.02 * k for k in range(nodes)],
+        1800.0,
+        "backward-euler",
         layer_bottoms=[0.1] if layers == 2 else [],
-    )  # fmt: skip
+    )
     declared = {d.name: d for d in model.declarations}
     free = {"albedo": free_parameter(declared.pop("albedo"))}
     fixed = {name: d.default for name, d in declared.items()}
@@ -183,10 +194,12 @@ def test_a_result_is_plain_netcdf(write, twins):
     [
         ({"method": {"starts": 5}}, "Expected one start for each site"),
         ({"method": {"name": "adam"}}, "Expected method lm for many sites"),
-        ({"observations": {"surface_temperature": {"sigma": 1.0, "average": 3600}}},
-         "surface_temperature compared at the instant or over one step"),
+        (
+            {"observations": {"surface_temperature": {"sigma": 1.0, "average": 3600}}},
+            "surface_temperature compared at the instant or over one step",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_many_sites_cannot_have(write, twins, more, message):
     experiment = caliche.load_experiment(write(**more))
     with pytest.raises(caliche.InputError, match=message):

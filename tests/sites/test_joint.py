@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from caliche.commands.joint.config import bundled_joint, read_joint
+from caliche.commands.joint.folder import new_site, write_joint
+from caliche.commands.joint.page import write_joint_page
+from caliche.commands.joint.run import calibrate_jointly, values_at
+from caliche.commands.joint.words import ratios
 from caliche.errors import InputError
-from caliche.experiments.read_results import read_results
-from caliche.report.joint import write_joint_page
-from caliche.sites.joint import calibrate_jointly, values_at
-from caliche.sites.joint_config import bundled_joint, read_joint
-from caliche.sites.joint_files import new_site, write_joint
-from caliche.sites.joint_words import ratios
+from caliche.runs.read_results import read_results
 
 SITE = """
 title = "A small twin"
@@ -107,9 +107,12 @@ def test_truth_is_found_and_shared_as_asked(done):
     found, _, summary, _ = done
     assert found.converged
     truth = {
-        "thermal_conductivity@grass": 0.8, "thermal_conductivity@sand": 0.5, "albedo@one": 0.2,
-        "albedo@two": 0.3, "combined_heat_transfer_coefficient@three": 20.0,
-    }  # fmt: skip
+        "thermal_conductivity@grass": 0.8,
+        "thermal_conductivity@sand": 0.5,
+        "albedo@one": 0.2,
+        "albedo@two": 0.3,
+        "combined_heat_transfer_coefficient@three": 20.0,
+    }
     assert set(truth) < set(found.result.names)
     for name, value in truth.items():
         p = found.result.parameters[name]
@@ -162,8 +165,10 @@ def test_a_new_site_gets_the_conditional_prior(done):
     found = done[0]
     middle, low, high = new_site(found)["combined_heat_transfer_coefficient"]
     spread = found.spreads["combined_heat_transfer_coefficient"]
-    values = [found.result.parameters[f"combined_heat_transfer_coefficient@{s}"].estimate
-              for s in ("one", "two", "three")]  # fmt: skip
+    values = [
+        found.result.parameters[f"combined_heat_transfer_coefficient@{s}"].estimate
+        for s in ("one", "two", "three")
+    ]
     rho = 1.0 - spread**2
     weight = rho / (rho * 3 + 1.0 - rho)  # of each site, by the formula of Sherman and Morrison
     assert middle == pytest.approx(20.0 + weight * sum(v - 20.0 for v in values), rel=1e-3)

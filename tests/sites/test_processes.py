@@ -13,7 +13,8 @@ import xarray as xr
 from sites_cases import configuration, in_process, read
 
 import caliche
-from caliche.sites import Share, estimate_sites, join
+from caliche import estimate_sites
+from caliche.sites import Share, join
 
 ON_DEVICES = """
 import sys, caliche
@@ -21,7 +22,7 @@ devices = int(sys.argv[1])
 caliche.configure(devices=devices)
 import jax
 assert jax.local_device_count() == devices
-from caliche.sites import estimate_sites
+from caliche import estimate_sites
 experiment = caliche.load_experiment("small.toml")
 estimate_sites(experiment, "twins.nc", f"out{devices}", batch=8, lanes=8)
 """
@@ -29,7 +30,7 @@ estimate_sites(experiment, "twins.nc", f"out{devices}", batch=8, lanes=8)
 MEMORY = """
 import sys, caliche
 caliche.configure()
-from caliche.sites import estimate_sites
+from caliche import estimate_sites
 experiment = caliche.load_experiment("small.toml")
 estimate_sites(experiment, sys.argv[1], sys.argv[2], batch=16, lanes=16)
 status = open("/proc/self/status").read()
@@ -54,17 +55,34 @@ def test_two_processes_that_meet(files):
         found.bind(("localhost", 0))
         port = found.getsockname()[1]
     command = [
-        sys.executable, "-W", "error", "-m", "caliche", "sites", "small.toml", "twins.nc",
-        "--out", "both", "--batch", "4", "--devices", "1", "--processes", "2",
-        "--coordinator", f"localhost:{port}",
-    ]  # fmt: skip
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "caliche",
+        "sites",
+        "small.toml",
+        "twins.nc",
+        "--out",
+        "both",
+        "--batch",
+        "4",
+        "--devices",
+        "1",
+        "--processes",
+        "2",
+        "--coordinator",
+        f"localhost:{port}",
+    ]
     running = [
         subprocess.Popen(
-            [*command, "--process", str(k)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [*command, "--process", str(k)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
         for k in range(2)
-    ]  # fmt: skip
+    ]
     said = [process.communicate(timeout=300) for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     assert any("20 of 20 sites converged" in out for out, _ in said)

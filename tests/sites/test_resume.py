@@ -11,12 +11,14 @@ import xarray as xr
 from sites_cases import in_process, read
 
 import caliche
-from caliche.sites import Progress, Share, estimate_sites
+from caliche import estimate_sites
+from caliche.commands.sites.run import Progress
+from caliche.sites import Share
 
 KILLED = """
 import os, signal, sys, caliche
 caliche.configure()
-from caliche.sites import estimate_sites
+from caliche import estimate_sites
 
 def stop(progress):
     if progress.batches == 2:
@@ -57,8 +59,12 @@ def test_a_stopped_run_goes_on(write, twins):
     assert run.summary["converged"] == 20
     xr.testing.assert_identical(read("out"), read("straight"))
     assert sorted(os.listdir("out")) == [
-        "blocks", "config.toml", "result.nc", "run.json", "summary.json",
-    ]  # fmt: skip
+        "blocks",
+        "config.toml",
+        "result.nc",
+        "run.json",
+        "summary.json",
+    ]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

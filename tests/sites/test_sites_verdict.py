@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from caliche.commands.sites.summary import WRONG, _wrong
 from caliche.parameters import Normal
-from caliche.sites.summary import WRONG, _wrong
 from problems import line_problem
 
 X = np.linspace(-1.0, 1.0, 5)

@@ -59,9 +59,10 @@ class MethodCard:
         unknown = options.keys() - inspect.signature(made).parameters.keys()
         if unknown:
             raise InputError(
-                f"options that method {self.name} has", ", ".join(sorted(unknown)),
+                f"options that method {self.name} has",
+                ", ".join(sorted(unknown)),
                 f"use some of {', '.join(self.options)}, see {REFERENCE}",
-            )  # fmt: skip
+            )
         return made(**options)
 
     @property
@@ -131,58 +132,85 @@ def card_of(name: str) -> MethodCard | None:
 
 for _card in (
     MethodCard(
-        "lm", "LM", "Levenberg–Marquardt least squares",
-        "caliche.estimation.least_squares:LevenbergMarquardt", "descent",
+        "lm",
+        "LM",
+        "Levenberg–Marquardt least squares",
+        "caliche.estimation.descent.levenberg_marquardt:LevenbergMarquardt",
+        "descent",
         "Where the model has derivatives: some ten iterations, and error bars from the curvature.",
         by_gradients(8),
     ),
     MethodCard(
-        "lbfgs", "L-BFGS", "quasi-Newton minimisation (L-BFGS)",
-        "caliche.estimation.gradient:lbfgs", "descent",
+        "lbfgs",
+        "L-BFGS",
+        "quasi-Newton minimisation (L-BFGS)",
+        "caliche.estimation.descent.first_order:lbfgs",
+        "descent",
         "Where parameters are so many that a tangent for each is dear.",
         by_gradients(6, 25),
     ),
     MethodCard(
-        "adam", "Adam", "gradient descent (Adam)",
-        "caliche.estimation.gradient:adam", "descent",
+        "adam",
+        "Adam",
+        "gradient descent (Adam)",
+        "caliche.estimation.descent.first_order:adam",
+        "descent",
         "To compare with what networks are trained by; slow for parameters.",
         by_gradients(200, 50),
     ),
     MethodCard(
-        "4denvar", "4DEnVar", "an ensemble-variational analysis (4DEnVar)",
-        "caliche.estimation.ensemble_variational:FourDEnVar", "ensemble",
+        "4denvar",
+        "4DEnVar",
+        "an ensemble-variational analysis (4DEnVar)",
+        "caliche.estimation.ensemble.variational:FourDEnVar",
+        "ensemble",
         "Without derivatives, where one analysis or a few have to do.",
         by_members(1, ten_each, iterated=7),
     ),
     MethodCard(
-        "eki", "EKI", "ensemble Kalman inversion (EKI)",
-        "caliche.estimation.ensemble_kalman:EnsembleKalmanInversion", "ensemble",
+        "eki",
+        "EKI",
+        "ensemble Kalman inversion (EKI)",
+        "caliche.estimation.ensemble.kalman:EnsembleKalmanInversion",
+        "ensemble",
         "Without derivatives and with noisy or failing runs: perturbed observations.",
         by_members(9, ten_each),
     ),
     MethodCard(
-        "etki", "ETKI", "ensemble transform Kalman inversion (ETKI)",
-        "caliche.estimation.ensemble_kalman:EnsembleTransformKalmanInversion", "ensemble",
+        "etki",
+        "ETKI",
+        "ensemble transform Kalman inversion (ETKI)",
+        "caliche.estimation.ensemble.kalman:EnsembleTransformKalmanInversion",
+        "ensemble",
         "Without derivatives, the first to try: a transform, no perturbed observations.",
         by_members(9, ten_each),
     ),
     MethodCard(
-        "uki", "UKI", "unscented Kalman inversion (UKI)",
-        "caliche.estimation.ensemble_kalman:UnscentedKalmanInversion", "ensemble",
+        "uki",
+        "UKI",
+        "unscented Kalman inversion (UKI)",
+        "caliche.estimation.ensemble.kalman:UnscentedKalmanInversion",
+        "ensemble",
         "Without derivatives and with few parameters: two runs each and one more.",
         by_members(9, lambda size: 2 * size + 1),
     ),
     MethodCard(
-        "ga", "GA", "a genetic algorithm",
-        "caliche.estimation.ensemble_search:GeneticAlgorithm", "search",
+        "ga",
+        "GA",
+        "a genetic algorithm",
+        "caliche.estimation.ensemble.search:GeneticAlgorithm",
+        "search",
         "To compare with studies that used one.",
         by_members(90, lambda size: min(100, max(40, 20 * size))),
     ),
     MethodCard(
-        "cma", "CMA-ES", "the evolution strategy CMA-ES",
-        "caliche.estimation.ensemble_search:CovarianceMatrixAdaptation", "search",
+        "cma",
+        "CMA-ES",
+        "the evolution strategy CMA-ES",
+        "caliche.estimation.ensemble.search:CovarianceMatrixAdaptation",
+        "search",
         "Without derivatives and with several optima, where runs are cheap.",
         by_members(170, lambda size: 4 + int(3 * math.log(size))),
     ),
-):  # fmt: skip
+):
     register(_card)

@@ -1,15 +1,16 @@
 """Site data: tower files in, checked SI streams out. xarray at the edge, numpy inside, no JAX."""
 
-from caliche.data.fluxnet import read_fluxnet
 from caliche.data.locate import DataFolder, find_data, list_data
 from caliche.data.merge import merge_sources
+from caliche.data.open import open_source
 from caliche.data.origin import Origin, measured_rows, stream_notes, stream_origins
 from caliche.data.quality import check_range, check_scale, check_time, utc_text
+from caliche.data.readers.fluxnet import read_fluxnet
+from caliche.data.readers.table import read_table
+from caliche.data.readers.urban_plumber import read_urban_plumber
 from caliche.data.site import derive_surface_temperature, select_window
-from caliche.data.source import Column, Fluxnet, Source, TimeAxis, open_source
-from caliche.data.table import read_table
+from caliche.data.source import Column, Fluxnet, Source, TimeAxis
 from caliche.data.units import conversion, to_si
-from caliche.data.urban_plumber import read_urban_plumber
 
 __all__ = [
     "Column",

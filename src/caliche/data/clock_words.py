@@ -118,8 +118,10 @@ def _hours(shift: float) -> str:
 def _impossible(found: Impossible) -> str:
     parts = []
     if found.above:
-        parts.append(f"{_percent(found.above)} of the daylight values are above the sunlight that "
-                     "there is above the atmosphere")  # fmt: skip
+        parts.append(
+            f"{_percent(found.above)} of the daylight values are above the sunlight that "
+            "there is above the atmosphere"
+        )
     if found.lit:
         parts.append(f"{_percent(found.lit)} of the night (sun more than 6 degrees down) has light")
     if found.dark:

@@ -8,8 +8,12 @@ from caliche.data.site import select_window
 from caliche.errors import InputError
 
 COMPANIONS = (
-    "air_temperature", "specific_humidity", "air_pressure", "wind_speed", "precipitation",
-)  # fmt: skip
+    "air_temperature",
+    "specific_humidity",
+    "air_pressure",
+    "wind_speed",
+    "precipitation",
+)
 
 
 def add_companions(window: xr.Dataset, site: xr.Dataset, resample: str) -> xr.Dataset:

@@ -17,9 +17,10 @@ TOTAL, PARTS = "turbulent_heat_flux", ("sensible_heat_flux", "latent_heat_flux")
 ELSEWHERE = 0.5  # degrees by which a declared place may differ from the file's
 # Fluxes beyond these (W m-2) happen, corrected ones above all, but are told.
 USUAL = {
-    "sensible_heat_flux": (-700.0, 1000.0), "latent_heat_flux": (-700.0, 1000.0),
+    "sensible_heat_flux": (-700.0, 1000.0),
+    "latent_heat_flux": (-700.0, 1000.0),
     TOTAL: (-1000.0, 1500.0),
-}  # fmt: skip
+}
 
 
 def as_declared(dataset: xr.Dataset, source: Source) -> xr.Dataset:
@@ -41,10 +42,11 @@ def as_declared(dataset: xr.Dataset, source: Source) -> xr.Dataset:
                 largest = float(values[beyond][np.abs(values[beyond]).argmax()])
                 number = word_count(int(beyond.sum()), "value")
                 add_note(
-                    dataset, name,
+                    dataset,
+                    name,
                     f"{number} outside the usual {low:g} to {high:g} W m-2, "
                     f"the farthest {largest:.6g}; ranges in the source would make them missing",
-                )  # fmt: skip
+                )
     return dataset
 
 
@@ -57,8 +59,9 @@ def _placed(dataset: xr.Dataset, source: Source) -> xr.Dataset:
         if own is not None and abs((declared - float(own) + 180.0) % 360.0 - 180.0) > ELSEWHERE:
             raise InputError(
                 f"{key} {declared:g} of {source.path.name}, as declared",
-                f"{float(own):g} in the file", "leave it out, or correct the one that is wrong",
-            )  # fmt: skip
+                f"{float(own):g} in the file",
+                "leave it out, or correct the one that is wrong",
+            )
         dataset.attrs.setdefault(key, float(declared))
     return dataset
 
@@ -69,9 +72,10 @@ def _chosen(dataset: xr.Dataset, source: Source) -> xr.Dataset:
     for name in source.variables:
         if name not in streams:
             raise InputError(
-                f"the streams of variables in {source.path.name}", f"no {name}",
+                f"the streams of variables in {source.path.name}",
+                f"no {name}",
                 nearest(name, streams),
-            )  # fmt: skip
+            )
     dropped = [name for name in streams if name != TOTAL and not source.wants(name)]
     parts_kept = not set(PARTS) & set(dropped)
     if not (TOTAL in source.variables or (parts_kept and TOTAL not in source.leave_out)):
@@ -90,9 +94,10 @@ def _believed(dataset: xr.Dataset, source: Source) -> xr.Dataset:
     for name, ends in source.ranges.items():
         if name not in dataset:
             raise InputError(
-                f"the streams of ranges in {source.path.name}", f"no {name}",
+                f"the streams of ranges in {source.path.name}",
+                f"no {name}",
                 nearest(name, map(str, dataset.data_vars)),
-            )  # fmt: skip
+            )
         low, high = (float(end) for end in ends)
         values = np.array(dataset[name].values, dtype=float)
         outside = (values < low) | (values > high)
@@ -102,10 +107,11 @@ def _believed(dataset: xr.Dataset, source: Source) -> xr.Dataset:
         dataset = dataset.assign({name: dataset[name].copy(data=values).assign_attrs(attrs)})
         if outside.any():
             add_note(
-                dataset, name,
+                dataset,
+                name,
                 f"{word_count(int(outside.sum()), 'value')} outside {low:g} to {high:g} "
                 f"{variable(name).unit}, as declared in ranges, read as missing",
-            )  # fmt: skip
+            )
             if name in PARTS and TOTAL in dataset:
                 total = np.where(outside, np.nan, dataset[TOTAL].values)
                 dataset = dataset.assign({TOTAL: dataset[TOTAL].copy(data=total)})

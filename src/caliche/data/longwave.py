@@ -73,8 +73,12 @@ def derive_incoming_longwave(dataset: xr.Dataset, balance: LongwaveBalance) -> x
         terms on different times; for the sky: a stream or the site's place missing.
     """
     if balance.method == "sky":
-        return _filled(dataset, _of_the_sky(dataset), "incoming_shortwave",
-                       "air temperature, humidity and cloudiness")  # fmt: skip
+        return _filled(
+            dataset,
+            _of_the_sky(dataset),
+            "incoming_shortwave",
+            "air temperature, humidity and cloudiness",
+        )
     used: list[str] = []
 
     def measured(name: str) -> np.ndarray | None:
@@ -94,9 +98,10 @@ def derive_incoming_longwave(dataset: xr.Dataset, balance: LongwaveBalance) -> x
     if up is None:
         if balance.albedo is None:
             raise InputError(
-                "outgoing shortwave radiation, or an albedo for it", "neither",
+                "outgoing shortwave radiation, or an albedo for it",
+                "neither",
                 "give albedo under derive.incoming_longwave",
-            )  # fmt: skip
+            )
         up, how_short = balance.albedo * np.maximum(down, 0.0), f"albedo {balance.albedo:g}"
     outgoing = measured("outgoing_longwave")
     if outgoing is not None:
@@ -148,9 +153,10 @@ def _of_the_sky(dataset: xr.Dataset) -> np.ndarray:
         raise InputError(
             f"{', '.join(terms)}, latitude and longitude for the longwave radiation of the sky",
             f"no {', no '.join(missing) or 'latitude or longitude'}",
-            "map the streams" if missing else
-            "give latitude and longitude in [site] or in a source, or method = 'balance'",
-        )  # fmt: skip
+            "map the streams"
+            if missing
+            else "give latitude and longitude in [site] or in a source, or method = 'balance'",
+        )
     _same_times(dataset, terms)
     shortwave, air, humidity, pressure = (dataset[name].values for name in terms)
     step = float(dataset.attrs["time_step"])
@@ -166,14 +172,16 @@ def _emitted(
     """LWdown from net longwave radiation (W m-2) and a surface temperature, and how."""
     if balance.emissivity is None or balance.surface is None:
         raise InputError(
-            "outgoing longwave radiation, or emissivity and surface for it", "neither",
+            "outgoing longwave radiation, or emissivity and surface for it",
+            "neither",
             "give both under derive.incoming_longwave",
-        )  # fmt: skip
+        )
     if balance.surface not in dataset:
         raise InputError(
-            f"the temperature {balance.surface} in the site's files", "none",
+            f"the temperature {balance.surface} in the site's files",
+            "none",
             "name another surface under derive.incoming_longwave",
-        )  # fmt: skip
+        )
     used.append(balance.surface)
     black = STEFAN_BOLTZMANN * dataset[balance.surface].values ** 4
     text = f"{balance.surface} with emissivity {balance.emissivity:g}"
@@ -188,5 +196,6 @@ def _same_times(dataset: xr.Dataset, names: list[str]) -> None:
         if interval != step:
             raise InputError(
                 f"the terms of the radiation balance every {step:g} s",
-                f"{name} every {interval:g} s", "take them from files of one interval",
-            )  # fmt: skip
+                f"{name} every {interval:g} s",
+                "take them from files of one interval",
+            )

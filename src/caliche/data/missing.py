@@ -8,11 +8,35 @@ import numpy as np
 
 NUMBERS = (-9999.0, -6999.0, -999.0)
 # Of loggers (NAN), databases and spreadsheets; compared without regard to case.
-MARKS = frozenset({
-    "nan", "-nan", "na", "n/a", "<na>", "null", "none", "inf", "+inf", "-inf", "nan(ind)",
-    "-nan(ind)", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind", "#na", "#n/a", "#n/a n/a", "#div/0!",
-    "#num!", "#value!", "#ref!", "#name?", "#null!",
-})  # fmt: skip
+MARKS = frozenset(
+    {
+        "nan",
+        "-nan",
+        "na",
+        "n/a",
+        "<na>",
+        "null",
+        "none",
+        "inf",
+        "+inf",
+        "-inf",
+        "nan(ind)",
+        "-nan(ind)",
+        "1.#qnan",
+        "-1.#qnan",
+        "1.#ind",
+        "-1.#ind",
+        "#na",
+        "#n/a",
+        "#n/a n/a",
+        "#div/0!",
+        "#num!",
+        "#value!",
+        "#ref!",
+        "#name?",
+        "#null!",
+    }
+)
 SPREADSHEET = tuple(sorted(mark for mark in MARKS if mark.startswith("#")))
 FILL = 9e35  # netCDF fills what was never written with 9.97e36
 

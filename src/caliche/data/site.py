@@ -245,9 +245,14 @@ def _native(dataset: xr.Dataset, name: str) -> _Native:
     origin = name + ORIGIN
     origins = dataset[origin].values if origin in dataset.coords else np.zeros(own.size, np.int8)
     return _Native(
-        name, int(times[own][0].astype(np.int64)), spacing, dataset[name].values[own], mark[own],
-        origins[own], dataset[name].attrs.get(RANGE),
-    )  # fmt: skip
+        name,
+        int(times[own][0].astype(np.int64)),
+        spacing,
+        dataset[name].values[own],
+        mark[own],
+        origins[own],
+        dataset[name].attrs.get(RANGE),
+    )
 
 
 def _positions(native: _Native, times: np.ndarray, repeat: bool) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where a site's data come from: the declaration of one file, and the door that opens it."""
+"""Where a site's data come from: the declaration of one file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import xarray as xr
 
 from caliche.data.missing import NUMBERS as MISSING
 from caliche.errors import InputError, nearest
@@ -137,9 +135,10 @@ class Fluxnet:
         TimeAxis("TIMESTAMP_END", "end", self.utc_offset)  # checks the offset
         if self.fluxes not in FLUXES:
             raise InputError(
-                "fluxes = 'measured' or 'corrected'", repr(self.fluxes),
+                "fluxes = 'measured' or 'corrected'",
+                repr(self.fluxes),
                 nearest(str(self.fluxes), FLUXES),
-            )  # fmt: skip
+            )
         for depth in [*self.soil_depths, *self.moisture_depths, self.plate_depth or 0.0]:
             if not (math.isfinite(depth) and depth >= 0.0):
                 raise InputError(
@@ -236,9 +235,10 @@ class Source:
         for stream, ends in self.ranges.items():
             if len(ends) != 2 or not ends[0] < ends[1]:
                 raise InputError(
-                    f"the smallest and the largest value for ranges of {stream}", f"{list(ends)}",
+                    f"the smallest and the largest value for ranges of {stream}",
+                    f"{list(ends)}",
                     f"write ranges = {{ {stream} = [-700, 1200] }} in {variable(stream).unit}",
-                )  # fmt: skip
+                )
         if self.format == "table":
             self._check_table()
         elif self.time is not None or self.columns:
@@ -260,9 +260,10 @@ class Source:
             )
         if self.format == "fluxnet" and self.fluxnet and self.fluxnet.stamp is not None:
             raise InputError(
-                "no stamp with format = 'fluxnet', whose columns say it", self.fluxnet.stamp,
+                "no stamp with format = 'fluxnet', whose columns say it",
+                self.fluxnet.stamp,
                 "leave it out",
-            )  # fmt: skip
+            )
 
     def _check_table(self) -> None:
         if self.time is None:
@@ -277,30 +278,3 @@ class Source:
                 "none",
                 "map a stream to a column, for instance air_temperature to TA_F in degC",
             )
-
-
-def open_source(source: Source) -> xr.Dataset:
-    """Read one file.
-
-    Returns
-    -------
-    xr.Dataset of float64 streams with canonical names and SI units on the coordinate `time`
-    (datetime64[ns], UTC, end of each interval); NaN is missing. attrs["time_step"] in seconds;
-    "latitude" and "longitude" in degrees where they are known.
-
-    Raises
-    ------
-    InputError : the file cannot be read as declared.
-    """
-    # Imported here because the readers need Source and its parts.
-    from caliche.data.fluxnet import read_fluxnet
-    from caliche.data.limits import as_declared
-    from caliche.data.plumber2 import read_plumber2
-    from caliche.data.table import read_table
-    from caliche.data.urban_plumber import read_urban_plumber
-
-    readers = {
-        "urban-plumber": read_urban_plumber, "fluxnet": read_fluxnet, "plumber2": read_plumber2,
-        "table": read_table,
-    }  # fmt: skip
-    return as_declared(readers[source.format](source), source)

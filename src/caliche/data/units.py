@@ -17,8 +17,18 @@ UNITS: dict[str, list[tuple[tuple[str, ...], float | None, float]]] = {
     "K": [
         (("K", "kelvin", "Kelvin", "degK", "deg K"), 1.0, 0.0),
         (
-            ("degC", "C", "°C", "deg C", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius",
-             "degree_C", "degrees_C"),
+            (
+                "degC",
+                "C",
+                "°C",
+                "deg C",
+                "celsius",
+                "Celsius",
+                "degree_Celsius",
+                "degrees_Celsius",
+                "degree_C",
+                "degrees_C",
+            ),
             1.0,
             FREEZING_POINT,
         ),
@@ -40,8 +50,21 @@ UNITS: dict[str, list[tuple[tuple[str, ...], float | None, float]]] = {
     ],
     # 1 mm of water is 1 kg m-2
     "kg m-2 s-1": [
-        (("kg m-2 s-1", "kg/m2/s", "kg/m^2/s", "kg m^-2 s^-1", "kg m**-2 s**-1", "kg m⁻² s⁻¹",
-          "mm s-1", "mm/s", "mm s^-1"), 1.0, 0.0),
+        (
+            (
+                "kg m-2 s-1",
+                "kg/m2/s",
+                "kg/m^2/s",
+                "kg m^-2 s^-1",
+                "kg m**-2 s**-1",
+                "kg m⁻² s⁻¹",
+                "mm s-1",
+                "mm/s",
+                "mm s^-1",
+            ),
+            1.0,
+            0.0,
+        ),
         (("mm h-1", "mm/h", "mm hr-1", "mm/hr", "mm h^-1"), 1.0 / 3600.0, 0.0),
         (("mm", "kg m-2", "kg/m2"), PER_STEP, 0.0),
     ],
@@ -53,7 +76,7 @@ UNITS: dict[str, list[tuple[tuple[str, ...], float | None, float]]] = {
         (("m3 m-3", "m3/m3", "m^3 m^-3", "m^3/m^3", "m³ m⁻³", "1"), 1.0, 0.0),
         (("%", "percent"), 0.01, 0.0),
     ],
-}  # fmt: skip
+}
 
 
 def spellings(canonical: str) -> list[str]:

@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.errors import InputError
+from caliche.estimation.curvature import linearised, posterior
 from caliche.estimation.method import BOUND_REACHED, RANK_TOLERANCE, at_bound
-from caliche.estimation.posterior import linearised, posterior
-from caliche.inverse_problem import Problem
 from caliche.parameters.space import ParameterSpace
+from caliche.problems.base import Problem
 
 # Where a parameter that sits on its bound is looked at instead: well inside it.
 OFF_THE_BOUND = 3.0

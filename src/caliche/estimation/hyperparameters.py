@@ -25,18 +25,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.errors import InputError
+from caliche.estimation.curvature import lag1_autocorrelation, linearised, posterior
 from caliche.estimation.density import log_evidence
+from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
 from caliche.estimation.information import InformationEstimate, kept, with_information
-from caliche.estimation.least_squares import LevenbergMarquardt
 from caliche.estimation.method import CONVERGED, Method, Outcome, run_method
-from caliche.estimation.posterior import (
-    lag1_autocorrelation,
-    linearised,
-    posterior,
-)
 from caliche.estimation.tangent_run import run_with_tangents
-from caliche.inverse_problem import InverseProblem, Problem
 from caliche.observations import Observations
+from caliche.problems.base import Problem
+from caliche.problems.inverse import InverseProblem
 from caliche.wording import number_of
 
 # Relative change of every hyperparameter at which the iteration ends.
@@ -150,8 +147,9 @@ def of_one_site(problem: Problem) -> InverseProblem:
     if not isinstance(problem, InverseProblem):
         raise InputError(
             "errors and smoothness that are known where several sites are estimated together",
-            "some that are to be estimated", "estimate them site by site first",
-        )  # fmt: skip
+            "some that are to be estimated",
+            "estimate them site by site first",
+        )
     return problem
 
 
@@ -220,9 +218,13 @@ def estimate_hyperparameters(
     runs += 1 + problem.space.size  # those of the evidence
     found = dataclasses.replace(
         hyperparameters_of(problem, unknown),
-        spent=spent, log_evidence=_evidence(problem, u), converged=settled,
-        n_iterations=iteration, n_model_runs=runs, information=told,
-    )  # fmt: skip
+        spent=spent,
+        log_evidence=_evidence(problem, u),
+        converged=settled,
+        n_iterations=iteration,
+        n_model_runs=runs,
+        information=told,
+    )
     return problem, u, found
 
 
@@ -355,9 +357,11 @@ def _update_errors(
     mask = np.asarray(problem.mask)
     scale = np.array(observed.sigma)
     n_stream = len(names)
-    rho = np.zeros(n_stream) if observed.autocorrelation is None else np.array(
-        observed.autocorrelation
-    )  # fmt: skip
+    rho = (
+        np.zeros(n_stream)
+        if observed.autocorrelation is None
+        else np.array(observed.autocorrelation)
+    )
     change = 0.0
     for k, name in enumerate(names):
         if name in unknown.autocorrelation:

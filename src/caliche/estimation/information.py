@@ -33,9 +33,9 @@ from jaxtyping import Array, Float
 
 from caliche.estimation.bounded import seen_inverse
 from caliche.estimation.score_covariance import FEWEST_MEMORIES, ScoreCovariance, score_covariance
-from caliche.inverse_problem import InverseProblem
 from caliche.parameters.adjustment import Adjustment
 from caliche.parameters.space import ParameterSpace
+from caliche.problems.inverse import InverseProblem
 
 # A direction of which the observations tell less than this share (of observations and prior) is
 # left to the power of the likelihood alone.
@@ -217,10 +217,15 @@ def kept(
         return dict(zip(problem.stream_names, numbers, strict=True))
 
     return InformationEstimate(
-        by_stream(told.factors.tolist()), by_stream(told.inflation.tolist()),
-        by_stream((told.scores.memory * hours).tolist()), by_stream(memories),
-        told.share, problem.space.names, root.tolist(), centre.tolist(),
-    )  # fmt: skip
+        by_stream(told.factors.tolist()),
+        by_stream(told.inflation.tolist()),
+        by_stream((told.scores.memory * hours).tolist()),
+        by_stream(memories),
+        told.share,
+        problem.space.names,
+        root.tolist(),
+        centre.tolist(),
+    )
 
 
 def with_information(
@@ -240,9 +245,10 @@ def with_information(
     centre = np.array(found.centre) if mine else np.zeros(size)
     observations = dataclasses.replace(problem.observations, information=jnp.asarray(powers))
     return dataclasses.replace(
-        problem, observations=observations,
+        problem,
+        observations=observations,
         adjustment=Adjustment(jnp.asarray(root), jnp.asarray(centre)),
-    )  # fmt: skip
+    )
 
 
 def without_term(problem: InverseProblem, found: InformationEstimate | None) -> InverseProblem:

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from caliche.constants import NORMAL_QUANTILE
 from caliche.estimation.bounded import Quadratic, bounded_intervals, near_bounds
+from caliche.estimation.curvature import Posterior
 from caliche.estimation.method import BOUND_REACHED
-from caliche.estimation.posterior import Posterior
 from caliche.parameters.space import ParameterSpace
 
 
@@ -23,10 +23,14 @@ def quadratic_at(space: ParameterSpace, curvature: Posterior) -> Quadratic:
     )
     to_u = np.linalg.inv(by_u)
     return Quadratic(
-        w, values, (slopes * by_u).sum(axis=1) / (by_u**2).sum(axis=1),
-        to_u.T @ curvature.gradient, to_u.T @ curvature.hessian @ to_u,
-        np.array([curvature.sd(row) for row in by_u]), held_entries(space, curvature, w),
-    )  # fmt: skip
+        w,
+        values,
+        (slopes * by_u).sum(axis=1) / (by_u**2).sum(axis=1),
+        to_u.T @ curvature.gradient,
+        to_u.T @ curvature.hessian @ to_u,
+        np.array([curvature.sd(row) for row in by_u]),
+        held_entries(space, curvature, w),
+    )
 
 
 def held_entries(space: ParameterSpace, curvature: Posterior, w: np.ndarray) -> np.ndarray:
@@ -67,9 +71,11 @@ def intervals(space: ParameterSpace, at: Quadratic) -> tuple[np.ndarray, np.ndar
 def _coordinates(space: ParameterSpace, u: Float[Array, " p"]) -> tuple[Array, ...]:
     """Coordinates (P,) and their derivative (P, P) by u; physical values and theirs."""
     return (
-        space.coordinates(u), jax.jacfwd(space.coordinates)(u),
-        space.vector(u), jax.jacfwd(space.vector)(u),
-    )  # fmt: skip
+        space.coordinates(u),
+        jax.jacfwd(space.coordinates)(u),
+        space.vector(u),
+        jax.jacfwd(space.vector)(u),
+    )
 
 
 @jax.jit

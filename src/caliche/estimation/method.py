@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from caliche.inverse_problem import NormalEquations, Problem
 from caliche.parameters.space import ParameterSpace
+from caliche.problems.base import NormalEquations, Problem
 
 RUNNING, CONVERGED, STALLED, NOT_FINITE = 0, 1, 2, 3
-GIVEN_UP = 7  # 4 to 6 are sites that cannot be calibrated, see `caliche.sites.screening`
+GIVEN_UP = 7  # 4 to 6 are sites that cannot be calibrated, see `caliche.commands.sites.ready`
 STATUS = {
     RUNNING: "stopped at the limit of iterations before it converged",
     CONVERGED: "converged",

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caliche.estimation.curvature import Posterior, linearised
 from caliche.estimation.method import CONVERGED, Iterate, at_bound
-from caliche.estimation.posterior import Posterior, linearised
-from caliche.inverse_problem import Problem
+from caliche.problems.base import Problem
 from caliche.remarks import EQUALLY_GOOD, SAME, same_misfit
 
 MOST_OPTIMA = 12  # that are told apart

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caliche.estimation.curvature import ResidualStatistics
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.optima import Optimum
-from caliche.estimation.posterior import ResidualStatistics
 from caliche.parameters.space import ParameterSpace
 from caliche.remarks import Remark
 
@@ -61,10 +61,19 @@ def with_the_rest(
             low, high = sorted(factor * end for end in of[0].interval or (np.nan, np.nan))
             interval = (low, high)
         found[tie.name] = ParameterEstimate(
-            tie.name, d.long_name, d.unit, factor * float(np.mean([p.estimate for p in of])),
-            sd, sd_naive, interval, factor * of[0].initial, d.lower, d.upper, True,
+            tie.name,
+            d.long_name,
+            d.unit,
+            factor * float(np.mean([p.estimate for p in of])),
+            sd,
+            sd_naive,
+            interval,
+            factor * of[0].initial,
+            d.lower,
+            d.upper,
+            True,
             tied=tie.describe(),
-        )  # fmt: skip
+        )
     return found
 
 

@@ -109,10 +109,12 @@ def score_covariance(
     if np.isfinite(freedom):
         wider = student.ppf(0.975, max(freedom, FEWEST_FREEDOM)) / NORMAL_QUANTILE
         blocks = blocks * wider**2
-    memory = np.array([
-        _integrated(window.raw[:n, k, k], count[:n, k, k], int(window.reach[k]))
-        for k in range(n_stream)
-    ])  # fmt: skip
+    memory = np.array(
+        [
+            _integrated(window.raw[:n, k, k], count[:n, k, k], int(window.reach[k]))
+            for k in range(n_stream)
+        ]
+    )
     span = np.array([np.ptp(np.flatnonzero(column)) if column.any() else 0 for column in mask.T])
     memories = np.where(values >= FEWEST, span / memory, np.inf)
     return ScoreCovariance(blocks, independent, memory, memories, float(freedom))

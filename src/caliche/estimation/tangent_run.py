@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from caliche.inverse_problem import InverseProblem, Problem
 from caliche.models.base import Diagnostics, Profile
-from caliche.models.tangents import Tangents, simulate_tangents
+from caliche.models.loop.tangents import Tangents, simulate_tangents
+from caliche.problems.base import Problem
+from caliche.problems.inverse import InverseProblem
 
 ENERGY_TERMS = (
     "net_radiation",
@@ -59,9 +60,14 @@ def run_with_tangents(problem: Problem, u: Float[Array, " parameter"]) -> Tangen
         return total, Tangents(tangents.values, tangents.slopes[:n])
 
     _, initial, series = simulate_tangents(
-        problem.model, problem.space.to_physical, u, problem.forcing, output, keep,
+        problem.model,
+        problem.space.to_physical,
+        u,
+        problem.forcing,
+        output,
+        keep,
         period=problem.period,
-    )  # fmt: skip
+    )
     energy = {
         name: jnp.append(initial.values[n + k], series.values[n + k])
         for k, name in enumerate(names)

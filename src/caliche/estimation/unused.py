@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 
 from caliche.estimation.result import Result
-from caliche.inverse_problem import InverseProblem, Problem
+from caliche.problems.base import Problem
+from caliche.problems.inverse import InverseProblem
 from caliche.remarks import Remark
 
 # Share of a stream's observations from which on it is told: of a long record of a tower, the one

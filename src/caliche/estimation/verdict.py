@@ -1,6 +1,6 @@
 """What a careful referee would say of a result, from the result alone.
 
-What needs observed and modelled series is in `caliche.experiments.verdict`.
+What needs observed and modelled series is in `caliche.evaluation.verdict`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from caliche.estimation.curvature import Posterior, ResidualStatistics
 from caliche.estimation.information import InformationEstimate
 from caliche.estimation.method import GIVEN_UP, NOT_FINITE, STATUS
 from caliche.estimation.optima import Optimum, equally_good, optima_note
-from caliche.estimation.posterior import Posterior, ResidualStatistics
 from caliche.estimation.result import ParameterEstimate, Result, Start
-from caliche.inverse_problem import InverseProblem, Problem
 from caliche.parameters.priors import Prior
 from caliche.parameters.space import ParameterSpace
+from caliche.problems.base import Problem
+from caliche.problems.inverse import InverseProblem
 from caliche.remarks import Remark, capitalised, error_size_remarks
 from caliche.variables import label
 from caliche.wording import listing

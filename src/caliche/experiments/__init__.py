@@ -1,6 +1,7 @@
 """Experiments: a TOML file, the inverse problem it describes, and the folder a run leaves.
 
-`Experiment` and `load_experiment` need JAX and are loaded when first used, so that the bundled
+`Experiment`, `load_experiment` and `read_config` need JAX: they are
+loaded when first used, so that the bundled
 experiments can be listed without it.
 """
 
@@ -8,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from caliche.experiments.config import ExperimentConfig as ExperimentConfig
-from caliche.experiments.config import bundled as bundled
-from caliche.experiments.config import read_config as read_config
+from caliche.experiments.config.tables import ExperimentConfig as ExperimentConfig
+from caliche.experiments.config.toml import bundled as bundled
 
 if TYPE_CHECKING:
+    from caliche.experiments.config.read import read_config as read_config
     from caliche.experiments.experiment import Experiment as Experiment
     from caliche.experiments.experiment import load_experiment as load_experiment
 
@@ -22,4 +23,8 @@ def __getattr__(name: str) -> Any:
         from caliche.experiments import experiment
 
         return getattr(experiment, name)
+    if name == "read_config":
+        from caliche.experiments.config.read import read_config
+
+        return read_config
     raise AttributeError(f"module 'caliche.experiments' has no attribute {name!r}")

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from caliche.errors import InputError
-from caliche.experiments.config import ObservationConfig
+from caliche.experiments.config.tables import ObservationConfig
 from caliche.observations import Observations
 
 
@@ -23,9 +23,10 @@ def stream_sigma(
     column = f"{name}_sigma"
     if column not in dataset:
         raise InputError(
-            f"the error of each value of {name} in the data, as {column}", "none",
+            f"the error of each value of {name} in the data, as {column}",
+            "none",
             "leave out sigma_from_data and give sigma",
-        )  # fmt: skip
+        )
     return np.hypot(np.asarray(dataset[column].values[:n_time], float), config.sigma or 0.0)
 
 

@@ -21,20 +21,21 @@ from caliche.data.gaps import fill_short_gaps, first_from_second
 from caliche.data.locate import find_data
 from caliche.data.longwave import derive_incoming_longwave
 from caliche.data.merge import merge_sources
+from caliche.data.open import open_source
 from caliche.data.site import derive_surface_temperature, select_window
-from caliche.data.source import open_source
 from caliche.errors import InputError, nearest
 from caliche.estimation.hyperparameters import Hyperparameters, Unknown, with_hyperparameters
 from caliche.experiments import twin
-from caliche.experiments.config import ExperimentConfig, read_config
+from caliche.experiments.config.read import read_config
+from caliche.experiments.config.tables import ExperimentConfig
 from caliche.experiments.error_model import stream_sigma, with_error_model
 from caliche.experiments.models import build_model, refuse_untrained
 from caliche.experiments.space import make_nuisances, make_space, true_parameters
-from caliche.inverse_problem import InverseProblem
 from caliche.models.base import Model, ParameterDeclaration
-from caliche.models.lad_fluxes import FluxLaw
+from caliche.models.lad.fluxes import FluxLaw
 from caliche.observations import Nuisance, Observations, Stream, make_operator
 from caliche.parameters import ParameterSpace
+from caliche.problems.inverse import InverseProblem
 from caliche.variables import stream_name, variable
 from caliche.wording import number_of
 
@@ -124,9 +125,14 @@ class Experiment:
         if c.window.fill_gaps:
             merged = fill_short_gaps(merged, forcing, c.window.fill_gaps)
         window = select_window(
-            merged, c.window.start - self._spin_up, c.window.end, c.window.time_step,
-            forcing, list(streams), c.window.resample,
-        )  # fmt: skip
+            merged,
+            c.window.start - self._spin_up,
+            c.window.end,
+            c.window.time_step,
+            forcing,
+            list(streams),
+            c.window.resample,
+        )
         return add_companions(window, merged, c.window.resample)
 
     @functools.cached_property
@@ -197,9 +203,12 @@ class Experiment:
         c = self.config
         nuisances = {name: n.parameter for name, n in c.nuisances.items()}
         return make_space(
-            self._declarations, {**c.parameters, **nuisances}, self._times, c.utc_offset,
+            self._declarations,
+            {**c.parameters, **nuisances},
+            self._times,
+            c.utc_offset,
             c.prior_correlations,
-        )  # fmt: skip
+        )
 
     @property
     def unknown(self) -> Unknown:
@@ -237,10 +246,11 @@ class Experiment:
         if special or self.nuisances or c.model.period or varied:
             raise InputError(
                 "constant parameters, and independent errors and priors of known size, with many "
-                "sites", "nuisances, a periodic spin-up, parameters that vary, correlated priors "
+                "sites",
+                "nuisances, a periodic spin-up, parameters that vary, correlated priors "
                 "or errors of another kind",
                 "leave them out, or estimate such sites one by one with caliche estimate",
-            )  # fmt: skip
+            )
         model = self._model(jnp.zeros(len(self.initial_streams)) if self.initial_streams else None)
         forcing = {name: jnp.zeros(n_time) for name in self.forcing_sources}
         shape = (n_time, len(names))
@@ -310,8 +320,9 @@ class Experiment:
         if steps < 1 or abs(steps * step - period) > 1e-6:
             raise InputError(
                 f"spin_up_period_days of a whole number of time steps of {step:g} s",
-                number_of(period / 86400.0, "day"), "spin_up_period_days = 1.0",
-            )  # fmt: skip
+                number_of(period / 86400.0, "day"),
+                "spin_up_period_days = 1.0",
+            )
         return steps
 
     def _steps(self, dataset: xr.Dataset, name: str, time_step: float) -> int:
@@ -328,8 +339,9 @@ class Experiment:
         if steps < 1 or abs(steps * time_step - average) > 1e-6:
             raise InputError(
                 f"average of {name} to be a whole number of time steps of {time_step:g} s",
-                f"{average:g} s", "shorten time_step, or leave average out",
-            )  # fmt: skip
+                f"{average:g} s",
+                "shorten time_step, or leave average out",
+            )
         return steps
 
     def _instant(self, name: str) -> Stream:
@@ -339,8 +351,9 @@ class Experiment:
             return Stream(name)
         raise InputError(
             f"{name} compared at the instant or over one step, when there are many sites",
-            f"average = {average:g} s", "leave average out of that stream",
-        )  # fmt: skip
+            f"average = {average:g} s",
+            "leave average out of that stream",
+        )
 
     def _forcing_names(self) -> list[str]:
         names = self._model(None).forcing_variables
@@ -370,9 +383,10 @@ class Experiment:
         value = float(self._tower[name].values[0])
         if not np.isfinite(value):
             raise InputError(
-                f"an observation of {name} at the start of the window", "none",
+                f"an observation of {name} at the start of the window",
+                "none",
                 "move the start, or set initial = 'estimated'",
-            )  # fmt: skip
+            )
         return value
 
     def _known(self, values: Mapping[str, Any], where: str) -> None:

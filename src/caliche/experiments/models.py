@@ -7,12 +7,12 @@ from collections.abc import Collection
 from jaxtyping import Array
 
 from caliche.errors import InputError, nearest
-from caliche.experiments.config import ExperimentConfig, ModelConfig
-from caliche.experiments.lad_config import LaDConfig
+from caliche.experiments.config.lad import LaDConfig
+from caliche.experiments.config.tables import ExperimentConfig, ModelConfig
 from caliche.models import SoilHeat
 from caliche.models.base import Model
-from caliche.models.closures import CLOSURES, TurbulentClosure, monin_obukhov
-from caliche.models.lad_fluxes import FluxLaw
+from caliche.models.lad.fluxes import FluxLaw
+from caliche.models.soil_heat.closures import CLOSURES, TurbulentClosure, monin_obukhov
 
 
 def build_model(config: ExperimentConfig, initial_values: Array | None) -> Model:
@@ -56,8 +56,9 @@ def _check_bottom(model: ModelConfig, varying: Collection[str]) -> None:
     if "bottom_temperature" in varying and model.bottom == "fixed-temperature":
         raise InputError(
             "a bottom_temperature that is constant with bottom = 'fixed-temperature'",
-            "a variation of it", "set bottom = 'varying-temperature' in [model]",
-        )  # fmt: skip
+            "a variation of it",
+            "set bottom = 'varying-temperature' in [model]",
+        )
 
 
 def unknown_parameter(name: str, declared: Collection[str]) -> InputError:
@@ -65,9 +66,10 @@ def unknown_parameter(name: str, declared: Collection[str]) -> InputError:
     others = any(name == d.name for c in CLOSURES.values() for d in c.declarations)
     if others or name in ("water_capacity", "initial_wetness"):
         return InputError(
-            "a parameter of the model", f"{name!r}, of another turbulence or moisture",
+            "a parameter of the model",
+            f"{name!r}, of another turbulence or moisture",
             f"leave it out, or write {name} = false in [parameters] if it comes by extends",
-        )  # fmt: skip
+        )
     return InputError("a parameter of the model", repr(name), nearest(name, declared))
 
 
@@ -76,6 +78,7 @@ def refuse_untrained(config: ExperimentConfig, law: FluxLaw | None) -> None:
     c = config.model
     if isinstance(c, LaDConfig) and c.learns and law is None:
         raise InputError(
-            "fluxes = 'bulk' in [model], or a network that was trained", f"fluxes = {c.fluxes!r}",
+            "fluxes = 'bulk' in [model], or a network that was trained",
+            f"fluxes = {c.fluxes!r}",
             f"caliche train {config.name}",
-        )  # fmt: skip
+        )

@@ -9,22 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from caliche.errors import InputError
-from caliche.experiments.config import (
-    NuisanceConfig,
-    ParameterConfig,
-    VariationConfig,
-)
+from caliche.experiments.config.tables import NuisanceConfig, ParameterConfig, VariationConfig
 from caliche.experiments.models import unknown_parameter
 from caliche.models.base import ParameterDeclaration
 from caliche.observations import Nuisance
-from caliche.parameters import (
-    FreeParameter,
-    ParameterSpace,
-    Tie,
-    Variation,
-    harmonics,
-    random_walk,
-)
+from caliche.parameters import FreeParameter, ParameterSpace, Tie, Variation, harmonics, random_walk
 from caliche.parameters.correlation import Pairs
 from caliche.parameters.priors import PRIORS, Flat, Prior
 
@@ -93,8 +82,9 @@ def true_parameters(space: ParameterSpace, truth: Mapping[str, Any]) -> dict[str
         if len(given) not in (1, knots):
             raise InputError(
                 f"one truth of {name}" + (f", or one for each of {knots} knots" * (knots > 1)),
-                f"{len(given)}", "count the knots, or leave one number",
-            )  # fmt: skip
+                f"{len(given)}",
+                "count the knots, or leave one number",
+            )
         if variation is None:
             params[name] = jnp.asarray(float(given[0]))
             continue
@@ -102,8 +92,10 @@ def true_parameters(space: ParameterSpace, truth: Mapping[str, Any]) -> dict[str
         if not ((prior.lower < given) & (given < prior.upper)).all():
             raise InputError(
                 f"a truth of {name}, which varies, between its bounds {prior.lower:g} and "
-                f"{prior.upper:g}", f"{given.tolist()}", "move it inside, or widen the bounds",
-            )  # fmt: skip
+                f"{prior.upper:g}",
+                f"{given.tolist()}",
+                "move it inside, or widen the bounds",
+            )
         at_knots[name] = jnp.asarray(given if len(given) > 1 else given[0], float)
     varying = space.to_physical(space.to_whitened(at_knots))
     params |= {name: varying[name] for name in space.variations}

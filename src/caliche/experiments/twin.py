@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from caliche.experiments.config import ObservationConfig, Synthetic, Window
+from caliche.experiments.config.tables import ObservationConfig, Synthetic, Window
 from caliche.variables import variable
 
 

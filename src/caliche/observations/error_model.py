@@ -114,14 +114,16 @@ class Observations(eqx.Module):
             given = np.asarray(sigma[name], float)
             if not (given[np.isfinite(given)] > 0.0).all() or not np.isfinite(given).any():
                 raise InputError(
-                    f"a positive sigma of {name}", f"{np.min(given):g}",
+                    f"a positive sigma of {name}",
+                    f"{np.min(given):g}",
                     f"give the error of one observation in {variable(name).unit}",
-                )  # fmt: skip
+                )
             if not np.isfinite(values + given).any():
                 raise InputError(
-                    f"observations of {name} in the window", "none",
+                    f"observations of {name} in the window",
+                    "none",
                     "move the window, relax the quality control or leave the stream out",
-                )  # fmt: skip
+                )
         stacked = np.stack([np.asarray(v, float) for v in series.values()], axis=1)
         errors = [np.broadcast_to(np.asarray(sigma[name], float), len(stacked)) for name in series]
         spread = np.stack(errors, axis=1)

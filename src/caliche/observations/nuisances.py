@@ -57,14 +57,16 @@ class Nuisance:
         units = {variable(stream).unit for stream in self.streams}
         if len(units) != 1:
             raise InputError(
-                f"streams of one unit for nuisance {self.name}", ", ".join(self.streams) or "none",
+                f"streams of one unit for nuisance {self.name}",
+                ", ".join(self.streams) or "none",
                 "list the streams that share it, and make one nuisance for each unit",
-            )  # fmt: skip
+            )
         if self.kind == "depth-offset" and any(variable(s).depth is None for s in self.streams):
             raise InputError(
-                f"streams with a depth for nuisance {self.name}", ", ".join(self.streams),
+                f"streams with a depth for nuisance {self.name}",
+                ", ".join(self.streams),
                 "name soil temperatures such as soil_temperature_0.05m",
-            )  # fmt: skip
+            )
 
     @property
     def declaration(self) -> ParameterDeclaration:

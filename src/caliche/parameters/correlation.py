@@ -95,18 +95,21 @@ def correlation_between(names: Sequence[str], informative: Sequence[bool], pairs
             if not known[name]:
                 raise InputError(
                     f"a normal or log-normal prior of {name}, as it is correlated with another",
-                    "a flat prior", 'give it prior = "normal" with mean and sd',
-                )  # fmt: skip
+                    "a flat prior",
+                    'give it prior = "normal" with mean and sd',
+                )
         if a == b or frozenset((a, b)) in seen:
             raise InputError(
-                "every pair of two parameters once in prior_correlations", f"{a} and {b}",
+                "every pair of two parameters once in prior_correlations",
+                f"{a} and {b}",
                 "take one of them out",
-            )  # fmt: skip
+            )
         if not -1.0 < value < 1.0:
             raise InputError(
-                f"a prior correlation of {a} and {b} between -1 and 1", f"{value:g}",
+                f"a prior correlation of {a} and {b} between -1 and 1",
+                f"{value:g}",
                 "tie the parameters if one determines the other",
-            )  # fmt: skip
+            )
         seen.add(frozenset((a, b)))
         i, j = names.index(a), names.index(b)
         matrix[i, j] = matrix[j, i] = value

@@ -86,8 +86,9 @@ def share(
     names = list(dict.fromkeys(p.name for space in spaces for p in space.free))
     for name in sharing:
         if name not in names:
-            raise InputError("a parameter that is free at some site", repr(name),
-                             nearest(name, names))  # fmt: skip
+            raise InputError(
+                "a parameter that is free at some site", repr(name), nearest(name, names)
+            )
     own = Sharing(tuple(sites))
     kinds = {name: sharing.get(name, own) for name in names}
     free: dict[str, FreeParameter] = {}
@@ -97,8 +98,9 @@ def share(
             if space.correlation is not None:
                 raise InputError(
                     f"independent priors at {site}, as sites are calibrated together",
-                    "correlated ones", "leave prior_correlations out",
-                )  # fmt: skip
+                    "correlated ones",
+                    "leave prior_correlations out",
+                )
             mine = next((p for p in space.free if p.name == name), None)
             if mine is not None:
                 _take(free, variations, mine, space, label, site, label == site)
@@ -142,8 +144,9 @@ def _take(
         if not own:
             raise InputError(
                 f"{mine.name} constant in time at {site}, as sites share it",
-                "one that varies", 'share = "site"',
-            )  # fmt: skip
+                "one that varies",
+                'share = "site"',
+            )
         variations[name] = space.variations[mine.name]
     there = free.get(name)
     if there is None:
@@ -172,14 +175,16 @@ def _pooled(
         if not SMALLEST_SPREAD <= kind.spread <= 1.0:
             raise InputError(
                 f"a spread of {name} between {SMALLEST_SPREAD:g} and 1, as a share of its prior's",
-                f"{kind.spread:g}", 'share = "global" for one value, "site" for nothing shared',
-            )  # fmt: skip
+                f"{kind.spread:g}",
+                'share = "global" for one value, "site" for nothing shared',
+            )
         members = [n for n in dict.fromkeys(_named(name, k) for k in kind.labels) if n in free]
         if not all(free[n].prior.informative for n in members):
             raise InputError(
                 f"a normal or log-normal prior of {name}, as its values are pooled",
-                "a flat prior", 'give it prior = "normal" with mean and sd',
-            )  # fmt: skip
+                "a flat prior",
+                'give it prior = "normal" with mean and sd',
+            )
         correlation = 1.0 - kind.spread**2
         if math.isclose(correlation, 0.0, abs_tol=1e-12):
             continue

@@ -44,9 +44,10 @@ class FreeParameter:
         if self.start is not None:
             if not self.start[0] < self.start[1]:
                 raise InputError(
-                    f"a start range of {self.name} that rises", f"{list(self.start)}",
+                    f"a start range of {self.name} that rises",
+                    f"{list(self.start)}",
                     "exchange the two numbers",
-                )  # fmt: skip
+                )
             inside += [("start range", self.start[0]), ("start range", self.start[1])]
         for what, value in inside:
             if not self.prior.lower < value < self.prior.upper:
@@ -139,9 +140,10 @@ class ParameterSpace(eqx.Module):
                 raise InputError("a parameter of the model", repr(name), nearest(name, known))
         if not free:
             raise InputError(
-                "at least one free parameter", "none",
+                "at least one free parameter",
+                "none",
                 "give a parameter an initial value instead of a fixed value",
-            )  # fmt: skip
+            )
         values: dict[str, Array] = {}
         for name, declaration in known.items():
             if name in free or name in tied:

@@ -52,20 +52,23 @@ def check_tie(
     """
     if tie.to not in known:
         raise InputError(
-            f"a parameter of the model in tied_to of {tie.name}", repr(tie.to),
+            f"a parameter of the model in tied_to of {tie.name}",
+            repr(tie.to),
             nearest(tie.to, known),
-        )  # fmt: skip
+        )
     if tie.to in tied:
         raise InputError(
-            f"{tie.name} tied to a parameter that is not tied itself", tie.to,
+            f"{tie.name} tied to a parameter that is not tied itself",
+            tie.to,
             f"tie it to {tied[tie.to].to}" if tied[tie.to].to != tie.name else "untie one",
-        )  # fmt: skip
+        )
     mine, other = known[tie.name], known[tie.to]
     if tie.factor is None and mine.unit != other.unit:
         raise InputError(
             f"a factor of {tie.name}, whose unit {mine.unit} is not that of {tie.to}",
-            "none", "add factor = NUMBER, in SI units",
-        )  # fmt: skip
+            "none",
+            "add factor = NUMBER, in SI units",
+        )
     if tie.factor is not None and not (math.isfinite(tie.factor) and tie.factor != 0.0):
         raise InputError(
             f"a factor of {tie.name} other than zero", f"{tie.factor:g}", "fix it instead"

@@ -81,9 +81,10 @@ def random_walk(
     at = np.asarray(knots, float)
     if len(at) < 2 or (np.diff(at) <= 0.0).any():
         raise InputError(
-            "at least two knots in time that increase", f"{[float(f'{t:.4g}') for t in at]}",
+            "at least two knots in time that increase",
+            f"{[float(f'{t:.4g}') for t in at]}",
             "add a knot, or make the parameter constant",
-        )  # fmt: skip
+        )
     if between == "step":
         holds = np.clip(np.searchsorted(at, days, side="left") - 1, 0, None)
         basis = np.eye(len(at))[holds]

@@ -11,11 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from caliche.physics.implicit_column import EliminatedColumn, ModalColumn, Temperatures
-from caliche.physics.surface_energy_balance import (
-    ANYWHERE,
-    Between,
-    solve_surface_temperature,
-)
+from caliche.physics.surface_energy_balance import ANYWHERE, Between, solve_surface_temperature
 from caliche.physics.switches import smooth_step
 
 Scalar = Float[Array, ""]

@@ -79,9 +79,15 @@ class HeatTransfer(eqx.Module):
         kink = (2.0 / (stable_end * _WIDTH)) * jnp.sum(slope * above)
         kink = kink + (0.5 * _SLOPE * scale / unstable_end) * jnp.sum(slope * below)
         return HeatTransfer(
-            neutral, jnp.asarray(lowest), highest, scale, (unstable_end, stable_end), kink,
-            below, above,
-        )  # fmt: skip
+            neutral,
+            jnp.asarray(lowest),
+            highest,
+            scale,
+            (unstable_end, stable_end),
+            kink,
+            below,
+            above,
+        )
 
     def at(self, richardson: Scalar) -> Scalar:
         """C_H at a bulk Richardson number, with the smooth floor of `stability.with_floor`."""

@@ -19,8 +19,9 @@ from caliche.report.series import runs
 _DOTS_SHOWN = 700
 
 
-def time_axis(ax: Axes, first: np.datetime64, last: np.datetime64, clock: str = "",
-              ticks: int = 9) -> None:  # fmt: skip
+def time_axis(
+    ax: Axes, first: np.datetime64, last: np.datetime64, clock: str = "", ticks: int = 9
+) -> None:
     """Dates below; the label says which year or day they are in, and on which clock."""
     locator = mdates.AutoDateLocator(minticks=2, maxticks=ticks)
     formatter = mdates.ConciseDateFormatter(
@@ -37,8 +38,9 @@ def time_axis(ax: Axes, first: np.datetime64, last: np.datetime64, clock: str = 
     # Ticks of months do not name their year, ticks of hours not always their day.
     unit = "D" if (last - first) <= np.timedelta64(3, "D") else "Y"
     ends = dict.fromkeys(str(end.astype(f"datetime64[{unit}]")) for end in (first, last))
-    ax.set_xlabel(", ".join(filter(None, ["–".join(ends) if unit == "Y" else " to ".join(ends),
-                                          clock])))  # fmt: skip
+    ax.set_xlabel(
+        ", ".join(filter(None, ["–".join(ends) if unit == "Y" else " to ".join(ends), clock]))
+    )
 
 
 def scaled(axis: Axis, power: int) -> None:
@@ -79,8 +81,9 @@ def observed_points(ax: Axes, time: np.ndarray, observed: np.ndarray) -> None:
     x = mdates.date2num(time)
     known = np.isfinite(observed)
     if known.sum() <= _DOTS_SHOWN:
-        ax.plot(x[known], observed[known], ".", ms=3.2, color=style.OBSERVED, label="observed",
-                zorder=3)  # fmt: skip
+        ax.plot(
+            x[known], observed[known], ".", ms=3.2, color=style.OBSERVED, label="observed", zorder=3
+        )
         return
     ax.plot(x, observed, color=style.OBSERVED, lw=0.9, label="observed", zorder=2.5)
     lone = known & ~np.r_[False, known[:-1]] & ~np.r_[known[1:], False]
@@ -103,11 +106,20 @@ def observed_and_modelled(
     x = mdates.date2num(time)
     low, high, guess, line = (drawable(v, limits) for v in (*edges, first_guess, modelled))
     if np.isfinite(low).any():
-        ax.fill_between(x, low, high, color=style.BAND, alpha=0.45, lw=0, label="model ± 2 sd",
-                        zorder=1.5)  # fmt: skip
+        ax.fill_between(
+            x, low, high, color=style.BAND, alpha=0.45, lw=0, label="model ± 2 sd", zorder=1.5
+        )
     if np.isfinite(guess).any():
-        ax.plot(x, guess, color=style.FIRST_GUESS, lw=0.9, alpha=0.55, ls=(0, (4, 1.5)),
-                label="first guess", zorder=2)  # fmt: skip
+        ax.plot(
+            x,
+            guess,
+            color=style.FIRST_GUESS,
+            lw=0.9,
+            alpha=0.55,
+            ls=(0, (4, 1.5)),
+            label="first guess",
+            zorder=2,
+        )
     ax.plot(x, line, color=style.MODELLED, lw=1.3, label="calibrated model", zorder=3.2)
     observed_points(ax, time, observed)
     set_limits(ax, x, limits, [*edges, first_guess, modelled])
@@ -117,8 +129,16 @@ def legend_above(ax: Axes) -> None:
     """One row of keys above the axes, where they can hide nothing."""
     handles, labels = ax.get_legend_handles_labels()
     if handles:
-        ax.legend(handles, labels, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6,
-                  handlelength=1.6, columnspacing=1.4, borderaxespad=0.2)  # fmt: skip
+        ax.legend(
+            handles,
+            labels,
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.0),
+            ncols=6,
+            handlelength=1.6,
+            columnspacing=1.4,
+            borderaxespad=0.2,
+        )
 
 
 def residual_series(
@@ -134,8 +154,16 @@ def residual_series(
     sides = np.full(residual.size, sigma if np.isfinite(sigma) else np.nan)
     limits = axis_limits(lines=[residual], bands=[*bands, (-sides, sides)])
     if spread is not None:
-        ax.fill_between(x, drawable(spread[0], limits), drawable(spread[1], limits),
-                        color=style.BAND, alpha=0.4, lw=0, step="mid", label="5–95 %")  # fmt: skip
+        ax.fill_between(
+            x,
+            drawable(spread[0], limits),
+            drawable(spread[1], limits),
+            color=style.BAND,
+            alpha=0.4,
+            lw=0,
+            step="mid",
+            label="5–95 %",
+        )
     ax.axhline(0, color=style.MUTED, lw=0.7)
     if np.isfinite(sigma):
         for side in (-sigma, sigma):
@@ -185,8 +213,14 @@ def autocorrelation_stems(
     ax.set_xlabel("lag (hours)")
     ax.xaxis.set_major_locator(MultipleLocator(12) if 24 <= hours[-1] <= 72 else MaxNLocator(5))
     if np.isfinite(lag1):
-        ax.text(0.98, 0.97, f"lag-1: {lag1:.2f}".replace("-1:", "‑1:"), ha="right", va="top",
-                transform=ax.transAxes)  # fmt: skip
+        ax.text(
+            0.98,
+            0.97,
+            f"lag-1: {lag1:.2f}".replace("-1:", "‑1:"),
+            ha="right",
+            va="top",
+            transform=ax.transAxes,
+        )
 
 
 def parameter_range(ax: Axes, entry: Mapping[str, Any], power: int) -> None:
@@ -211,8 +245,15 @@ def parameter_close_up(ax: Axes, entry: Mapping[str, Any], power: int) -> None:
         ax.plot(shown, [0, 0], color=style.MODELLED, lw=1.6, zorder=2)
         ax.plot(shown, [0, 0], "|", ms=8, mew=1.6, color=style.MODELLED, zorder=2)
     if np.isfinite(naive):
-        ax.plot([value - 1.96 * naive, value + 1.96 * naive], [0, 0], color=style.BAND, lw=6,
-                alpha=0.8, solid_capstyle="butt", zorder=1)  # fmt: skip
+        ax.plot(
+            [value - 1.96 * naive, value + 1.96 * naive],
+            [0, 0],
+            color=style.BAND,
+            lw=6,
+            alpha=0.8,
+            solid_capstyle="butt",
+            zorder=1,
+        )
     _markers(ax, entry, interval=True)
     ends = [value, *shown, *([value - 3 * naive, value + 3 * naive] if np.isfinite(naive) else [])]
     ends += [value - 2 * sd, value + 2 * sd] if np.isfinite(sd) else []
@@ -333,16 +374,31 @@ def correlation_map(ax: Axes, matrix: np.ndarray, labels: Sequence[str]) -> None
     matrix = np.where(np.eye(count, dtype=bool), np.nan, matrix)
     ax.set_facecolor(style.HOLDOUT)
     # Cells rather than an image: they stay sharp in print and are a few bytes each.
-    ax.pcolormesh(np.arange(count + 1), np.arange(count + 1), matrix, cmap="RdBu_r", vmin=-1,
-                  vmax=1, edgecolors="white", linewidth=1.0, alpha=0.9)  # fmt: skip
+    ax.pcolormesh(
+        np.arange(count + 1),
+        np.arange(count + 1),
+        matrix,
+        cmap="RdBu_r",
+        vmin=-1,
+        vmax=1,
+        edgecolors="white",
+        linewidth=1.0,
+        alpha=0.9,
+    )
     for i in range(count):
         for j in range(count):
             r = matrix[i, j]
             if np.isfinite(r):
-                ax.text(j + 0.5, i + 0.5, f"{r:.2f}".replace("-", "−"), ha="center", va="center",
-                        fontsize=9 if count <= 8 else 6.5,
-                        color="white" if abs(r) > 0.6 else "#222222",
-                        weight="bold" if abs(r) > 0.95 else "normal")  # fmt: skip
+                ax.text(
+                    j + 0.5,
+                    i + 0.5,
+                    f"{r:.2f}".replace("-", "−"),
+                    ha="center",
+                    va="center",
+                    fontsize=9 if count <= 8 else 6.5,
+                    color="white" if abs(r) > 0.6 else "#222222",
+                    weight="bold" if abs(r) > 0.95 else "normal",
+                )
     ticks = np.arange(count) + 0.5
     ax.set_xticks(ticks, labels, rotation=35, ha="right", rotation_mode="anchor")
     ax.set_yticks(ticks, labels)

@@ -73,8 +73,9 @@ def axis_limits(
         span = max([span, *(_width(band) for band in bands)])
     ends = [low, high]
     for below, above, far in (
-        (modelled, modelled, LINES_REACH), (lower[known], upper[known], reach)
-    ):  # fmt: skip
+        (modelled, modelled, LINES_REACH),
+        (lower[known], upper[known], reach),
+    ):
         ends[0] = min(ends[0], low - _shown(low - below, far * span))
         ends[1] = max(ends[1], high + _shown(above - high, far * span))
     pad = MARGIN * (ends[1] - ends[0]) or 0.01 * abs(ends[0]) or 1.0
@@ -82,9 +83,12 @@ def axis_limits(
 
 
 def set_limits(
-    ax: Axes, at: np.ndarray, limits: tuple[float, float] | None, drawn: Sequence[np.ndarray],
+    ax: Axes,
+    at: np.ndarray,
+    limits: tuple[float, float] | None,
+    drawn: Sequence[np.ndarray],
     direction: str = "y",
-) -> None:  # fmt: skip
+) -> None:
     """Set an axis, and mark at its edges where what is drawn leaves it.
 
     at : positions on the other axis of the values of every array in `drawn`.

@@ -137,3 +137,13 @@ def _fixed(value: float, decimals: int) -> str:
 
 def _power(exponent: int) -> str:
     return f" × 10{str(exponent).translate(_SUPERSCRIPT)}" if exponent else ""
+
+
+def share(part: float) -> str:
+    """A share in per cent, to two digits: 0.28 %, 1.0 %, 187 %; from a thousand on, as a factor."""
+    percent = 100.0 * part
+    if not math.isfinite(percent):
+        return "∞"
+    if percent >= 1000.0:
+        return f"{plain(part, 2)} times"
+    return f"{rounded(percent, 2) if percent < 99.5 else f'{percent:.0f}'} %"

@@ -86,9 +86,10 @@ def runs(mask: np.ndarray) -> list[tuple[int, int]]:
     edges = np.diff(np.concatenate([[0], mask.astype(int), [0]]))
     return [
         (int(first), int(last))
-        for first, last in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1,
-                               strict=True)
-    ]  # fmt: skip
+        for first, last in zip(
+            np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True
+        )
+    ]
 
 
 def autocorrelation(residual: np.ndarray, lags: np.ndarray) -> np.ndarray:

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from caliche.sites.collection import open_collection as open_collection
     from caliche.sites.processes import Share as Share
     from caliche.sites.processes import join as join
-    from caliche.sites.run import Progress as Progress
-    from caliche.sites.run import SitesRun as SitesRun
-    from caliche.sites.run import estimate_sites as estimate_sites
     from caliche.sites.twins import synthetic as synthetic
 
 _HOME = {
@@ -24,9 +21,6 @@ _HOME = {
     "open_collection": "caliche.sites.collection",
     "Share": "caliche.sites.processes",
     "join": "caliche.sites.processes",
-    "Progress": "caliche.sites.run",
-    "SitesRun": "caliche.sites.run",
-    "estimate_sites": "caliche.sites.run",
     "synthetic": "caliche.sites.twins",
 }
 

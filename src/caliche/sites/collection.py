@@ -1,5 +1,4 @@
-"""A collection of sites: one dataset with the dimensions site and time, of which only the slice
-that is worked on is ever read."""
+"""A collection of sites: one dataset over site and time, of which a slice is read at a time."""
 
 from __future__ import annotations
 
@@ -72,8 +71,9 @@ class Collection:
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise InputError(
                 f"values of {column.variable} that can be read from {self.where}",
-                f"{type(error).__name__}: {error}", "check that the file is whole",
-            ) from None  # fmt: skip
+                f"{type(error).__name__}: {error}",
+                "check that the file is whole",
+            ) from None
         return np.ascontiguousarray(column.scale * without_missing(values) + column.offset)
 
     def fingerprint(self) -> str:
@@ -126,9 +126,10 @@ def open_collection(
     interval = check_time(every, where)
     if abs(interval - time_step) > 1e-6:
         raise InputError(
-            f"the experiment's time step of {time_step:g} s in {where}", f"{interval:g} s",
+            f"the experiment's time step of {time_step:g} s in {where}",
+            f"{interval:g} s",
             f"--set window.time_step={interval:g}, or resample the collection",
-        )  # fmt: skip
+        )
     rows = _window(every, start, end, where)
     columns = {stream: _column(dataset, stream, interval, where) for stream in streams}
     return Collection(dataset, where, _names(dataset, where), every[rows], rows, columns)
@@ -141,9 +142,10 @@ def _open(path: Path) -> xr.Dataset:
     zarr = path.is_dir()
     if zarr and importlib.util.find_spec("zarr") is None:
         raise InputError(
-            f"the package zarr, to read the store {path.name}", "no such package",
+            f"the package zarr, to read the store {path.name}",
+            "no such package",
             "pip install zarr, or write the collection as netCDF",
-        )  # fmt: skip
+        )
     try:
         engine = "zarr" if zarr else "h5netcdf"
         return xr.open_dataset(path, engine=engine, cache=False, decode_timedelta=False)
@@ -167,14 +169,16 @@ def _window(
             raise InputError(
                 f"sites.{key} on the times of {where}, {utc_text(times[0])} to "
                 f"{utc_text(times[-1])}",
-                utc_text(moment), "leave it out for the whole record",
-            )  # fmt: skip
+                utc_text(moment),
+                "leave it out for the whole record",
+            )
     first, last = (int(index[0]) for index in found)
     if last <= first:
         raise InputError(
-            "sites.start before sites.end", f"{utc_text(ends[0])} and {utc_text(ends[1])}",
+            "sites.start before sites.end",
+            f"{utc_text(ends[0])} and {utc_text(ends[1])}",
             "put them in order",
-        )  # fmt: skip
+        )
     return slice(first, last + 1)
 
 
@@ -188,9 +192,10 @@ def _names(dataset: xr.Dataset, where: str) -> np.ndarray:
     if len(unique) < n:
         twice = unique[counts.argmax()]
         raise InputError(
-            f"a name of its own for each site of {where}", f"{twice!r} {counts.max()} times",
+            f"a name of its own for each site of {where}",
+            f"{twice!r} {counts.max()} times",
             "rename the coordinate site",
-        )  # fmt: skip
+        )
     return names
 
 
@@ -208,8 +213,9 @@ def _column(dataset: xr.Dataset, stream: str, interval: float, where: str) -> Co
     if set(dataset[name].dims) != {SITE, TIME}:
         raise InputError(
             f"dimensions (site, time) of {name} in {where}",
-            f"({', '.join(map(str, dataset[name].dims))})", "write one variable per depth or tile",
-        )  # fmt: skip
+            f"({', '.join(map(str, dataset[name].dims))})",
+            "write one variable per depth or tile",
+        )
     unit = netcdf_unit(dataset, name) or entry.unit
     scale, offset = conversion(unit, stream, interval, f"{name} of {where}")
     return Column(name, scale, offset)

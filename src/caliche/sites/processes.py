@@ -26,8 +26,9 @@ class Share:
         if not 0 <= self.process < self.processes:
             raise InputError(
                 "a process number from 0 up to the number of processes less 1",
-                f"process {self.process} of {self.processes}", "count from 0",
-            )  # fmt: skip
+                f"process {self.process} of {self.processes}",
+                "count from 0",
+            )
 
     def of(self, n_batches: int) -> list[int]:
         """Numbers of its batches, dealt in turn."""
@@ -55,9 +56,10 @@ def join(
     """
     if (processes is None) != (process is None) or (coordinator and processes is None):
         raise InputError(
-            "--processes and --process together", "only part of them",
+            "--processes and --process together",
+            "only part of them",
             "give both, or --distributed to take them from Slurm",
-        )  # fmt: skip
+        )
     if detect and processes is not None:
         raise InputError(
             "either --distributed or --processes and --process", "both", "leave one out"

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from caliche.errors import InputError
 from caliche.experiments.experiment import BOTTOM, Experiment
-from caliche.inverse_problem import InverseProblem
+from caliche.problems.inverse import InverseProblem
 from caliche.variables import variable
 
 BEGIN = np.datetime64("2000-06-01T00:00:00", "ns")
@@ -61,8 +61,14 @@ def synthetic(
     knots = None
     if initial:
         knots = mean[:, None] + np.stack([g.normal(0.0, 1.0, len(initial)) for g in generators])
-    perfect = np.asarray(_predict(problem, u, {k: jnp.asarray(v) for k, v in forcing.items()},
-                                  None if knots is None else jnp.asarray(knots)))  # fmt: skip
+    perfect = np.asarray(
+        _predict(
+            problem,
+            u,
+            {k: jnp.asarray(v) for k, v in forcing.items()},
+            None if knots is None else jnp.asarray(knots),
+        )
+    )
     sigma = np.asarray(problem.observations.sigma)
     error = np.stack([g.standard_normal(perfect.shape[1:]) for g in generators]) * sigma
     observed = perfect + error if noise else perfect

@@ -1,0 +1,1 @@
+"""`caliche assimilate`: a record window by window."""

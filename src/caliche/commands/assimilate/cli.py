@@ -1,0 +1,170 @@
+"""`caliche assimilate`: a record window by window. Nothing heavy is imported before that."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from caliche.errors import InputError
+from caliche.terminal.exits import INTERRUPTED, NOT_CONVERGED
+from caliche.terminal.options import ExperimentArgument, SetOption, folder_option
+from caliche.wording import number_of
+
+EVERY = 10.0  # seconds between the lines of progress in a pipe
+
+
+def assimilate(
+    experiment: ExperimentArgument,
+    window: Annotated[float, typer.Option(metavar="DAYS", help="Length of a window.")],
+    drift: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]SD",
+            help="How far parameters may wander from window to window, in prior standard "
+            "deviations: one number for all, or albedo=0.3. Repeatable. [default: not at all]",
+        ),
+    ] = None,
+    forget: Annotated[
+        float,
+        typer.Option(
+            help="With each window, earlier observations count 1/FORGET of what they did; 1: "
+            "nothing is forgotten."
+        ),
+    ] = 1.0,
+    out: Annotated[Path | None, folder_option("runs/EXPERIMENT-windows-TIME")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Estimate parameters window by window.
+
+    Each window hands its state and posterior to the next, and is forecast before it is
+    assimilated. Writes a folder with result.nc, summary.json, config.toml and assimilation.html;
+    the same command with --out goes on with a run that was stopped. Exit code 0 if every window
+    converged, 3 if some did not, 2 for bad input.
+    """
+    from caliche.runtime import configure
+
+    configure()
+    from caliche.commands.assimilate.page import write_assimilation_page
+    from caliche.commands.assimilate.run import run_assimilation
+    from caliche.experiments import load_experiment
+
+    loaded = load_experiment(experiment, set_ or [])
+    try:
+        with Progress(loaded.config.name) as progress:
+            run = run_assimilation(
+                loaded,
+                window,
+                out,
+                drifts(drift or []),
+                forget,
+                progress.update,
+                shlex.join(["caliche", *sys.argv[1:]]),
+            )
+    except KeyboardInterrupt:
+        if out is None or not (out / "run.json").is_file():
+            raise
+        typer.echo(
+            f"caliche: interrupted; finished windows are kept in {out}, and the same command goes "
+            "on from there",
+            err=True,
+        )
+        raise SystemExit(INTERRUPTED) from None
+    print_assimilation(run.summary)
+    typer.echo(f"\nReport: {write_assimilation_page(run.folder)}")
+    if not run.summary["converged"]:
+        raise typer.Exit(NOT_CONVERGED)
+
+
+def drifts(given: Sequence[str]) -> float | dict[str, float]:
+    """What --drift says: one number, or one for each name."""
+    found: dict[str, float] = {}
+    for text in given:
+        name, _, value = text.rpartition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise InputError("--drift SD or --drift NAME=SD", text, "--drift albedo=0.3") from None
+    if "" in found and len(given) > 1:
+        raise InputError(
+            "one --drift for all parameters, or names", " and ".join(given), "name each of them"
+        )
+    return found.get("", found or 0.0)
+
+
+class Progress:
+    """Progress from window to window: one line kept up to date, or in a pipe one now and then."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._live, self._told = name, sys.stderr.isatty(), 0.0
+        self._shown = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live and self._shown:
+            print(file=sys.stderr, flush=True)
+
+    def update(self, number: int, total: int, record: Mapping[str, Any]) -> None:
+        """Show a window that is finished, see `caliche.assimilation.windows.Callback`."""
+        if not self._shown and not self._live:
+            print(f"Assimilating {self._name}", file=sys.stderr, flush=True)
+        self._shown = True
+        chi = sum(i["chi_square"] for i in record["innovations"].values())
+        freedom = sum(i["freedom"] for i in record["innovations"].values())
+        what = f"chi-square of the forecast {chi / freedom:.3g}" if freedom else record["reason"]
+        text = (
+            f"window {number} of {total}  {number_of(record['observations'], 'observation')}  "
+            f"{what}  "
+            f"{number_of(record['iterations'], 'iteration')}"
+        )
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{text[:width]:<{width}}", file=sys.stderr, end="", flush=True)
+        elif number <= 2 or number == total or time.monotonic() - self._told > EVERY:
+            print(text, file=sys.stderr, flush=True)
+            self._told = time.monotonic()
+
+
+def print_assimilation(summary: Mapping[str, Any]) -> None:
+    """Parameters in the first and the last window, how windows were forecast, and warnings."""
+    from caliche.report.numbers import plain, value_and_sd
+    from caliche.terminal.tables import print_headline, print_notes, print_table
+
+    windows = summary["windows"]
+    print_headline(summary)
+    print(f"{summary['sentences'][0]}\n")
+    known = any(p["truth"] is not None for p in summary["parameters"].values())
+    rows = []
+    for name, p in summary["parameters"].items():
+        first, last = (w["parameters"][name] for w in (windows[0], windows[-1]))
+        row = [name, *(value_and_sd(e["estimate"], e["sd"]) for e in (first, last)), p["unit"]]
+        if known:
+            row.insert(3, "" if p["truth"] is None else plain(p["truth"]))
+        rows.append(row)
+    header = ["parameter", "window 1", f"window {len(windows)}", "unit"]
+    if known:
+        header.insert(3, "truth")
+    print_table(header, rows)
+    print("\nOne window ahead, from the second window on:")
+    cells = [
+        [
+            name,
+            str(s["n"]),
+            *(
+                plain(s[k], 3)
+                for k in ("forecast_rmse", "forecast_bias", "analysis_rmse", "chi_square_ratio")
+            ),
+        ]
+        for name, s in summary["streams"].items()
+    ]
+    head = ["stream", "n", "forecast RMSE", "bias", "analysis RMSE", "chi-square / freedom"]
+    print_table(head, cells, drop=["bias"])
+    print_notes(summary["warnings"])

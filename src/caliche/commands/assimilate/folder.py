@@ -1,0 +1,108 @@
+"""The folder of an assimilation: windows as they finish, and what is made of them at the end.
+
+    run.json          what the run is, so that only the same one goes on with it
+    config.toml       the configuration, to run it again
+    windows/N.npz     the windows that are finished
+    result.nc         series and windows; summary.json: settings, parameters, windows, sentences
+
+Every file is written aside and moved into place, so that one that is there is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caliche.assimilation.windows import Analysis
+from caliche.errors import InputError
+from caliche.files.whole_file import write_text, written_aside
+from caliche.problems.window import Handed
+
+_HANDED = "handed_"
+_ARRAYS = ("u", "covariance_u", "forecast", "analysis")
+
+
+class AssimilationFolder:
+    """A folder of finished windows, made or taken up again. A `Store` of `assimilate_windows`.
+
+    Parameters
+    ----------
+    mark : of the run, see `fingerprint`; a folder of another run is refused.
+
+    Raises
+    ------
+    InputError : a folder that holds something else, or cannot be written.
+    """
+
+    def __init__(self, path: Path, mark: str) -> None:
+        self.path, self._windows, self._mark = path, path / "windows", mark
+        begun = path / "run.json"
+        foreign = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        if foreign and not begun.is_file():
+            raise InputError(
+                "a folder that does not exist yet, or that the same run left",
+                f"{path}, which holds something else",
+                "choose another --out",
+            )
+        if begun.is_file() and json.loads(begun.read_text("utf-8")).get("mark") != mark:
+            raise InputError(
+                "a folder of the same experiment, window and forgetting, and version of caliche",
+                f"{path}, begun differently",
+                "choose another --out, or give the same command",
+            )
+        above = next(p for p in [path, *path.absolute().parents] if p.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            raise InputError("a folder that can be written", str(above), "choose another --out")
+
+    def begin(self, config: str) -> None:
+        """Make the folder, if it is not there."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        # This first: a folder with anything but this in it is taken for something else.
+        self.write_text("run.json", json.dumps({"mark": self._mark}) + "\n")
+        self._windows.mkdir(exist_ok=True)
+        self.write_text("config.toml", config)
+
+    def read(self, number: int) -> Analysis | None:
+        path = self._file(number)
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path) as kept:
+                arrays = {name: kept[name] for name in kept.files}
+            handed = {n.removeprefix(_HANDED): arrays[n] for n in arrays if n.startswith(_HANDED)}
+            own = {name: arrays[name] for name in _ARRAYS}
+            return Analysis(json.loads(str(arrays["record"])), **own, handed=Handed(**handed))
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"a whole file {path}",
+                type(error).__name__,
+                "remove it and run the command again",
+            ) from None
+
+    def write(self, number: int, analysis: Analysis) -> None:
+        arrays = {name: getattr(analysis, name) for name in _ARRAYS}
+        arrays |= {f"{_HANDED}{name}": x for name, x in asdict(analysis.handed).items()}
+        with written_aside(self._file(number)) as scratch, open(scratch, "wb") as file:
+            np.savez(file, record=np.asarray(json.dumps(analysis.record)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write_text(self, name: str, text: str) -> None:
+        write_text(self.path / name, text)
+
+    def write_dataset(self, name: str, dataset: Any) -> None:
+        with written_aside(self.path / name) as scratch:
+            dataset.to_netcdf(scratch, engine="h5netcdf")
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        self.write_text("summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+
+    def _file(self, number: int) -> Path:
+        return self._windows / f"{number + 1:05d}.npz"

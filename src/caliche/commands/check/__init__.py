@@ -1,0 +1,1 @@
+"""`caliche check`: what would stop a calibration, looked at beforehand."""

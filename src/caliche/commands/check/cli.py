@@ -1,0 +1,46 @@
+"""`caliche check`: its options and help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from caliche.terminal.options import ExperimentArgument, SetOption
+
+
+def check(
+    experiment: ExperimentArgument,
+    prior_predictive: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Draws of the prior to hold the data against; 0: none. [default: 79]"
+        ),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw what the prior predicts: .png, .svg or .pdf."),
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Look over data, window, parameters, gradients and priors.
+
+    Finds what would stop `caliche estimate`, says what it would cost, and whether the observations
+    lie within what the priors can produce. Writes nothing but the figure, if asked for one.
+    """
+    from caliche.terminal.workbench import loader
+
+    load = loader()
+    from caliche.commands.check.figures import write_prior_figure
+    from caliche.commands.check.run import check_experiment, check_figure_path
+    from caliche.sensitivity.prior_predictive import MEMBERS
+
+    members = MEMBERS if prior_predictive is None else prior_predictive
+    check_figure_path(figure, members)
+    drawn = []
+    for line in check_experiment(load(experiment, set_ or []), members, drawn.append):
+        typer.echo(line)
+    if figure is not None and drawn:
+        write_prior_figure(drawn[0], figure)
+        typer.echo(f"Figure      {figure}")

@@ -1,0 +1,40 @@
+"""What a command is: its name, its room, and the page of its folder."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the command line. Nothing of its room is imported before it is asked for.
+
+    Attributes
+    ----------
+    name : as typed, and the name of the function in `cli.py` of its room.
+    room : the folder in `caliche.commands`; empty if it has the command's name.
+    page : the function that writes the page of its folder, as `module:function`; empty if the
+        command leaves no page.
+    """
+
+    name: str
+    room: str = ""
+    page: str = ""
+
+    def function(self) -> Callable[..., Any]:
+        """What is run, with its options and help."""
+        return load(f"caliche.commands.{self.room or self.name}.cli:{self.name}")
+
+    def write_page(self, folder: Path) -> Path:
+        """Write the page of a folder of this command, and return its path."""
+        return load(self.page)(folder)
+
+
+def load(place: str) -> Any:
+    """The object at `module:name`."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)

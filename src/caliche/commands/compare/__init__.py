@@ -1,0 +1,1 @@
+"""`caliche compare`: one problem by several methods and seeds."""

@@ -1,0 +1,1 @@
+"""`caliche design`: which depths and sensors would tell most."""

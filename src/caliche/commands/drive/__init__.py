@@ -1,0 +1,1 @@
+"""`caliche drive`: a model that is an executable."""

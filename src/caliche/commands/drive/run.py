@@ -1,0 +1,389 @@
+"""`caliche drive`: calibrate a model that is an executable, by a contract of folders.
+
+For every member there is a folder `iteration_III/member_MMM` with `parameters.json`. The command
+runs there and leaves `outputs.json` (a list of numbers) or `outputs.csv` (one number a line), in
+the order of the observations. An exit code other than 0, too long a run, a number too few and no
+number where there is an observation are failed members. What is done is never run again: the same
+command with `--resume` goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any
+
+import numpy as np
+
+from caliche.commands.drive.config import DriveConfig
+from caliche.commands.drive.tables import kind_of, outputs_of
+from caliche.errors import InputError
+from caliche.estimation.ensemble.ask_tell import AskTell, Found
+from caliche.estimation.verdict import FAR, far_from_prior, prior_distance
+from caliche.evaluation.verdict import vector_remarks
+from caliche.files.whole_file import clear, write_text
+from caliche.remarks import Remark, as_table, ended
+from caliche.runs.folder import finite, versions
+
+CONFIG, STATE, RESULT = "drive.toml", "state.npz", "result.json"
+LAST_WORDS = 200  # characters of stderr that a reason quotes
+
+
+@dataclass(frozen=True)
+class News:
+    """What `drive` tells after each member."""
+
+    iteration: int
+    done: int
+    of: int
+    failed: int
+    misfit: float | None
+
+
+@dataclass(frozen=True)
+class Driven:
+    """A finished drive."""
+
+    found: Found
+    reasons: Counter[str]
+    summary: dict[str, Any]
+
+
+def make_job(config: DriveConfig) -> AskTell:
+    """The method at its beginning."""
+    return AskTell(
+        config.method,
+        config.parameters,
+        config.observed,
+        config.sigma,
+        seed=config.seed,
+        **config.options,
+    )
+
+
+def drive(
+    config: DriveConfig,
+    folder: Path,
+    resume: bool = False,
+    workers: int | None = None,
+    callback: Callable[[News], None] | None = None,
+    command: str | None = None,
+) -> Driven:
+    """Calibrate; everything is kept in `folder`.
+
+    Parameters
+    ----------
+    resume : go on in a folder that a drive was stopped in.
+    workers : runs at the same time, instead of the configuration's.
+
+    Raises
+    ------
+    InputError : a folder that is there already, or is not when going on; a command that cannot be
+        started; too few members that run.
+    """
+    job = make_job(config)
+    _prepare(config, folder, resume)
+    if resume and (folder / STATE).is_file():
+        job.restore(folder / STATE)
+    with Workers(config, workers or config.workers) as pool:
+        while not job.done:
+            before = job.iteration
+            place = folder / f"iteration_{before:03d}"
+            if job.tries:
+                place = place / f"redrawn_{job.tries}"
+            told = _Teller(callback, before, job)
+            outputs, why = pool.run(job, place, told)
+            try:
+                job.tell(outputs)
+            except InputError as error:
+                raise _explained(error, why, place) from None
+            if job.iteration > before:
+                job.save(folder / STATE)
+    return _finish(config, folder, job, command)
+
+
+class _Teller:
+    """Counts members as they come in."""
+
+    def __init__(self, callback: Callable[[News], None] | None, iteration: int, job: AskTell):
+        self._callback, self._iteration = callback, iteration
+        self._misfit = job.misfits[-1] if job.misfits else None
+        self._done = self._failed = 0
+
+    def tell(self, failed: bool, of: int) -> None:
+        self._done += 1
+        self._failed += failed
+        if self._callback is not None:
+            self._callback(News(self._iteration + 1, self._done, of, self._failed, self._misfit))
+
+
+def _prepare(config: DriveConfig, folder: Path, resume: bool) -> None:
+    kept = folder / CONFIG
+    if resume:
+        if not kept.is_file():
+            raise InputError(
+                "the folder of a drive that was stopped", f"{folder}", "leave out --resume"
+            )
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            "a folder that does not exist yet",
+            f"{folder}, which does",
+            "choose another --out, or go on with --resume",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(kept, config.text)
+
+
+# -- running members ---------------------------------------------------------------------------
+
+
+class Workers:
+    """Runs of the command, some at a time, all of them ended when this is left."""
+
+    def __init__(self, config: DriveConfig, number: int) -> None:
+        self._config, self._n = config, len(config.observed)
+        self._pool = ThreadPoolExecutor(number)
+        self._live: set[subprocess.Popen] = set()
+        self._lock, self._stopping = Lock(), Event()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        with self._lock:
+            for process in self._live:
+                _end(process)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def run(self, job: AskTell, place: Path, told: _Teller) -> tuple[np.ndarray, list[str]]:
+        """Outputs (k, n) of the members asked for, NaN where one failed, and why those did."""
+        members = job.ask()
+        outputs = np.full((len(members), self._n), np.nan)
+        futures = {}
+        for k, values in enumerate(members):
+            content = {
+                "iteration": job.iteration,
+                "member": k,
+                "parameters": dict(zip(job.names, values.tolist(), strict=True)),
+            }
+            futures[self._pool.submit(self._member, place / f"member_{k:03d}", content)] = k
+        why = []
+        for future in as_completed(futures):
+            found, reason = future.result()
+            if reason:
+                why.append(reason)
+            else:
+                outputs[futures[future]] = found
+            told.tell(bool(reason), len(members))
+        return outputs, why
+
+    def _member(self, folder: Path, content: dict[str, Any]) -> tuple[list[float], str]:
+        """Outputs of one member, and why it failed; run only if that was not done before."""
+        text = json.dumps(content, indent=1) + "\n"
+        asked, status = folder / "parameters.json", folder / "status.json"
+        known = _read_json(status)
+        if not (known and asked.is_file() and asked.read_text("utf-8") == text):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in ("outputs.json", "outputs.csv", "status.json"):
+                (folder / name).unlink(missing_ok=True)
+            asked.write_text(text, "utf-8")
+            began = time.monotonic()
+            reason = self._execute(folder)
+            if self._stopping.is_set():  # stopped from outside: nothing is known of this member
+                return [], "stopped"
+            known = {"reason": reason, "seconds": round(time.monotonic() - began, 3)}
+            if not reason:
+                known["reason"] = _read_outputs(folder, self._config)[1]
+            write_text(status, json.dumps(known) + "\n")
+        if known["reason"]:
+            return [], str(known["reason"])
+        return _read_outputs(folder, self._config)
+
+    def _execute(self, folder: Path) -> str:
+        """Run the command in a folder; why it failed, or nothing."""
+        with open(folder / "stdout.txt", "wb") as out, open(folder / "stderr.txt", "wb") as err:
+            try:
+                with self._lock:
+                    if self._stopping.is_set():
+                        return "stopped"
+                    process = subprocess.Popen(
+                        self._config.command,
+                        cwd=folder,
+                        stdin=subprocess.DEVNULL,
+                        stdout=out,
+                        stderr=err,
+                        start_new_session=True,
+                    )
+                    self._live.add(process)
+            except OSError as error:
+                raise InputError(
+                    "a command that can be started",
+                    f"{' '.join(self._config.command)}: {error.strerror}",
+                    "check command in [model]; {here} is the configuration's folder",
+                ) from None
+            try:
+                code = process.wait(self._config.timeout)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                return f"took longer than {self._config.timeout:g} s"
+            finally:
+                with self._lock:
+                    self._live.discard(process)
+        if code:
+            said = (folder / "stderr.txt").read_text("utf-8", "replace").strip().splitlines()
+            ended = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
+            return f"{ended}: {said[-1][:LAST_WORDS]}" if said else ended
+        return ""
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End a run and whatever it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _read_outputs(folder: Path, config: DriveConfig) -> tuple[list[float], str]:
+    """What a run left, and what is wrong with it."""
+    path = folder / "outputs.json"
+    if not path.is_file():
+        path = folder / "outputs.csv"
+    if not path.is_file():
+        return [], "left neither outputs.json nor outputs.csv"
+    try:
+        values = outputs_of(path, config.missing)
+    except (OSError, ValueError, csv.Error) as error:
+        return [], f"left {path.name} that cannot be read: {error}"[:LAST_WORDS]
+    if len(values) != len(config.observed):
+        return [], f"left {len(values)} outputs where {len(config.observed)} are observed"
+    # What nobody observed may be missing.
+    if not np.isfinite(np.array(values)[np.isfinite(config.observed)]).all():
+        return [], "left outputs that are not finite"
+    return values, ""
+
+
+# -- the end -------------------------------------------------------------------------------------
+
+
+def _explained(error: InputError, why: Sequence[str], place: Path) -> InputError:
+    """The refusal with what most of the runs said."""
+    if not why:
+        return error
+    reason, number = max(counted(why).items(), key=lambda item: item[1])
+    file = re.match(r"left (outputs\.\w+) that", reason)
+    return InputError(
+        error.expected,
+        f"{error.got}; {number} of them: {reason}",
+        f"look at {file[1] if file else 'stderr.txt'} in the members of {place}",
+    )
+
+
+def counted(reasons: Iterable[str]) -> Counter[str]:
+    """How often each reason was given; those that differ by numbers alone are one."""
+    first: dict[str, str] = {}
+    return Counter(first.setdefault(kind_of(reason), reason) for reason in reasons)
+
+
+def _remarks(config: DriveConfig, job: AskTell, found: Found) -> list[Remark]:
+    """What a careful referee would say of the estimate."""
+    said: list[Remark] = []
+    for p in config.parameters:
+        if p.name in found.no_effect:
+            prior = p.prior.describe(p.declaration.unit)
+            text = (
+                f"No output depends on {p.name}: the observations say nothing of it, and what is "
+                f"known is its prior ({prior})."
+            )
+            said.append(Remark("no-effect", text, True, (p.name,)))
+            continue
+        away = float(prior_distance(p.prior, found.estimate[p.name]))
+        if abs(away) > FAR:
+            prior = p.prior.describe(p.declaration.unit)
+            said.append(
+                Remark("far-from-prior", far_from_prior(p.name, away, prior), True, (p.name,))
+            )
+    if len(found.misfits) and math.isfinite(found.misfits[-1]):
+        u = np.asarray(job.space.to_whitened(found.estimate))
+        own = 0.5 * float(np.sum(np.where(job.space.informative & np.isfinite(u), u, 0.0) ** 2))
+        misfit = max(0.0, float(found.misfits[-1]) - own)
+        said += vector_remarks(config.observed, config.sigma, misfit, len(config.parameters))
+    return said
+
+
+def _finish(config: DriveConfig, folder: Path, job: AskTell, command: str | None) -> Driven:
+    found = job.result()
+    # From the members' folders: a drive that was stopped and went on counts all of them.
+    told = (_read_json(path) or {} for path in sorted(folder.glob("iteration_*/**/status.json")))
+    reasons = counted(str(status["reason"]) for status in told if status.get("reason"))
+    entries = {}
+    for p in config.parameters:
+        unseen = p.name in found.no_effect
+        sd, interval = found.sd or {}, found.interval or {}
+        bare = unseen or p.name not in sd or p.name not in interval
+        entries[p.name] = {
+            "estimate": None if unseen else found.estimate[p.name],
+            "sd": None if bare else sd[p.name],
+            "interval95": None if bare else list(interval[p.name]),
+            "no_effect": unseen,
+            "unit": p.declaration.unit,
+            "prior": p.prior.describe(p.declaration.unit),
+        }
+    remarks = _remarks(config, job, found)
+    summary = finite(
+        {
+            "title": config.title,
+            "verdict": as_table(ended(found.converged, found.reason), remarks),
+            "method": found.method,
+            "seed": config.seed,
+            "converged": found.converged,
+            "reason": found.reason,
+            "error_bars": None if found.sd is None else "ensemble",
+            "parameters": entries,
+            "misfit": found.misfits.tolist(),
+            "n_observations": int(np.isfinite(config.observed).sum()),
+            "n_missing": int((~np.isfinite(config.observed)).sum()),
+            "n_model_runs": found.n_runs + found.n_last,
+            "n_failed": found.n_failed,
+            "failures": dict(reasons),
+            "versions": versions(),
+            "command": command,
+        }
+    )
+    if found.members is not None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(found.names)
+        writer.writerows(found.members.tolist())
+        write_text(folder / "members.csv", text.getvalue())
+    best = {"parameters": found.estimate}
+    write_text(folder / "parameters.json", json.dumps(best, indent=1) + "\n")
+    write_text(folder / RESULT, json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    clear(folder)
+    return Driven(found, reasons, summary)

@@ -1,0 +1,1 @@
+"""`caliche estimate`: a calibration with error bars and a report."""

@@ -1,0 +1,1 @@
+"""`caliche identify`: which parameters the observations can identify."""

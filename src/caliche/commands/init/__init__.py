@@ -1,0 +1,1 @@
+"""`caliche init`: an experiment file to fill in."""

@@ -1,0 +1,1 @@
+"""`caliche joint`: several sites calibrated together."""

@@ -1,0 +1,50 @@
+"""The page of a joint calibration: a function of its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from caliche.commands.joint.figures import scores_plate, values_plate
+from caliche.commands.joint.tables import score_rows, value_rows
+from caliche.errors import InputError
+from caliche.files.whole_file import write_text
+from caliche.report import style
+from caliche.report.numbers import pretty_unit
+from caliche.report.pages import render_page
+from caliche.report.wording import capital
+
+PAGE = "report.html"
+
+
+def write_joint_page(folder: Path) -> Path:
+    """Write `report.html` into the folder of a joint calibration.
+
+    Raises
+    ------
+    InputError : summary.json or config.toml is missing or cannot be read.
+    """
+    folder = Path(folder)
+    try:
+        summary = json.loads((folder / "summary.json").read_text("utf-8"))
+        config = (folder / "config.toml").read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "a folder that caliche joint wrote",
+            f"{type(error).__name__} in {folder}: {error}",
+            "give the command that began it again",
+        ) from error
+    with style.report_style():
+        plates = [scores_plate(summary), values_plate(summary)]
+    header, rows = value_rows(summary)
+    rows = [[*cells, pretty_unit(unit)] for *cells, unit in rows]
+    text = render_page(
+        "commands/joint/page.html.j2",
+        run=summary,
+        reason=capital(summary["reason"]),
+        config=config,
+        plates=plates,
+        values=(header, rows),
+        scores=[score_rows(summary, key) for key in ("rmse", "nse")],
+    )
+    return write_text(folder / PAGE, text)

@@ -1,0 +1,48 @@
+"""Rows of a joint calibration, for the terminal and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from caliche.report.numbers import interval, number, rounded, value_and_sd
+from caliche.variables import label
+
+WINDOW = {"hold-out": "held out", "fit": "fitted"}
+
+
+def value_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Each joint parameter: where it holds, its value, interval, prior and unit."""
+    header = ["parameter", "where", "estimate ± sd", "95 % interval", "prior", "unit"]
+    rows = []
+    for name, p in summary["parameters"].items():
+        stem, _, where = name.partition("@")
+        value, sd = number(p["estimate"]), number(p["sd"])
+        rows.append(
+            [
+                stem,
+                where or "all sites",
+                value_and_sd(value, sd),
+                interval(p["interval95"], sd, value),
+                p["prior"],
+                p["unit"],
+            ]
+        )
+    return header, rows
+
+
+def score_rows(summary: Mapping[str, Any], key: str = "rmse") -> tuple[list[str], list[list[str]]]:
+    """Each site and fitted stream: a score under every calibration, in the hold-out if there is
+    one."""
+    kinds = list(summary["scores"])
+    header = ["site", "stream", "window", *kinds]
+    rows = []
+    for site in summary["sites"]:
+        for stream, entry in summary["scores"][kinds[0]][site].items():
+            if not entry["fitted"]:
+                continue
+            window = "fit" if entry["hold-out"] is None else "hold-out"
+            values = [summary["scores"][kind][site][stream][window][key] for kind in kinds]
+            cells = [rounded(number(v)) for v in values]
+            rows.append([site, label(stream), WINDOW[window], *cells])
+    return header, rows

@@ -1,0 +1,1 @@
+"""`caliche experiments` and `caliche data`: what there is."""

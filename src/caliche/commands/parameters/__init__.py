@@ -1,0 +1,1 @@
+"""`caliche parameters`: what models declare."""

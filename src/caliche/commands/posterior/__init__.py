@@ -1,0 +1,1 @@
+"""`caliche posterior`: error bars by several methods side by side."""

@@ -1,0 +1,1 @@
+"""`caliche report`: the page of a folder again."""

@@ -1,0 +1,1 @@
+"""`caliche score`: every score of a run."""

@@ -1,0 +1,1 @@
+"""`caliche screen`: which parameters matter."""

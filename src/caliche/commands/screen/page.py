@@ -1,0 +1,84 @@
+"""The page and the pictures of a screening: a function of its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from caliche.commands.screen.figures import caption, effects_figure, maps_figure
+from caliche.commands.screen.tables import stream_table
+from caliche.errors import InputError
+from caliche.files.whole_file import write_text
+from caliche.report import numbers, style
+from caliche.report.limits import cut_note
+from caliche.report.pages import render_page
+from caliche.report.plates import Plate
+from caliche.report.wording import capital
+
+PAGE = "screening.html"
+
+
+def write_screening_page(folder: Path) -> Path:
+    """Write `screening.html`, and each figure as SVG and PNG, into the folder of a screening.
+
+    Raises
+    ------
+    InputError : summary.json, config.toml or screening.nc is missing or cannot be read.
+    """
+    folder = Path(folder)
+    try:
+        summary = json.loads((folder / "summary.json").read_text("utf-8"))
+        config = (folder / "config.toml").read_text("utf-8")
+        with xr.open_dataset(folder / "screening.nc", engine="h5netcdf") as opened:
+            found = opened.load()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "a folder that caliche screen wrote",
+            f"{type(error).__name__} in {folder}: {error}",
+            "give the command that began it again",
+        ) from error
+    plates = []
+    for name, which, figure in _figures(summary, found):
+        with mpl.rc_context({"svg.hashsalt": name}):
+            _write_figure(figure, folder / f"{name}.svg")
+        title = summary["streams"][name.rpartition("-")[0]]["long_name"]
+        svg = style.to_svg(figure, name.replace(".", ""), f"{title}, {which}")
+        plates.append(
+            Plate(capital(f"{title}: {which}"), svg, caption(summary, which) + cut_note(figure))
+        )
+    return write_text(folder / PAGE, _render(summary, config, plates))
+
+
+def _figures(summary: Mapping[str, Any], found: xr.Dataset) -> Iterator[tuple[str, str, Figure]]:
+    for stream in summary["streams"]:
+        with style.report_style():
+            yield f"{stream}-effects", "effects", effects_figure(summary, stream)
+            maps = maps_figure(summary, found, stream)
+            if maps is not None:
+                yield f"{stream}-maps", "maps", maps
+
+
+def _write_figure(figure: Figure, path: Path) -> None:
+    figure.set_dpi(150)
+    FigureCanvasAgg(figure).print_png(path.with_suffix(".png"))
+    FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
+
+
+def _render(summary: Mapping[str, Any], config: str, plates: list[Plate]) -> str:
+    tables = [stream_table(summary, stream) for stream in summary["streams"]]
+    return render_page(
+        "commands/screen/page.html.j2",
+        run=summary,
+        config=config,
+        plates=plates,
+        tables=tables,
+        n=numbers,
+    )

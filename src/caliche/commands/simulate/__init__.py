@@ -1,0 +1,1 @@
+"""`caliche simulate`: the model once, as configured."""

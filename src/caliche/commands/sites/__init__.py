@@ -1,0 +1,1 @@
+"""`caliche sites`: every site of a collection."""

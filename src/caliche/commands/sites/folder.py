@@ -1,0 +1,152 @@
+"""The folder of a run over many sites: batches as they finish, and the one result at the end.
+
+    run.json        what the run is: hashes of configuration and collection, size of the batches
+    config.toml     the configuration, to run it again
+    blocks/N.nc     the batches that are finished
+    result.nc       all sites; summary.json: counts, medians, names of those that failed
+
+Every file is written aside and moved into place, so that one that is there is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import h5py
+import numpy as np
+import xarray as xr
+
+from caliche.commands.sites.table import Column
+from caliche.errors import InputError
+from caliche.files.whole_file import clear, write_text, write_text_once, written_aside
+
+# The keys of run.json that a run must share with the one it goes on from, in words.
+SAME = {
+    "configuration": "the same configuration",
+    "collection": "the same collection",
+    "batch": "batches of the same size",
+    "caliche": "the same version of caliche",
+}
+
+
+class SitesFolder:
+    """The folder of a run, made or taken up again.
+
+    Parameters
+    ----------
+    path : does not exist, or is what an earlier run left.
+
+    Raises
+    ------
+    InputError : a folder that holds something else, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.blocks = path, path / "blocks"
+        foreign = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        if foreign and not (path / "run.json").is_file() and not self.blocks.is_dir():
+            raise InputError(
+                "a folder for the run that does not exist yet, or that such a run left",
+                f"{path}, which holds something else",
+                "choose another --out",
+            )
+        above = next(p for p in [path, *path.absolute().parents] if p.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            raise InputError("a folder that can be written", str(above), "choose another --out")
+
+    def begun(self) -> dict[str, Any] | None:
+        """What run.json says, if the run has begun."""
+        path = self.path / "run.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def begin(self, run: Mapping[str, Any], config: str) -> None:
+        """Begin a run, or go on with it.
+
+        Raises
+        ------
+        InputError : another run has begun here.
+        """
+        self.blocks.mkdir(parents=True, exist_ok=True)
+        write_text_once(self.path / "run.json", json.dumps(run, indent=1) + "\n")
+        there = self.begun() or {}
+        differs = [key for key in SAME if there.get(key) != run[key]]
+        if differs:
+            raise InputError(
+                f"a run with {' and '.join(SAME[key] for key in differs)} as the one in the folder",
+                f"{self.path}, begun differently",
+                "choose another --out, or run the command that began it",
+            )
+        write_text(self.path / "config.toml", config)
+
+    def block(self, number: int) -> Path:
+        return self.blocks / f"{number:06d}.nc"
+
+    def finished(self) -> set[int]:
+        """Numbers of the batches that are there."""
+        return {int(p.stem) for p in self.blocks.glob("*.nc") if p.stem.isdigit()}
+
+    def write_block(self, number: int, dataset: xr.Dataset) -> None:
+        with written_aside(self.block(number)) as scratch:
+            dataset.to_netcdf(scratch, engine="h5netcdf")
+
+    def each_block(self, n_batches: int) -> Iterator[xr.Dataset]:
+        """The batches in order, one in memory at a time."""
+        for number in range(n_batches):
+            try:
+                with xr.open_dataset(self.block(number), engine="h5netcdf") as block:
+                    yield block.load()
+            except (OSError, ValueError, KeyError) as error:
+                raise InputError(
+                    f"a whole file {self.block(number)}",
+                    str(error).splitlines()[0],
+                    "remove it and run the command again",
+                ) from None
+
+    def merge(
+        self,
+        n_sites: int,
+        n_batches: int,
+        columns: Mapping[str, Column],
+        coordinates: Mapping[str, list[str]],
+        attributes: Mapping[str, str],
+        look: Callable[[xr.Dataset], None],
+    ) -> None:
+        """Write result.nc from the batches, one after the other; `look` sees each of them."""
+        sizes = {"site": n_sites, **{name: len(v) for name, v in coordinates.items()}}
+        text = h5py.string_dtype()
+        with (
+            written_aside(self.path / "result.nc") as scratch,
+            h5netcdf.File(scratch, "w") as file,
+        ):
+            file.dimensions = sizes
+            file.attrs.update(attributes)
+            for name, values in coordinates.items():
+                file.create_variable(name, (name,), text, data=np.array(values, object))
+            site = file.create_variable("site", ("site",), text)
+            site.attrs["long_name"] = "name of the site"
+            for name, column in columns.items():
+                real = column.kind is np.float64
+                made = file.create_variable(
+                    name,
+                    column.dims,
+                    text if column.kind is str else column.kind,
+                    fillvalue=np.nan if real else None,
+                )
+                made.attrs.update(column.attributes)
+            first = 0
+            for block in self.each_block(n_batches):
+                rows = slice(first, first + block.sizes["site"])
+                for name in ("site", *columns):
+                    file.variables[name][rows] = block[name].values
+                look(block)
+                first = rows.stop
+        clear(self.blocks)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        text = json.dumps(summary, indent=1, allow_nan=False)
+        write_text(self.path / "summary.json", text + "\n")

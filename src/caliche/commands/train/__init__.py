@@ -1,0 +1,1 @@
+"""`caliche train`: a network in the fluxes of a model."""

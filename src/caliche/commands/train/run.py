@@ -1,0 +1,348 @@
+"""Training the network of an experiment, and the run folder that this leaves.
+
+While it trains the folder holds config.toml and a checkpoint of each seed; result.nc, summary.json
+and network.eqx come when it is done. A folder with checkpoints alone is gone on with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from caliche.errors import InputError
+from caliche.estimation.result import ParameterEstimate, with_the_rest
+from caliche.estimation.tangent_run import ENERGY_TERMS, surface_value
+from caliche.estimation.verdict import bound_remarks, prior_remarks
+from caliche.evaluation.prediction import Prediction, score_windows
+from caliche.evaluation.verdict import experiment_remarks
+from caliche.experiments.config.lad import LaDConfig
+from caliche.experiments.experiment import Experiment
+from caliche.files.checkpoint import write_leaves
+from caliche.files.whole_file import clear, write_text, written_aside
+from caliche.learning.training import Trained, TrainingSettings, cut, train
+from caliche.models.base import Diagnostics
+from caliche.models.lad.neural_fluxes import HybridFluxes, number_of_weights
+from caliche.models.loop.time_loop import simulate
+from caliche.problems.inverse import InverseProblem
+from caliche.remarks import FAILED, Remark, as_table, capitalised, error_size_remarks, unlike
+from caliche.runs.dataset import series_dataset
+from caliche.runs.folder import as_run, finite, new_folder, versions
+from caliche.runs.trained import CONFIG, NETWORK, untrained
+from caliche.variables import label
+
+Callback = Callable[[int, int, float, float, int], None]
+"""Called after each epoch with seed, epoch, both losses, and the epoch of the lowest held-out."""
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A run that trained, and where it is."""
+
+    folder: Path
+    summary: Mapping[str, Any]
+
+
+def run_training(
+    experiment: Experiment,
+    out: Path | None = None,
+    resume: bool = False,
+    callback: Callback | None = None,
+    command: str | None = None,
+) -> TrainingRun:
+    """Train the networks of an experiment and write its run folder (all but the report).
+
+    Raises
+    ------
+    InputError : anything wrong with configuration or data; a folder that is there without
+        `resume`, or that belongs to another experiment.
+    """
+    t = experiment.config.training
+    folder = _folder(experiment, out, resume)
+    settings = TrainingSettings(
+        t.epochs,
+        t.learning_rate,
+        round(t.window_days * 86400.0 / experiment.config.window.time_step),
+        t.patience,
+    )
+    cut(untrained(experiment, t.seed).problem(), settings.window_steps)  # or nothing is written
+    guess = _predict(*_bulk(experiment))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / CONFIG, as_run(experiment, folder))
+    members = []
+    for seed in range(t.seed, t.seed + t.seeds):
+        start = untrained(experiment, seed)
+
+        def tell(epoch: int, loss: float, held_out: float, best: int, seed: int = seed) -> None:
+            if callback is not None:
+                callback(seed, epoch, loss, held_out, best)
+
+        trained = train(start.problem(), settings, seed, folder / f"checkpoint-{seed}.eqx", tell)
+        law = start.fluxes
+        assert isinstance(law, HybridFluxes)
+        after = start.with_fluxes(dataclasses.replace(law, network=trained.learned.network))
+        members.append(
+            _Member(after, trained, _predict(after.scoring_problem(), trained.learned.u))
+        )
+    summary = _write(folder, experiment, members, guess, command)
+    return TrainingRun(folder, summary)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A trained network: the experiment with it, how it came about, and what it says."""
+
+    experiment: Experiment
+    trained: Trained
+    prediction: Prediction
+
+
+def _folder(experiment: Experiment, out: Path | None, resume: bool) -> Path:
+    if not resume or out is None or not (out / CONFIG).is_file():
+        if resume and out is None:
+            raise InputError("--out with --resume", "no folder", "name the folder to go on with")
+        if out is not None and (out / CONFIG).is_file() and not resume:
+            raise InputError(
+                "a folder for the run that does not exist yet",
+                f"{out}, which does",
+                "add --resume to go on with it, or choose another --out",
+            )
+        return new_folder(out, f"{experiment.config.name}-training")
+    if (out / CONFIG).read_text(encoding="utf-8") != as_run(experiment, out):
+        raise InputError(
+            f"the experiment that {out} was begun with",
+            "another configuration",
+            "choose another --out, or leave the configuration as it was",
+        )
+    return out
+
+
+def _bulk(experiment: Experiment) -> tuple[InverseProblem, Any]:
+    """The same column with bulk fluxes, everything at its first guess."""
+    config = experiment.config
+    assert isinstance(config.model, LaDConfig)
+    bulk = dataclasses.replace(config.model, fluxes="bulk")
+    plain = dataclasses.replace(experiment, config=dataclasses.replace(config, model=bulk))
+    problem = plain.scoring_problem()
+    return problem, problem.space.initial()
+
+
+@jax.jit
+def _run(problem: InverseProblem, u: Any) -> tuple[Any, dict[str, Any]]:
+    """Streams (time + 1, stream) and energy terms (time + 1,)."""
+    params = problem.space.to_physical(u)
+
+    def output(diagnostics: Diagnostics) -> tuple[Any, Any]:
+        energy = {name: surface_value(diagnostics[name]) for name in ENERGY_TERMS}
+        return problem.operator.select(diagnostics), energy
+
+    _, (first, blank), (series, energy) = simulate(problem.model, params, problem.forcing, output)
+    whole = {name: jnp.append(blank[name], energy[name]) for name in ENERGY_TERMS}
+    return problem.operator.finish(first, series, params), whole
+
+
+def _predict(problem: InverseProblem, u: Any) -> Prediction:
+    """Prediction without bands: nobody knows the covariance of weights."""
+    streams, energy = _run(problem, u)
+    names = [stream.name for stream in problem.operator.streams]
+    return Prediction(
+        {name: np.asarray(streams[:, k]) for k, name in enumerate(names)},
+        {},
+        {name: np.asarray(values) for name, values in energy.items()},
+        {},
+    )
+
+
+def _write(
+    folder: Path,
+    experiment: Experiment,
+    members: list[_Member],
+    guess: Prediction,
+    command: str | None,
+) -> dict[str, Any]:
+    """Write network.eqx, result.nc and, last, summary.json."""
+    best = min(members, key=lambda m: m.trained.loss)
+    dataset = series_dataset(best.experiment, best.prediction, guess)
+    longest = max(len(m.trained.history) for m in members)
+    for k, what in enumerate(("training", "held_out")):
+        losses = np.full((len(members), longest), np.nan)
+        for row, member in zip(losses, members, strict=True):
+            row[: len(member.trained.history)] = member.trained.history[:, k]
+        text = f"mean squared misfit in units of sigma, {what.replace('_', ' ')} data"
+        dataset[f"loss_{what}"] = (("seed", "epoch"), losses, {"long_name": text, "units": "1"})
+    dataset = dataset.assign_coords(seed=[m.trained.seed for m in members])
+    summary = _summarise(experiment, members, best, guess, command)
+    write_leaves(folder / NETWORK, best.experiment.fluxes)
+    with written_aside(folder / "result.nc") as scratch:
+        dataset.to_netcdf(scratch, engine="h5netcdf")
+    write_text(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    clear(folder)
+    return summary
+
+
+def _summarise(
+    experiment: Experiment,
+    members: list[_Member],
+    best: _Member,
+    guess: Prediction,
+    command: str | None,
+) -> dict[str, Any]:
+    """The content of summary.json, as far as it goes that of `caliche estimate`."""
+    config, trained = experiment.config, best.trained
+    law = best.experiment.fluxes
+    assert isinstance(law, HybridFluxes)
+    assert isinstance(config.model, LaDConfig)
+    seconds = {key: sum(m.trained.seconds[key] for m in members) for key in ("compile", "run")}
+    fit, held = _scores(best.experiment, best.prediction)
+    guess_fit, guess_held = _scores(best.experiment, guess)
+    said, how = _remarks(best), "trained" if trained.converged else f"{FAILED}: {trained.reason}"
+    entries = [
+        {
+            "seed": m.trained.seed,
+            "loss": m.trained.loss,
+            "epochs": len(m.trained.history) - 1,
+            "best_epoch": m.trained.best_epoch,
+            "converged": m.trained.converged,
+            "reason": m.trained.reason,
+            "seconds_per_epoch": m.trained.seconds["epoch"],
+            **dict(zip(("fit", "holdout"), _scores(m.experiment, m.prediction), strict=True)),
+        }
+        for m in members
+    ]
+    summary = {
+        "experiment": config.name,
+        "title": config.title,
+        "description": config.description,
+        "method": "training",
+        "converged": trained.converged,
+        "reason": trained.reason,
+        "seed": trained.seed,
+        "n_iterations": len(trained.history) - 1,
+        "n_model_runs": None,
+        "seconds": seconds,
+        "parameters": _parameters(best),
+        "fit": fit,
+        "holdout": held,
+        "training": {
+            "fluxes": config.model.fluxes,
+            "states": law.states,
+            "inputs": list(law.input_names),
+            "width": config.training.width,
+            "depth": config.training.depth,
+            "weights": number_of_weights(law.network),
+            "window_days": config.training.window_days,
+            "windows": trained.n_windows,
+            "observations": list(trained.n_observations),
+            "seeds": entries,
+            "bulk": {"fit": guess_fit, "holdout": guess_held},
+        },
+        "verdict": as_table(how, said),
+        "warnings": [remark.sentence for remark in said],
+        "versions": versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+    }
+    return finite(summary)
+
+
+def _scores(experiment: Experiment, prediction: Prediction) -> tuple[Any, Any]:
+    """Scores in the fitted window and in the hold-out, as tables."""
+    observations = experiment.config.observations
+
+    def table(by_stream: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        return (
+            None
+            if by_stream is None
+            else {
+                name: {
+                    **asdict(s),
+                    "fitted": observations[name].fit,
+                    "sigma": observations[name].sigma,
+                }
+                for name, s in by_stream.items()
+            }
+        )
+
+    fit, held = score_windows(experiment, prediction)
+    return table(fit), table(held)
+
+
+def _remarks(member: _Member) -> tuple[Remark, ...]:
+    """What a careful referee would say of a trained network and the parameters beside it."""
+    experiment, space, learned = member.experiment, member.experiment.space, _learned(member)
+    fit, _ = score_windows(experiment, member.prediction)
+    found = [*bound_remarks(space, learned), *prior_remarks(space, learned)]
+    for name, s in fit.items():
+        config = experiment.config.observations[name]
+        if config.fit and config.sigma and s.rmse is not None:
+            found += error_size_remarks(name, label(name), s.rmse / config.sigma, "residuals")
+    found += experiment_remarks(experiment, member.prediction, fit)
+    return unlike(capitalised(found))
+
+
+def _learned(member: _Member) -> dict[str, ParameterEstimate]:
+    """Parameters that were learned with the network; they have no error bars."""
+    space = member.experiment.space
+    values = np.asarray(space.vector(member.trained.learned.u))
+    return {
+        p.name: ParameterEstimate(
+            p.name,
+            p.declaration.long_name,
+            p.declaration.unit,
+            float(value),
+            None,
+            None,
+            None,
+            p.initial,
+            p.prior.lower,
+            p.prior.upper,
+            False,
+            space.describe_prior(p.name),
+        )
+        for p, value in zip(space.free, values, strict=True)
+    }
+
+
+def _parameters(member: _Member) -> dict[str, Any]:
+    """Parameters that were learned with the network, then the fixed ones; none has error bars."""
+    entries = {}
+    for p in with_the_rest(member.experiment.space, _learned(member)).values():
+        entry = asdict(p)
+        del entry["name"], entry["interval"]
+        entries[p.name] = {**entry, "interval95": None, "truth": None}
+    return entries
+
+
+def compare_runs(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Stream -> row -> score -> (mean, sd over seeds), over the hold-out or else the fit.
+
+    Parameters
+    ----------
+    runs : summaries by the name of their row. The first row is LaD with bulk fluxes at its first
+        guess.
+    """
+    first = next(iter(runs.values()))["training"]
+    part = "fit" if first["bulk"]["holdout"] is None else "holdout"
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    for stream in first["bulk"][part]:
+        rows = {"LaD, bulk fluxes": [first["bulk"][part][stream]]}
+        rows |= {n: [s[part][stream] for s in r["training"]["seeds"]] for n, r in runs.items()}
+        tables[stream] = {name: _spread(scores) for name, scores in rows.items()}
+    return tables
+
+
+def _spread(scores: list[Mapping[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in ("rmse", "bias", "percent_bias", "nse", "kge_2009"):
+        values = [s[key] for s in scores if s.get(key) is not None]
+        spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        found[key] = (float(np.mean(values)), spread) if values else None
+    return found

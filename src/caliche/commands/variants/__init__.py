@@ -1,0 +1,1 @@
+"""`caliche variants`: how much estimates depend on what nobody estimated."""

@@ -1,0 +1,1 @@
+"""Methods that only run members: ensembles and random searches."""

@@ -1,0 +1,1 @@
+"""How well a model does: scores, benchmarks, structural error, sensors, plausibility."""

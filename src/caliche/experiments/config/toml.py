@@ -1,0 +1,107 @@
+"""The TOML of an experiment: found, extended, overridden, not yet understood."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from caliche.errors import InputError, nearest
+
+
+def bundled() -> dict[str, str]:
+    """Bundled experiments: name -> title."""
+    folder = resources.files("caliche.experiments") / "bundled"
+    names = sorted(
+        p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")
+    )
+    return {name: load_raw(name)[0]["title"] for name in names}
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """The table that `key=value` stands for, in TOML's own syntax for both sides."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError("an override of the form key=value", repr(text), "write section.key=value")
+    for candidate in (value, f'"{value.strip()}"'):
+        try:
+            return tomllib.loads(f"{key.strip()} = {candidate}")
+        except tomllib.TOMLDecodeError:
+            continue
+    raise InputError(
+        "an override in TOML syntax",
+        repr(text),
+        'quote names with dots: observations."a_0.1m".sigma=1',
+    )
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the entries of `over`, table by table; `false` takes a table out."""
+    result = dict(base)
+    for key, value in over.items():
+        inner = result.get(key)
+        if value is False and isinstance(inner, Mapping):
+            del result[key]
+            continue
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        result[key] = merge(inner, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def load_raw(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any], Path, str]:
+    """Merged TOML, its folder and name; follows `extends`.
+
+    Raises
+    ------
+    InputError : no such experiment, TOML that does not parse, experiments that extend each other.
+    """
+    if experiment in seen:
+        raise InputError(
+            "experiments that do not extend each other in a ring",
+            " -> ".join((*seen, experiment)),
+            "take extends out of one of them",
+        )
+    path = Path(experiment)
+    bundle = resources.files("caliche.experiments") / "bundled"
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise InputError("an experiment file", f"no file {experiment}", "check the path")
+        text, folder, name = _text(path), path.resolve().parent, path.stem
+    else:
+        names = [p.name.removesuffix(".toml") for p in bundle.iterdir() if p.name.endswith(".toml")]
+        if experiment not in names:
+            raise InputError(
+                "a bundled experiment or the path of a .toml file",
+                repr(experiment),
+                nearest(experiment, names),
+            )
+        text = (bundle / f"{experiment}.toml").read_text(encoding="utf-8")
+        folder, name = Path.cwd(), experiment
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"valid TOML in {path.name}", str(error), "correct that line") from None
+    parent = raw.pop("extends", None)
+    if parent is not None and not isinstance(parent, str):
+        raise InputError(
+            f"the name of an experiment for extends in {path.name}",
+            repr(parent),
+            'write extends = "west-phoenix", or the path of a .toml file',
+        )
+    if parent is not None:
+        inside = folder / parent if parent.endswith(".toml") else parent
+        base = load_raw(str(inside), (*seen, experiment))[0]
+        base.pop("name", None)  # a child is not its parent
+        raw = merge(base, raw)
+    return raw, folder, name
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"a text file in UTF-8 at {path}", f"{error}", "save the experiment as UTF-8"
+        ) from None

@@ -1,0 +1,1 @@
+"""What observations can say about parameters, before any fit."""

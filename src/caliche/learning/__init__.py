@@ -1,0 +1,1 @@
+"""Networks trained through the model: laws of fluxes, and parameters from attributes."""

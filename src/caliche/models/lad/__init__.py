@@ -1,0 +1,1 @@
+"""LaD: Land Dynamics, a column of soil with snow, a root zone and groundwater."""

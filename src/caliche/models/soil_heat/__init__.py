@@ -1,0 +1,1 @@
+"""SoilHeat: conduction in a soil column under a surface energy balance."""

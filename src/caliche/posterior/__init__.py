@@ -1,0 +1,1 @@
+"""Error bars beyond curvature: profiles, sampling and draws."""

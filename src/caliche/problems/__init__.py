@@ -1,0 +1,1 @@
+"""The seam: what every method takes. A model, observations and a parameter space."""

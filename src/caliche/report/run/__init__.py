@@ -1,0 +1,1 @@
+"""The page of a run: words, plates and tables from its folder alone."""

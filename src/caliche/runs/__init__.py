@@ -1,0 +1,1 @@
+"""Folders of runs: written whole, opened again, and read whichever command wrote them."""

@@ -1,0 +1,103 @@
+"""What every run folder needs: a new name, its configuration, versions, one move."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from caliche._version import __version__
+from caliche.errors import InputError
+from caliche.estimation import Result
+from caliche.experiments.experiment import Experiment
+
+PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
+
+
+def state_file(folder: Path) -> Path:
+    """Where a run into a folder keeps its state until it is done: beside the folder."""
+    return folder.with_name(f"{folder.name}.state.npz")
+
+
+def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder aside and move it into place when it is whole."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            "a folder that can be made", f"{folder}: {error.strerror}", "choose another --out"
+        ) from None
+    if folder.exists():  # empty, or `new_folder` would have refused it
+        folder.rmdir()
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        inside = Path(scratch) / "run"
+        inside.mkdir()
+        write(inside)
+        shutil.move(inside, folder)
+
+
+def new_folder(out: Path | None, name: str) -> Path:
+    """The folder of a new run, which must not exist or be empty. Makes nothing yet."""
+    if out is None:
+        out = Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(
+            "a folder for the run that does not exist yet",
+            f"{out}, which does",
+            "choose another --out, or move that folder away",
+        )
+    above = next(p for p in out.absolute().parents if p.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError("a folder that can be written", str(above), "choose another --out")
+    return out
+
+
+def as_run(experiment: Experiment, folder: Path, result: Result | None = None) -> str:
+    """The configuration with what the command line changed, as TOML that can be run again.
+
+    Files found beside the configuration are named relative to the run folder; those of
+    CALICHE_DATA keep their names, so that the folder tells nothing of the machine.
+    """
+    raw = {"name": experiment.config.name, **experiment.config.raw}
+    if result is not None:
+        method = dict(raw.get("method", {}))
+        if method.get("name", "lm") != result.method:
+            method.pop("options", None)  # they belong to the method they were written for
+        method |= {"name": result.method, "starts": len(result.starts), "seed": result.seed}
+        raw["method"] = method
+    base = experiment.config.folder
+    sources = {}
+    for name, source in raw.get("sources", {}).items():
+        path = Path(source["path"])
+        if not path.is_absolute() and (base / path).exists():
+            path = Path(os.path.relpath(base / path, folder.absolute()))
+        sources[name] = {**source, "path": path.as_posix()}
+    if sources:
+        raw["sources"] = sources
+    return tomli_w.dumps(raw)
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    packages = {name: version(name) for name in PACKAGES}
+    return {"caliche": __version__, "python": platform.python_version(), **packages}
+
+
+def finite(value: Any) -> Any:
+    """The value with non-finite numbers replaced by None, for JSON."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

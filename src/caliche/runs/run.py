@@ -1,0 +1,116 @@
+"""A run: calibrate an experiment and leave one folder that tells all of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caliche.cards.methods import MEMBER_METHODS
+from caliche.estimation import Result, estimate
+from caliche.estimation.ensemble.hyperparameters import forget_rounds
+from caliche.estimation.method import Callback
+from caliche.estimation.timing import Stopwatch
+from caliche.evaluation.clock import clock_remarks
+from caliche.evaluation.prediction import predict
+from caliche.evaluation.sensor_screen import screen_sensors
+from caliche.evaluation.structural_span import structural_error
+from caliche.experiments.experiment import Experiment
+from caliche.files.checkpoint import Checkpoint
+from caliche.files.whole_file import remove
+from caliche.remarks import Remark
+from caliche.runs.dataset import result_dataset
+from caliche.runs.ensemble import add_ensemble
+from caliche.runs.folder import as_run, finite, new_folder, state_file, write_whole
+from caliche.runs.summary import summarise
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, the result, and the summary as written."""
+
+    folder: Path
+    result: Result
+    summary: Mapping[str, Any]
+
+
+def run_experiment(
+    experiment: Experiment,
+    method: str | None = None,
+    starts: int | None = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    callback: Callback | None = None,
+    command: str | None = None,
+    import_seconds: float = 0.0,
+    resume: bool = False,
+) -> Run:
+    """Calibrate an experiment and write its run folder (all but the report).
+
+    Parameters
+    ----------
+    method, starts, seed : instead of the configuration's.
+    out : the folder, which must not exist; default `runs/<experiment>-<time>`.
+    callback : see `caliche.estimate`.
+    resume : go on from the state that a run into the same folder left when it was stopped; only
+        methods without gradients keep one, see `state_file`.
+
+    Raises
+    ------
+    InputError : anything wrong with configuration or data; then nothing is written.
+    """
+    c = experiment.config.method
+    folder = new_folder(out, experiment.config.name)
+    watch = Stopwatch()
+    problem = experiment.problem()
+    # Options belong to the method they were written for, and so do starts, which some have not.
+    name = c.name if method is None else method
+    options = c.options if name == c.name else {}
+    if starts is None:
+        starts = 1 if name in MEMBER_METHODS and name != c.name else c.starts
+    state = state_file(folder)
+    keeps = resume or name in MEMBER_METHODS
+    result = estimate(
+        problem,
+        name,
+        starts=starts,
+        seed=c.seed if seed is None else seed,
+        callback=callback,
+        unknown=experiment.unknown,
+        checkpoint=Checkpoint(state, resume) if keeps else None,
+        **options,
+    )
+    scoring = experiment.calibrated(result.hyperparameters).scoring_problem()
+    prediction = predict(scoring, result.u, result.covariance_u)
+    guess = predict(scoring, np.asarray(scoring.space.initial()))
+    suspicions = [Remark("clock", text) for text in clock_remarks(experiment)]
+    if result.converged:
+        fitted = experiment.calibrated(result.hyperparameters).problem()
+        screened = screen_sensors(fitted, result.u)
+        # A sign is suspected by the scores already.
+        suspicions += [
+            Remark("sensor", found.sentence, False) for found in screened if found.kind != "sign"
+        ]
+    seconds = {"import": import_seconds, **watch.seconds()}
+    summary = summarise(experiment, result, prediction, seconds, command, suspicions)
+    summary["structural_error"] = finite(
+        structural_error(experiment, scoring, result.u, prediction) if result.converged else {}
+    )
+
+    def write(inside: Path) -> None:
+        text = as_run(experiment, folder, result)
+        (inside / "config.toml").write_text(text, encoding="utf-8")
+        (inside / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+        dataset = result_dataset(experiment, result, prediction, guess)
+        dataset.to_netcdf(inside / "result.nc", engine="h5netcdf")
+        if result.ensemble is not None:
+            add_ensemble(inside / "result.nc", experiment, result)
+
+    write_whole(folder, write)
+    remove(state)
+    forget_rounds(state)
+    return Run(folder, result, summary)

@@ -1,0 +1,1 @@
+"""Which parameters matter: designs, indices, and draws of the prior."""

@@ -1,0 +1,1 @@
+"""What commands share on the terminal: exit codes, options, progress, tables."""
