@@ -17,7 +17,7 @@ import xarray as xr
 
 from caliche.terminal.progress import Progress
 
-RUN = ["config.toml", "report.html", "result.nc", "summary.json"]
+RUN = ["config.toml", "report.html", "result.nc", "run.json", "summary.json"]
 
 
 def summary_of(folder) -> dict:
@@ -224,7 +224,7 @@ def test_methods_side_by_side_on_a_twin(caliche, tmp_path, monkeypatch):
     # Another problem has no place there.
     outcome = caliche(*command, "--out", "part", "--set", "synthetic.seed=7")
     assert outcome.code == 2
-    assert "a comparison of the same experiment as in the folder" in outcome.err
+    assert "a run with the same experiment as the one in the folder" in outcome.err
 
 
 def killed(folder: Path, command: Sequence[object], rows: int) -> dict[str, bytes]:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from caliche.files.manifest import write_manifest
+
 PARAMETERS = {
     "thermal_conductivity": (0.826, 0.043, "W m-1 K-1", 0.1, 3.0, 1.5, 0.85),
     "volumetric_heat_capacity": (1.482e6, 6.1e4, "J m-3 K-1", 5e5, 4e6, 2.0e6, 1.5e6),
@@ -77,6 +79,7 @@ def write_run(
 ) -> None:
     """A run folder of any size; `change` may spoil the summary and the dataset before writing."""
     folder.mkdir(parents=True)
+    write_manifest(folder, "estimate")
     random = np.random.default_rng(20120501)
     dataset = _series(random, steps, step_minutes, streams, holdout, band, energy)
     _search(random, dataset, parameters, starts, iterations)

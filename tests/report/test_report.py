@@ -54,6 +54,7 @@ def test_the_report_of_a_usual_run(run_folder):
         "config.toml",
         "report.html",
         "result.nc",
+        "run.json",
         "summary.json",
     ]
     text = path.read_text("utf-8")

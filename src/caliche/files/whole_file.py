@@ -38,6 +38,11 @@ def write_text_once(path: Path, text: str) -> None:
             os.link(scratch, path)
 
 
+def is_aside(path: Path) -> bool:
+    """Whether a file is on its way, or was left there by a process that was killed."""
+    return path.name.startswith(".") and path.name.endswith(_ASIDE)
+
+
 def remove(path: Path) -> None:
     """Remove a file, if it is there, and what processes that were killed left on the way to it."""
     if path.exists():

@@ -19,6 +19,7 @@ from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation import Result
 from caliche.experiments.experiment import Experiment
+from caliche.files.manifest import write_manifest
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
 
@@ -28,8 +29,8 @@ def state_file(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.state.npz")
 
 
-def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder aside and move it into place when it is whole."""
+def write_whole(folder: Path, command: str, write: Callable[[Path], None]) -> None:
+    """Write the folder of a command aside and move it into place when it is whole."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -41,6 +42,7 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         inside = Path(scratch) / "run"
         inside.mkdir()
+        write_manifest(inside, command)
         write(inside)
         shutil.move(inside, folder)
 
@@ -55,10 +57,20 @@ def new_folder(out: Path | None, name: str) -> Path:
             f"{out}, which does",
             "choose another --out, or move that folder away",
         )
-    above = next(p for p in out.absolute().parents if p.exists())
+    need_writable(out)
+    return out
+
+
+def need_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written, or made where it is to be.
+
+    Raises
+    ------
+    InputError : it cannot.
+    """
+    above = next(p for p in [folder, *folder.absolute().parents] if p.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError("a folder that can be written", str(above), "choose another --out")
-    return out
 
 
 def as_run(experiment: Experiment, folder: Path, result: Result | None = None) -> str:

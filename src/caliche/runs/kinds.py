@@ -1,4 +1,4 @@
-"""Which command wrote a folder, told by the files in it. Nothing is read."""
+"""Which command wrote a folder, as the folder itself says, and what it leaves there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caliche.errors import InputError
+from caliche.files.manifest import MANIFEST, read_json
 from caliche.wording import listing
 
 
@@ -13,18 +14,17 @@ from caliche.wording import listing
 class Kind:
     """The folder of one command.
 
-    marks : sets of patterns; a folder with files of all patterns of one set is of this command,
-        finished or not.
     summary : the JSON with what it found, written last.
     arrays : its netCDF file, empty if it has none.
     page : the page that is written of it, empty if there is none.
+    whole : written at once when the command is done, so that what is missing was lost since.
     """
 
     command: str
-    marks: tuple[tuple[str, ...], ...]
     summary: str = "summary.json"
     arrays: str = "result.nc"
     page: str = ""
+    whole: bool = False
 
     @property
     def results(self) -> str:
@@ -32,34 +32,26 @@ class Kind:
         return listing([name for name in (self.arrays, self.summary) if name])
 
 
-# Tried in this order: what several folders have comes last.
 KINDS = (
-    Kind(
-        "variants",
-        (("variants.json",), ("finished", "run.json")),
-        "variants.json",
-        "",
-        "variants.html",
-    ),
-    Kind("compare", (("compare.json",), ("rows", "run.json")), "compare.json", ""),
-    Kind("design", (("design.json",),), "design.json", ""),
-    Kind("drive", (("drive.toml",),), "result.json", ""),
-    Kind("simulate", (("simulation.nc",),), "", "simulation.nc"),
-    Kind("screen", (("screening.nc",),), arrays="screening.nc", page="screening.html"),
-    Kind("train", (("network.eqx",), ("checkpoint-*.eqx",)), page="report.html"),
-    Kind("assimilate", (("windows", "run.json"),), page="assimilation.html"),
-    Kind("sites", (("run.json",), ("blocks",))),
-    Kind("joint", (("parameters.csv", "result.nc"), ("stages",)), page="report.html"),
-    Kind("estimate", (("summary.json", "result.nc"),), page="report.html"),
+    Kind("variants", "variants.json", "", "variants.html"),
+    Kind("compare", "compare.json", ""),
+    Kind("design", "design.json", "", whole=True),
+    Kind("drive", "result.json", ""),
+    Kind("simulate", "", "simulation.nc", whole=True),
+    Kind("screen", arrays="screening.nc", page="screening.html", whole=True),
+    Kind("train", page="report.html"),
+    Kind("assimilate", page="assimilation.html"),
+    Kind("sites"),
+    Kind("joint", page="report.html"),
+    Kind("estimate", page="report.html", whole=True),
 )
+_BY_COMMAND = {kind.command: kind for kind in KINDS}
 
 
 def kind_of(folder: Path) -> Kind | None:
     """The kind of a folder, finished or not; None if it is of no command."""
-    for kind in KINDS:
-        if any(all(any(folder.glob(name)) for name in files) for files in kind.marks):
-            return kind
-    return None
+    said = read_json(folder / MANIFEST) or {}
+    return _BY_COMMAND.get(str(said.get("command")))
 
 
 def finished(folder: Path, kind: Kind) -> bool:
@@ -84,7 +76,7 @@ def wrong_folder(folder: Path, *commands: str) -> InputError | None:
         return None
     if kind.command not in commands:
         return InputError(expected, f"{folder}, which caliche {kind.command} wrote", _use_of(kind))
-    if not finished(folder, kind):
+    if not (kind.whole or finished(folder, kind)):
         return InputError(
             f"{expected} to the end",
             f"{folder}, in which caliche {kind.command} was not finished",

@@ -110,7 +110,7 @@ def run_experiment(
         if result.ensemble is not None:
             add_ensemble(inside / "result.nc", experiment, result)
 
-    write_whole(folder, write)
+    write_whole(folder, "estimate", write)
     remove(state)
     forget_rounds(state)
     return Run(folder, result, summary)

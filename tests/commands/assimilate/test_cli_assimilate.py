@@ -15,6 +15,7 @@ from caliche.commands.assimilate.words import remarks_of
 from caliche.estimation import estimate
 from caliche.experiments import load_experiment
 from caliche.files import whole_file
+from caliche.runs import parts
 
 SETTINGS = ("model.nodes=21", "model.depth=0.6")
 COMMAND = ("assimilate", "twin-two-depths", *(a for s in SETTINGS for a in ("--set", s)))
@@ -164,7 +165,8 @@ def test_killed_at_the_very_beginning_goes_on(tmp_path, monkeypatch, done):
             raise KeyboardInterrupt
         written.append(whole_file.write_text(path, text))
 
-    monkeypatch.setattr(assimilate_files, "write_text", killed)
+    for writer in ("write_text_once", "write_text"):
+        monkeypatch.setattr(parts, writer, killed)
     folder = assimilate_files.AssimilationFolder(tmp_path / "run", "mark")
     with pytest.raises(KeyboardInterrupt):
         folder.begin("")

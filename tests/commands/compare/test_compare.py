@@ -26,6 +26,7 @@ from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.experiments import load_experiment
+from caliche.files.manifest import manifest
 
 SEEN = "soil_temperature_0.05m"
 SMALL = ["synthetic.hours=12", "model.nodes=11", "method.starts=1"]
@@ -53,7 +54,7 @@ def test_without_a_folder_the_unfinished_one_is_found(tmp_path, monkeypatch):
     ):
         folder = Path("runs") / name
         folder.mkdir(parents=True)
-        (folder / "run.json").write_text(json.dumps(kept))
+        (folder / "run.json").write_text(json.dumps(manifest("compare", kept)))
         if table is not None:
             (folder / "compare.json").write_text(json.dumps(table))
     assert find_folder(None, "x", run) == Path("runs/x-compare-2")

@@ -18,7 +18,7 @@ from caliche.remarks import as_table
 from caliche.terminal import tables
 from caliche.terminal.progress import Progress
 
-RUN_FILES = ["config.toml", "report.html", "result.nc", "summary.json"]
+RUN_FILES = ["config.toml", "report.html", "result.nc", "run.json", "summary.json"]
 
 
 def names(folder: Path) -> list[str]:
@@ -159,7 +159,7 @@ def test_simulate_writes_series_and_scores(caliche, tower):
     tower.write()
     outcome = caliche("simulate", "tower.toml", "--out", "simulation")
     assert (outcome.code, outcome.err) == (0, "")
-    assert names(tower.folder / "simulation") == ["config.toml", "simulation.nc"]
+    assert names(tower.folder / "simulation") == ["config.toml", "run.json", "simulation.nc"]
     header, first = outcome.out.splitlines()[1], outcome.out.splitlines()[3]
     assert header.split() == ["stream", "n", "RMSE", "bias", "r", "NSE"]
     assert first.split()[:2] == ["soil_temperature_0.05m", "72"]

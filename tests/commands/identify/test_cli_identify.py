@@ -83,6 +83,7 @@ def test_design_ranks_sets(caliche, tmp_path):
     assert {p.name for p in folder.iterdir()} == {
         "design.csv",
         "design.json",
+        "run.json",
         "sd-against-depths.svg",
         "sd-against-depths.png",
     }

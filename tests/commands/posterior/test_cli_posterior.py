@@ -13,7 +13,15 @@ import xarray as xr
 
 from caliche.commands.posterior import cli
 
-RUN = ["config.toml", "posterior.json", "posterior.nc", "report.html", "result.nc", "summary.json"]
+RUN = [
+    "config.toml",
+    "posterior.json",
+    "posterior.nc",
+    "report.html",
+    "result.nc",
+    "run.json",
+    "summary.json",
+]
 SHORT = ("--method", "nuts", "--warmup", 100, "--draws", 100)
 
 

@@ -30,6 +30,7 @@ def test_screen_says_what_matters(caliche, tmp_path):
         "screening.html",
         "config.toml",
         "reduced.toml",
+        "run.json",
     }
     assert (folder / "soil_temperature_0.05m-maps.png").stat().st_size > 10_000
     assert (folder / "surface_temperature-effects.svg").is_file()

@@ -61,6 +61,7 @@ def test_train_then_score_report_and_resume(site, caliche, tmp_path):
         "network.eqx",
         "report.html",
         "result.nc",
+        "run.json",
         "summary.json",
     }
     summary = json.loads((out / "summary.json").read_text())

@@ -24,6 +24,7 @@ from caliche.assimilation.windows import Analysis
 from caliche.errors import InputError
 from caliche.files.whole_file import write_text, written_aside
 from caliche.problems.window import Handed
+from caliche.runs.parts import Parts
 
 _HANDED = "handed_"
 _ARRAYS = ("u", "covariance_u", "forecast", "analysis")
@@ -42,32 +43,14 @@ class AssimilationFolder:
     """
 
     def __init__(self, path: Path, mark: str) -> None:
-        self.path, self._windows, self._mark = path, path / "windows", mark
-        begun = path / "run.json"
-        foreign = path.exists() and (not path.is_dir() or any(path.iterdir()))
-        if foreign and not begun.is_file():
-            raise InputError(
-                "a folder that does not exist yet, or that the same run left",
-                f"{path}, which holds something else",
-                "choose another --out",
-            )
-        if begun.is_file() and json.loads(begun.read_text("utf-8")).get("mark") != mark:
-            raise InputError(
-                "a folder of the same experiment, window and forgetting, and version of caliche",
-                f"{path}, begun differently",
-                "choose another --out, or give the same command",
-            )
-        above = next(p for p in [path, *path.absolute().parents] if p.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK):
-            raise InputError("a folder that can be written", str(above), "choose another --out")
+        same = {"mark": "the same experiment, window and forgetting"}
+        self._parts, self._run = Parts(path, "assimilate", "windows", same), {"mark": mark}
+        self._parts.check(self._run)
+        self.path = path
 
     def begin(self, config: str) -> None:
         """Make the folder, if it is not there."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        # This first: a folder with anything but this in it is taken for something else.
-        self.write_text("run.json", json.dumps({"mark": self._mark}) + "\n")
-        self._windows.mkdir(exist_ok=True)
-        self.write_text("config.toml", config)
+        self._parts.begin(self._run, config)
 
     def read(self, number: int) -> Analysis | None:
         path = self._file(number)
@@ -105,4 +88,4 @@ class AssimilationFolder:
         self.write_text("summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
 
     def _file(self, number: int) -> Path:
-        return self._windows / f"{number + 1:05d}.npz"
+        return self._parts.parts / f"{number + 1:05d}.npz"

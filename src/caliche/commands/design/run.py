@@ -179,7 +179,7 @@ def write_design(design: Design, folder: Path) -> None:
         with (inside / "design.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(table(design))
 
-    write_whole(folder, write)
+    write_whole(folder, "design", write)
 
 
 def table(design: Design) -> list[list[Any]]:

@@ -36,6 +36,7 @@ from caliche.errors import InputError
 from caliche.estimation.ensemble.ask_tell import AskTell, Found
 from caliche.estimation.verdict import FAR, far_from_prior, prior_distance
 from caliche.evaluation.verdict import vector_remarks
+from caliche.files.manifest import write_manifest
 from caliche.files.whole_file import clear, write_text
 from caliche.remarks import Remark, as_table, ended
 from caliche.runs.folder import finite, versions
@@ -147,6 +148,7 @@ def _prepare(config: DriveConfig, folder: Path, resume: bool) -> None:
             "choose another --out, or go on with --resume",
         )
     folder.mkdir(parents=True, exist_ok=True)
+    write_manifest(folder, "drive")
     write_text(kept, config.text)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from caliche.errors import InputError
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.method import History, Iterate, Outcome
 from caliche.files.checkpoint import read_arrays, write_arrays
+from caliche.runs.parts import Parts
 
 
 class Fit(NamedTuple):
@@ -40,17 +40,16 @@ class Stages:
     """
 
     def __init__(self, folder: Path, mark: str) -> None:
-        self.folder, self.path, self._mark = folder, folder / "stages", mark
-        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-            return
-        if not self.path.is_dir():
+        same = {"mark": "the same configuration and data"}
+        self._parts, self._mark = Parts(folder, "joint", "stages", same), mark
+        self.folder, self.path = folder, self._parts.parts
+        self._parts.check({"mark": mark})
+        if (folder / "summary.json").is_file() and not self.path.is_dir():
             raise InputError(
                 "a folder for the run that does not exist yet, or that such a run left unfinished",
-                f"{folder}, which holds something else",
+                f"{folder}, where it was finished",
                 "choose another --out",
             )
-        for file in self.path.glob("*.npz"):
-            self._read(file)
 
     def get(self, name: str) -> Fit | None:
         """The fit of this name, if it is there."""
@@ -69,13 +68,14 @@ class Stages:
             "misfit": fit.outcome.history.misfit,
             "u": fit.outcome.history.u,
         }
+        self._parts.begin({"mark": self._mark})
         arrays |= {f"final_{k}": np.asarray(v) for k, v in fit.outcome.final._asdict().items()}
         write_arrays(self.path / f"{name}.npz", self._mark, arrays)
         return fit
 
     def remove(self) -> None:
         """The fits are in the result now."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        self._parts.remove()
 
     def _read(self, file: Path) -> Fit:
         try:

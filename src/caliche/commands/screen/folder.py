@@ -59,7 +59,7 @@ def write_screening(
         (inside / "summary.json").write_text(text + "\n", encoding="utf-8")
         dataset(experiment, outputs, found).to_netcdf(inside / "screening.nc", engine="h5netcdf")
 
-    write_whole(folder, write)
+    write_whole(folder, "screen", write)
 
 
 def dataset(experiment: Experiment, outputs: Outputs, found: Indices) -> xr.Dataset:

@@ -42,5 +42,5 @@ def run_simulation(
             inside / "simulation.nc", engine="h5netcdf"
         )
 
-    write_whole(folder, write)
+    write_whole(folder, "simulate", write)
     return folder, scores

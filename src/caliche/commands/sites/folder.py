@@ -11,7 +11,6 @@ Every file is written aside and moved into place, so that one that is there is w
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,14 @@ import xarray as xr
 
 from caliche.commands.sites.table import Column
 from caliche.errors import InputError
-from caliche.files.whole_file import clear, write_text, write_text_once, written_aside
+from caliche.files.whole_file import clear, write_text, written_aside
+from caliche.runs.parts import Parts
 
 # The keys of run.json that a run must share with the one it goes on from, in words.
 SAME = {
     "configuration": "the same configuration",
     "collection": "the same collection",
     "batch": "batches of the same size",
-    "caliche": "the same version of caliche",
 }
 
 
@@ -47,22 +46,12 @@ class SitesFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.blocks = path, path / "blocks"
-        foreign = path.exists() and (not path.is_dir() or any(path.iterdir()))
-        if foreign and not (path / "run.json").is_file() and not self.blocks.is_dir():
-            raise InputError(
-                "a folder for the run that does not exist yet, or that such a run left",
-                f"{path}, which holds something else",
-                "choose another --out",
-            )
-        above = next(p for p in [path, *path.absolute().parents] if p.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK):
-            raise InputError("a folder that can be written", str(above), "choose another --out")
+        self._parts = Parts(path, "sites", "blocks", SAME)
+        self.path, self.blocks = path, self._parts.parts
 
     def begun(self) -> dict[str, Any] | None:
         """What run.json says, if the run has begun."""
-        path = self.path / "run.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return self._parts.begun
 
     def begin(self, run: Mapping[str, Any], config: str) -> None:
         """Begin a run, or go on with it.
@@ -71,17 +60,7 @@ class SitesFolder:
         ------
         InputError : another run has begun here.
         """
-        self.blocks.mkdir(parents=True, exist_ok=True)
-        write_text_once(self.path / "run.json", json.dumps(run, indent=1) + "\n")
-        there = self.begun() or {}
-        differs = [key for key in SAME if there.get(key) != run[key]]
-        if differs:
-            raise InputError(
-                f"a run with {' and '.join(SAME[key] for key in differs)} as the one in the folder",
-                f"{self.path}, begun differently",
-                "choose another --out, or run the command that began it",
-            )
-        write_text(self.path / "config.toml", config)
+        self._parts.begin(run, config)
 
     def block(self, number: int) -> Path:
         return self.blocks / f"{number:06d}.nc"

@@ -27,6 +27,7 @@ from caliche.evaluation.verdict import experiment_remarks
 from caliche.experiments.config.lad import LaDConfig
 from caliche.experiments.experiment import Experiment
 from caliche.files.checkpoint import write_leaves
+from caliche.files.manifest import write_manifest
 from caliche.files.whole_file import clear, write_text, written_aside
 from caliche.learning.training import Trained, TrainingSettings, cut, train
 from caliche.models.base import Diagnostics
@@ -76,6 +77,7 @@ def run_training(
     cut(untrained(experiment, t.seed).problem(), settings.window_steps)  # or nothing is written
     guess = _predict(*_bulk(experiment))
     folder.mkdir(parents=True, exist_ok=True)
+    write_manifest(folder, "train")
     write_text(folder / CONFIG, as_run(experiment, folder))
     members = []
     for seed in range(t.seed, t.seed + t.seeds):

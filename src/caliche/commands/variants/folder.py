@@ -15,26 +15,23 @@ import csv
 import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from caliche._version import __version__
 from caliche.commands.variants.words import free_parameters
-from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
 from caliche.files.whole_file import write_text
 from caliche.runs.folder import as_run
+from caliche.runs.parts import Parts
 
 # The keys of run.json that a run must share with the one it goes on from, in words.
 SAME = {
     "configuration": "the same configuration",
     "data": "the same data",
     "starts": "as many starts",
-    "caliche": "the same version of caliche",
 }
 SCORES = ("rmse", "bias", "r", "r2", "nse")
 
@@ -48,50 +45,22 @@ class VariantsFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.finished = path, path / "finished"
-        foreign = path.exists() and (not path.is_dir() or any(path.iterdir()))
-        if foreign and not (path / "run.json").is_file():
-            raise InputError(
-                "a folder for the run that does not exist yet, or that such a run left",
-                f"{path}, which holds something else",
-                "choose another --out",
-            )
-        above = next(p for p in [path, *path.absolute().parents] if p.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK):
-            raise InputError("a folder that can be written", str(above), "choose another --out")
+        self.path, self._parts = path, Parts(path, "variants", "finished", SAME)
 
     def begin(self, run: Mapping[str, Any], config: str) -> None:
         """Begin a run, or go on with it."""
-        known = self.path / "run.json"
-        if known.is_file():
-            there = json.loads(known.read_text(encoding="utf-8"))
-            differs = [key for key in SAME if there.get(key) != run[key]]
-            if differs:
-                raise InputError(
-                    f"a run with {' and '.join(SAME[key] for key in differs)} as the one in the "
-                    "folder",
-                    f"{self.path}, begun differently",
-                    "choose another --out, or run the command that began it",
-                )
-        self.finished.mkdir(parents=True, exist_ok=True)
-        write_text(self.path / "config.toml", config)
-        write_text(known, json.dumps(run, indent=1) + "\n")
+        self._parts.begin(run, config)
 
     def record(self, name: str, changes: str) -> dict[str, Any] | None:
         """What was found for a variant with the same changes, if it is finished."""
-        path = self.finished / f"{name}.json"
-        if not path.is_file():
-            return None
-        there = json.loads(path.read_text(encoding="utf-8"))
-        return there if there.get("changes") == changes else None
+        there = self._parts.read(name)
+        return there if there is not None and there.get("changes") == changes else None
 
     def keep(self, record: Mapping[str, Any], config: str | None) -> None:
         """Keep what was found for a variant, and its configuration."""
-        name = record["name"]
         if config is not None:
-            write_text(self.finished / f"{name}.toml", config)
-        text = json.dumps(record, indent=1, allow_nan=False)
-        write_text(self.finished / f"{name}.json", text + "\n")
+            write_text(self._parts.parts / f"{record['name']}.toml", config)
+        self._parts.write(record["name"], record)
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Write the whole."""
@@ -114,7 +83,6 @@ def identity(experiment: Experiment, starts: int) -> dict[str, Any]:
         "configuration": config.hexdigest(),
         "data": data.hexdigest(),
         "starts": starts,
-        "caliche": __version__,
     }
 
 

@@ -184,7 +184,7 @@ class _Work:
             record |= fit(experiment, base, starts, method.seed)
             if record["n_effective_parameters"] is not None:
                 record["n_effective_parameters"] += variant.taken
-            config = runnable(experiment, variant.name, self._folder.finished)
+            config = runnable(experiment, variant.name, self._folder.path / "finished")
         except InputError as error:
             if base is None:
                 raise
