@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-import shlex
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from caliche.terminal.options import ExperimentArgument, folder_option, set_option
+from caliche.terminal.exits import NOT_CONVERGED
+from caliche.terminal.json_file import JsonOption
+from caliche.terminal.options import (
+    ExperimentArgument,
+    SeedOption,
+    command_line,
+    out_option,
+    set_option,
+)
+from caliche.terminal.progress import Progress
+from caliche.terminal.stop import FreshOption, folder_of, stoppable
 from caliche.wording import number_of
 
 # The widest table in a pipe, where nobody says how wide it may be.
@@ -40,77 +47,70 @@ def variants(
             help="A variant of your own, in the keys of --set. Repeatable.",
         ),
     ] = None,
-    starts: Annotated[int, typer.Option(help="Starting points of each variant.")] = 5,
-    out: Annotated[Path | None, folder_option("runs/EXPERIMENT-variants-TIME")] = None,
+    starts: Annotated[
+        int, typer.Option(help="Number of points from which each search starts.")
+    ] = 5,
+    seed: SeedOption = None,
+    out: Annotated[Path | None, out_option("runs/EXPERIMENT-variants-TIME")] = None,
+    fresh: FreshOption = False,
+    json_: JsonOption = None,
     set_: Annotated[list[str] | None, set_option("the base and all variants")] = None,
 ) -> None:
-    """Estimate again with other choices of model, grid and data.
+    """Structural uncertainty: other choices of model and data.
 
     Writes a folder with variants.json, variants.csv, variants.html and a configuration of each
     variant. Exit code 0 if the base and all variants that could run converged, 3 if one did not, 2
     for bad input.
     """
     from caliche.runtime import configure
-    from caliche.terminal.exits import INTERRUPTED, NOT_CONVERGED
 
     configure()
     from caliche.commands.variants.page import write_variants_page
     from caliche.commands.variants.run import chosen_variants, first_guesses, run_variants
     from caliche.experiments import load_experiment
 
-    loaded = load_experiment(experiment, set_ or [])
+    given = [] if seed is None else [f"method.seed={seed}"]
+    loaded = load_experiment(experiment, [*(set_ or []), *given])
     names = [word.strip() for word in (only or "").split(",") if word.strip()]
     own = variant or []
     number = len(chosen_variants(loaded, first_guesses(loaded), names, own))
     name = loaded.config.name
-    folder = out or Path("runs") / f"{name}-variants-{datetime.now():%Y%m%d-%H%M%S}"
-    progress = Progress(name, number, starts, folder)
-    try:
-        run = run_variants(
-            loaded,
-            folder,
-            names,
-            own,
-            starts,
-            progress.update,
-            shlex.join(["caliche", *sys.argv[1:]]),
-        )
-    except KeyboardInterrupt:
-        kept = f"finished variants are kept in {folder}, and the same command with --out {folder}"
-        print(f"caliche: interrupted; {kept} goes on from there", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
-    print_variants(run.summary)
-    typer.echo(f"\nPage: {write_variants_page(run.folder)}")
-    typer.echo(f"Table: {run.folder / 'variants.csv'}")
-    if not run.converged:
-        raise typer.Exit(NOT_CONVERGED)
-
-
-class Progress:
-    """A line for each variant, and before them what they will cost."""
-
-    def __init__(self, name: str, number: int, starts: int, folder: Path) -> None:
-        self._number, self._began = number, time.perf_counter()
-        self._say(
+    folder = folder_of(out, f"{name}-variants", fresh)
+    with (
+        stoppable(
+            f"finished variants are kept in {folder}", folder, out, (folder / "run.json").is_file
+        ),
+        Progress(f"Variants of {name}") as progress,
+    ):
+        progress.say(
             f"{name} and {number_of(number, 'variant')} of it, each from "
             f"{number_of(starts, 'start')}; most compile a program of their own, some seconds "
             f"each. Folder: {folder}"
         )
 
-    def update(self, number: int, of: int, record: Mapping[str, Any], before: bool) -> None:
-        """Tell of a finished variant, see `caliche.commands.variants.run.Callback`."""
-        width = len(str(self._number))
-        status, taken = record["status"], record["seconds"]
-        told = "" if status == "converged" else f", {status.upper()}: {record['reason']}"
-        when = "done before" if before else f"{taken:.1f} s"
-        line = f"[{number:>{width}}/{self._number}] {record['name']}: {when}{told}"
-        if number == 0 and not before and status == "converged" and self._number:
-            # The base has the most starts, and a scoring run of its own: a fair guess for all.
-            line += f"; about {duration(taken * self._number)} for the variants"
-        self._say(line)
+        def tell(done: int, of: int, record: Mapping[str, Any], before: bool) -> None:
+            progress.say(variant_words(done, number, record, before))
 
-    def _say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        run = run_variants(loaded, folder, names, own, starts, tell, command_line())
+    print_variants(run.summary)
+    typer.echo(f"\nPage: {write_variants_page(run.folder)}")
+    typer.echo(f"Table: {run.folder / 'variants.csv'}")
+    if json_ is not None:
+        json_.write(run.summary)
+    if not run.converged:
+        raise typer.Exit(NOT_CONVERGED)
+
+
+def variant_words(number: int, of: int, record: Mapping[str, Any], before: bool) -> str:
+    """A variant that is finished, see `caliche.commands.variants.run.Callback`."""
+    status, taken = record["status"], record["seconds"]
+    told = "" if status == "converged" else f", {status.upper()}: {record['reason']}"
+    when = "done before" if before else f"{taken:.1f} s"
+    line = f"[{number:>{len(str(of))}}/{of}] {record['name']}: {when}{told}"
+    if number == 0 and not before and status == "converged" and of:
+        # The base has the most starts, and a scoring run of its own: a fair guess for all.
+        line += f"; about {duration(taken * of)} for the variants"
+    return line
 
 
 def duration(seconds: float) -> str:
