@@ -32,6 +32,10 @@ _PLAIN: dict[str, Any] = {
 class Rooms(TyperGroup):
     """The commands of the registry. Its help needs all of their options, a command only its own."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.params += _options()
+
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the registry."""
         return list(BY_NAME)
@@ -42,17 +46,16 @@ class Rooms(TyperGroup):
             self.commands = dict.fromkeys(BY_NAME)  # among which the nearest name is looked for
             return None
         command = _made(cmd_name, BY_NAME[cmd_name].function())
-        command.params += _made("options", verbosity.options).params
+        command.params += _options()
         return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The commands under the headings of the registry."""
         width = max(map(len, BY_NAME))
-        limit = formatter.width - 6 - width
         for panel in PANELS:
             names = [command.name for command in COMMANDS if command.panel == panel]
             made = [self.get_command(ctx, name) for name in names]
-            rows = [(c.name.ljust(width), c.get_short_help_str(limit)) for c in made]
+            rows = [(c.name.ljust(width), c.get_short_help_str(formatter.width * 9)) for c in made]
             with formatter.section(panel):
                 formatter.write_dl(rows)
 
@@ -62,6 +65,11 @@ def _made(name: str, function: Any) -> Any:
     alone = typer.Typer(add_completion=False, **_PLAIN)
     alone.command(name)(function)
     return typer.main.get_command(alone)
+
+
+def _options() -> list[Any]:
+    """The options that every command has."""
+    return _made("options", verbosity.options).params
 
 
 app = typer.Typer(
