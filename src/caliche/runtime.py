@@ -95,11 +95,11 @@ def configure(cache: bool = True, devices: int | Literal["all"] | None = None) -
 _connected: list[bool] = []
 
 
-def _compiled(event: str, seconds: float, **about: Any) -> None:
+def _compiled(event: str, duration_secs: float, **kwargs: Any) -> None:
     """Of the durations that JAX tells, those of programs."""
     if event == _COMPILED:
         for listener in _told:
-            listener(str(about.get("fun_name", "a program")), seconds)
+            listener(str(kwargs.get("fun_name", "a program")), duration_secs)
 
 
 def _make_devices(devices: int | Literal["all"]) -> None:

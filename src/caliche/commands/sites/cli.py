@@ -82,10 +82,9 @@ def sites(
 
         def tell(news: News) -> None:
             nonlocal before
-            if news.done > before:
-                before = news.done
-                text = sites_words(name, news)
-                progress.update(text, news.done, news.total, now=news.done == news.total)
+            last = news.done == news.total and news.done > before
+            before = news.done
+            progress.update(sites_words(name, news), news.done, news.total, now=last)
 
         run = estimate_sites(
             loaded,
