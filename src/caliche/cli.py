@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from caliche._version import __version__
 from caliche.commands.registry import BY_NAME, COMMANDS, PANELS
 from caliche.errors import InputError
-from caliche.terminal import verbosity
+from caliche.terminal import stop, verbosity
 from caliche.terminal.exits import BAD_INPUT, INTERRUPTED, OK
 
 try:  # from 0.26 on typer brings its own click, and names no class of it for bad command lines
@@ -104,6 +104,7 @@ def main() -> NoReturn:
     # take an eighth of the time of a short command.
     gc.set_threshold(100_000, 50, 100)
     verbosity.reset()
+    stop.FINISHED.clear()
     with contextlib.redirect_stdout(sys.stdout):  # put back after `--json -`
         code = _run()
     if verbosity.NOW.verbose:
@@ -122,7 +123,7 @@ def _run() -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:  # some versions of typer turn the interrupt into this exit code
-        print("caliche: interrupted; nothing was written", file=sys.stderr)
+        print(stop.interrupted(), file=sys.stderr)
     return code
 
 

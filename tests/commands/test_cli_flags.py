@@ -11,6 +11,7 @@ import pytest
 
 from caliche._version import __version__
 from caliche.commands.registry import BY_NAME, COMMANDS, PANELS
+from caliche.terminal.json_file import JsonAnswer
 
 NAMES = tuple(BY_NAME)
 # The method that a user would search for, in the first line of each help.
@@ -87,6 +88,12 @@ def test_json_alone_on_the_standard_output(caliche):
     assert "twin-one-depth" in json.loads(outcome.out)
     assert "experiment " in outcome.err
     assert caliche("experiments").out.startswith("experiment ")  # put back
+
+
+def test_what_is_not_finite_is_null(tmp_path):
+    path = tmp_path / "found.json"
+    JsonAnswer(str(path)).write({"a": [float("nan"), float("inf"), 1.5]})
+    assert json.loads(path.read_text("utf-8")) == {"a": [None, None, 1.5]}
 
 
 def test_json_in_a_file(caliche, tmp_path):

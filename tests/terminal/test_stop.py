@@ -8,6 +8,7 @@ import pytest
 
 from caliche.errors import InputError
 from caliche.runs.folder import state_file
+from caliche.terminal import stop
 from caliche.terminal.exits import INTERRUPTED
 from caliche.terminal.stop import folder_of, refuse_state, stoppable
 
@@ -36,6 +37,14 @@ def test_one_sentence_and_one_exit_code(capsys, out, command, goes_on):
 def test_without_anything_kept_the_interrupt_goes_on():
     with pytest.raises(KeyboardInterrupt), stoppable("fits", FOLDER, None, lambda: False):
         raise KeyboardInterrupt
+
+
+def test_what_is_finished_is_not_denied(monkeypatch):
+    monkeypatch.setattr(stop, "FINISHED", [])
+    assert stop.interrupted() == "caliche: interrupted; nothing was written"
+    with stoppable("fits", FOLDER, None, lambda: True):
+        pass
+    assert stop.interrupted() == "caliche: interrupted; what was found is in runs/a"
 
 
 def test_fresh_refuses_whatever_was_begun(tmp_path):

@@ -33,8 +33,9 @@ class JsonAnswer:
             raise InputError("a file that can be written", path, "a file in a folder that exists")
 
     def write(self, found: Mapping[str, Any] | Sequence[Any]) -> None:
-        """Write what was found; every number in it is finite."""
-        text = json.dumps(found, indent=1, allow_nan=False) + "\n"
+        """Write what was found; a number that is not finite is written as null."""
+        finite = json.loads(json.dumps(found), parse_constant=lambda _: None)
+        text = json.dumps(finite, indent=1, allow_nan=False) + "\n"
         if self._path is None:
             self._stream.write(text)
             self._stream.flush()

@@ -45,7 +45,7 @@ def seed_option(what: str = "Seed of all that is drawn at random.") -> Any:
 
 def method_option(names: str, metavar: str = "NAME") -> Any:
     """`--method`, the names that a command knows."""
-    return typer.Option(metavar=metavar, help=names)
+    return typer.Option(metavar=metavar, help=f"Method: {names}")
 
 
 def listed(given: Sequence[str]) -> list[str]:

@@ -22,6 +22,10 @@ FreshOption = Annotated[
     ),
 ]
 
+# Folders of this command that are finished: whoever interrupts what comes after, such as the
+# report, is told of them.
+FINISHED: list[Path] = []
+
 
 @contextmanager
 def stoppable(
@@ -47,6 +51,14 @@ def stoppable(
             f"caliche: interrupted; {what}, and {command or same} goes on from there", err=True
         )
         raise SystemExit(INTERRUPTED) from None
+    FINISHED.append(folder)
+
+
+def interrupted() -> str:
+    """The sentence of an interrupt after which there is nothing to go on from."""
+    if not FINISHED:
+        return "caliche: interrupted; nothing was written"
+    return f"caliche: interrupted; what was found is in {FINISHED[-1]}"
 
 
 def folder_of(out: Path | None, name: str, fresh: bool) -> Path:

@@ -33,7 +33,7 @@ def compare(
     method: Annotated[
         list[str] | None,
         method_option(
-            "Methods of `caliche estimate`, with commas between them or the option repeated; "
+            "those of `caliche estimate`, with commas between them or the option repeated; "
             "settings follow a colon: 'lm,4denvar:iterated=true;members=40,etki'. [default: lm, "
             "lbfgs, 4denvar:iterated=true, eki, etki, uki, ga, cma]",
             "NAME,...",
