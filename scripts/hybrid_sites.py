@@ -63,7 +63,7 @@ def train(site: str, runs: Path, seeds: int) -> dict[tuple[str, bool], Path]:
             if not (folder / "summary.json").is_file():
                 began = time.perf_counter()
                 experiment = load_experiment(site, configured(site, law, states, seeds))
-                run_training(experiment, folder, resume=True)
+                run_training(experiment, folder)
                 print(f"{folder}: {time.perf_counter() - began:.0f} s", flush=True)
     return folders
 

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from caliche.commands.registry import BY_NAME
+from caliche._version import __version__
+from caliche.commands.registry import BY_NAME, COMMANDS, PANELS
 from caliche.errors import InputError
+from caliche.terminal import stop, verbosity
 from caliche.terminal.exits import BAD_INPUT, INTERRUPTED, OK
 
-# Typer brings its own click, or uses the installed one; both say so of an unknown option.
-USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+try:  # from 0.26 on typer brings its own click, and names no class of it for bad command lines
+    from typer._click.exceptions import ClickException
+except ImportError:
+    from click.exceptions import ClickException  # pyright: ignore[reportMissingImports]
+
+# No rich: what it draws around a help is of no use in a pipe, and takes longer than all the rest.
+_PLAIN: dict[str, Any] = {
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+}
 
 
 class Rooms(TyperGroup):
     """The commands of the registry. Its help needs all of their options, a command only its own."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.params += _options()
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the registry."""
@@ -29,47 +45,86 @@ class Rooms(TyperGroup):
         if cmd_name not in BY_NAME:
             self.commands = dict.fromkeys(BY_NAME)  # among which the nearest name is looked for
             return None
-        alone = typer.Typer(
-            add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-        )
-        alone.command(cmd_name)(BY_NAME[cmd_name].function())
-        return typer.main.get_command(alone)
+        command = _made(cmd_name, BY_NAME[cmd_name].function())
+        command.params += _options()
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands under the headings of the registry."""
+        width = max(map(len, BY_NAME))
+        for panel in PANELS:
+            names = [command.name for command in COMMANDS if command.panel == panel]
+            made = [self.get_command(ctx, name) for name in names]
+            rows = [(c.name.ljust(width), c.get_short_help_str(formatter.width * 9)) for c in made]
+            with formatter.section(panel):
+                formatter.write_dl(rows)
+
+
+def _made(name: str, function: Any) -> Any:
+    """A function as a command by itself."""
+    alone = typer.Typer(add_completion=False, **_PLAIN)
+    alone.command(name)(function)
+    return typer.main.get_command(alone)
+
+
+def _options() -> list[Any]:
+    """The options that every command has."""
+    return _made("options", verbosity.options).params
 
 
 app = typer.Typer(
     cls=Rooms,
     name="caliche",
     help="Calibrate land-surface models with exact gradients and honest error bars.",
+    epilog="What a command does, and its options: caliche COMMAND --help",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    **_PLAIN,
 )
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"caliche {__version__}")
+        raise typer.Exit(OK)
+
+
 @app.callback()
-def _of_all_commands() -> None:
-    """Options before the name of a command: there are none."""
+def _of_all_commands(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Options before the name of a command."""
 
 
 def main() -> NoReturn:
     """Entry point: bad input is one sentence on stderr and exit code 2."""
-    code = OK
     # What is imported and traced stays. Looking through all of it for garbage, over and over, would
     # take an eighth of the time of a short command.
     gc.set_threshold(100_000, 50, 100)
+    verbosity.reset()
+    stop.FINISHED.clear()
+    with contextlib.redirect_stdout(sys.stdout):  # put back after `--json -`
+        code = _run()
+    if verbosity.NOW.verbose:
+        verbosity.NOW.tell_times()
+    raise SystemExit(code or OK)
+
+
+def _run() -> int:
     try:
         # Not standalone: typer then returns the exit code of typer.Exit and lets errors through.
         code = app(args=sys.argv[1:] or ["--help"], prog_name="caliche", standalone_mode=False)
     except InputError as error:
         code = _refuse(error)
-    except USAGE_ERROR as error:
+    except ClickException as error:
         code = _refuse(_usage(error))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:  # some versions of typer turn the interrupt into this exit code
-        print("caliche: interrupted; nothing was written", file=sys.stderr)
-    raise SystemExit(code or OK)
+        print(stop.interrupted(), file=sys.stderr)
+    return code
 
 
 def _refuse(error: InputError) -> int:

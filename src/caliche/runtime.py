@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from caliche.errors import InputError
 
@@ -25,6 +26,17 @@ _HOST_DEVICES = "xla_force_host_platform_device_count"
 # Programs that compile faster than this (s) are not worth a file. One operation alone takes some
 # 0.02 s to compile and 0.002 s to read, and a run begins with twenty of them.
 _WORTH_KEEPING = 0.003
+
+
+# Who is told of what JAX compiles; `configure` makes the connection.
+_told: list[Callable[[str, float], None]] = []
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+def tell_compiled(listener: Callable[[str, float], None]) -> None:
+    """From the next `configure` on, `listener(name, seconds)` is called for each program that is
+    compiled, or read from the cache. There is one listener; it takes the place of the last."""
+    _told[:] = [listener]
 
 
 def configure(cache: bool = True, devices: int | Literal["all"] | None = None) -> None:
@@ -71,10 +83,23 @@ def configure(cache: bool = True, devices: int | Literal["all"] | None = None) -
     jax.config.update("jax_enable_x64", True)
     if devices is not None:
         _make_devices(devices)
+    if _told and not _connected:
+        jax.monitoring.register_event_duration_secs_listener(_compiled)
+        _connected.append(True)
     folder = cache_folder()
     if cache and folder is not None and not getattr(jax.config, "jax_compilation_cache_dir", None):
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
+
+
+_connected: list[bool] = []
+
+
+def _compiled(event: str, duration_secs: float, **kwargs: Any) -> None:
+    """Of the durations that JAX tells, those of programs."""
+    if event == _COMPILED:
+        for listener in _told:
+            listener(str(kwargs.get("fun_name", "a program")), duration_secs)
 
 
 def _make_devices(devices: int | Literal["all"]) -> None:

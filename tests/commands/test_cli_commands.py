@@ -99,7 +99,7 @@ def test_help_names_every_command(caliche, arguments):
     ):
         assert f"\n  {name} " in outcome.out
     assert not outcome.out.rstrip().endswith("...")
-    assert "...\n  " not in outcome.out.partition("Commands:")[2], "a summary is cut off"
+    assert "...\n  " not in outcome.out.partition("Start here:")[2], "a summary is cut off"
 
 
 def test_options_of_estimate(caliche):

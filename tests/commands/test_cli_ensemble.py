@@ -66,21 +66,25 @@ def test_an_ensemble_from_file_to_report(caliche, tower, monkeypatch):
     # Stopped in the second step, and gone on with: the same to the last bit.
     update = Progress.update
 
-    def stop(self, iteration, misfit, running):
-        if iteration == 2:
+    def stop(self, text, *numbers, **how):
+        if text.startswith("iteration 2 "):
             raise KeyboardInterrupt
-        update(self, iteration, misfit, running)
+        update(self, text, *numbers, **how)
 
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "update", stop)
         outcome = caliche("estimate", "tower.toml", "--out", "part", "--seed", 3)
     assert outcome.code == 130
-    assert "part.state.npz is kept, and the same command with --out part --resume" in outcome.err
+    assert "part.state.npz is kept, and the same command goes on from there" in outcome.err
     assert names(tower.folder) == ["part.state.npz", "tower.csv", "tower.toml", "whole"]
-    outcome = caliche("estimate", "tower.toml", "--out", "part", "--seed", 4, "--resume")
+    outcome = caliche("estimate", "tower.toml", "--out", "part", "--seed", 4)
     assert outcome.code == 2
     assert "a state of the same problem, method, options and seed" in outcome.err
-    outcome = caliche("estimate", "tower.toml", "--out", "part", "--seed", 3, "--resume")
+    outcome = caliche("estimate", "tower.toml", "--out", "part", "--seed", 3, "--fresh")
+    assert outcome.code == 2
+    assert "leave out --fresh to go on with it" in outcome.err
+    assert names(tower.folder) == ["part.state.npz", "tower.csv", "tower.toml", "whole"]
+    outcome = caliche("estimate", "tower.toml", "--out", "part", "--seed", 3)
     assert outcome.code == 0, outcome.err
     assert names(tower.folder) == ["part", "tower.csv", "tower.toml", "whole"]
     one, other = summary_of(whole), summary_of(tower.folder / "part")
@@ -113,8 +117,7 @@ def test_arviz_reads_the_members(caliche, tower):
     [
         (["--method", "ekki"], "did you mean 'eki' or 'etki'"),
         (["--method", "eki", "--starts", 4], "one start with method eki"),
-        (["--method", "lm", "--resume"], "a method that keeps its state"),
-        (["--method", "etki", "--resume"], "the state of a run that was stopped"),
+        (["--resume"], "no such option: --resume"),
         (
             [
                 "--set",
@@ -171,7 +174,7 @@ SMALL = (
 def test_methods_side_by_side_on_a_twin(caliche, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     methods = "etki:members=12,4denvar:iterated=true;members=12"
-    command = ("compare", "twin-one-depth", "--methods", methods, "--seeds", 2, *SMALL)
+    command = ("compare", "twin-one-depth", "--method", methods, "--repeats", 2, *SMALL)
     outcome = caliche(*command, "--out", "cmp")
     assert outcome.code in (0, 3), outcome.err
     told = outcome.err.splitlines()
@@ -256,7 +259,7 @@ def killed(folder: Path, command: Sequence[object], rows: int) -> dict[str, byte
 )
 def test_methods_that_cannot_be_compared(caliche, tower, methods, message):
     tower.write()
-    outcome = caliche("compare", "tower.toml", "--methods", methods, "--out", "cmp")
+    outcome = caliche("compare", "tower.toml", "--method", methods, "--out", "cmp")
     assert outcome.code == 2
     assert message in outcome.err
     assert names(tower.folder) == ["tower.csv", "tower.toml"]
@@ -294,13 +297,21 @@ name = "uki"
     assert found["command"] == "caliche drive study.toml --out out --workers 2"
     assert found["n_failed"] == 0
     for flags, message in (
-        (["--resume"], "the folder in which to go on"),
+        (["--out", "out", "--fresh"], "a folder for the run that does not exist yet"),
         (["--out", "out", "--workers", 0], "at least one worker"),
         (["--out", "out"], "a folder that does not exist yet"),
     ):
         outcome = caliche("drive", "study.toml", *flags)
         assert outcome.code == 2
         assert message in outcome.err
-    assert caliche("drive", "study.toml", "--out", "out", "--resume").code == 0
+    # One that was stopped before its end goes on, if the file is still the same.
+    (tmp_path / "out" / "result.json").unlink()
+    fresh = caliche("drive", "study.toml", "--out", "out", "--fresh")
+    assert (fresh.code, (tmp_path / "out" / "result.json").exists()) == (2, False)
+    text = (tmp_path / "study.toml").read_text()
+    (tmp_path / "study.toml").write_text(text.replace("0.5", "0.6"))
+    assert "changed since" in caliche("drive", "study.toml", "--out", "out").err
+    (tmp_path / "study.toml").write_text(text)
+    assert caliche("drive", "study.toml", "--out", "out").code == 0
     assert caliche("drive", "none.toml").code == 2
     assert np.isfinite(found["misfit"]).all()

@@ -336,7 +336,7 @@ def test_a_run_that_was_stopped_ends_the_same(tmp_path, monkeypatch, make):
     with pytest.raises(InputError, match="a state of the same problem"):
         screen(other, function, 1, Checkpoint(path, resume=True))
     path.write_bytes(b"half a file")
-    with pytest.raises(InputError, match="without --resume"):
+    with pytest.raises(InputError, match="another --out"):
         screen(design, function, 1, Checkpoint(path, resume=True))
 
 

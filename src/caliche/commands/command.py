@@ -1,4 +1,4 @@
-"""What a command is: its name, its room, and the page of its folder."""
+"""What a command is: its name, its panel in the help, its room, and the page of its folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ class Command:
 
     Attributes
     ----------
+    panel : the heading under which `caliche --help` lists it.
     name : as typed, and the name of the function in `cli.py` of its room.
     room : the folder in `caliche.commands`; empty if it has the command's name.
     page : the function that writes the page of its folder, as `module:function`; empty if the
         command leaves no page.
     """
 
+    panel: str
     name: str
     room: str = ""
     page: str = ""

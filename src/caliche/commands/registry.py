@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from caliche.commands.command import Command
 
+_START, _BEFORE, _AFTER = "Start here", "Before a calibration", "After"
+_OTHER, _LISTS = "Other ways to calibrate", "Look things up"
 _RUN_PAGE = "caliche.report.run.page:write_report"
 
 COMMANDS = (
-    Command("estimate", page=_RUN_PAGE),
-    Command("sites"),
-    Command("simulate"),
-    Command("check"),
-    Command("report"),
-    Command("assimilate", page="caliche.commands.assimilate.page:write_assimilation_page"),
-    Command("identify"),
-    Command("design"),
-    Command("screen", page="caliche.commands.screen.page:write_screening_page"),
-    Command("posterior"),
-    Command("variants", page="caliche.commands.variants.page:write_variants_page"),
-    Command("compare"),
-    Command("drive"),
-    Command("joint", page="caliche.commands.joint.page:write_joint_page"),
-    Command("score"),
-    Command("train", page=_RUN_PAGE),
-    Command("parameters"),
-    Command("experiments", room="lists"),
-    Command("data", room="lists"),
-    Command("init"),
+    Command(_START, "init"),
+    Command(_START, "check"),
+    Command(_START, "estimate", page=_RUN_PAGE),
+    Command(_START, "report"),
+    Command(_BEFORE, "screen", page="caliche.commands.screen.page:write_screening_page"),
+    Command(_BEFORE, "identify"),
+    Command(_BEFORE, "design"),
+    Command(_AFTER, "posterior"),
+    Command(_AFTER, "variants", page="caliche.commands.variants.page:write_variants_page"),
+    Command(_AFTER, "score"),
+    Command(_OTHER, "joint", page="caliche.commands.joint.page:write_joint_page"),
+    Command(_OTHER, "sites"),
+    Command(_OTHER, "assimilate", page="caliche.commands.assimilate.page:write_assimilation_page"),
+    Command(_OTHER, "train", page=_RUN_PAGE),
+    Command(_OTHER, "drive"),
+    Command(_OTHER, "compare"),
+    Command(_LISTS, "experiments", room="lists"),
+    Command(_LISTS, "parameters"),
+    Command(_LISTS, "data", room="lists"),
+    Command(_LISTS, "simulate"),
 )
 BY_NAME = {command.name: command for command in COMMANDS}
+PANELS = tuple(dict.fromkeys(command.panel for command in COMMANDS))

@@ -95,13 +95,13 @@ def read_arrays(path: Path, mark: str, what: str) -> dict[str, np.ndarray]:
         raise InputError(
             f"the state of a run that was stopped, {path}",
             f"{type(error).__name__}",
-            "start again, without --resume",
+            "start again with another --out, or move that file away",
         ) from None
     if str(arrays.pop("fingerprint", "")) != mark:
         raise InputError(
             f"a state of the same {what} in {path}",
             "that of another one",
-            "undo what was changed, or start again without --resume",
+            "undo what was changed, start again with another --out, or move that file away",
         )
     return arrays
 

@@ -1,28 +1,61 @@
-"""The file that a command writes with --json."""
+"""`--json FILE`: what a command found as JSON, in a file or, with `-`, on the standard output."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from caliche.errors import InputError
 
 
-def check_file(path: Path | None) -> None:
-    """Before any computation: can the file be written?"""
-    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-        raise InputError("a file that can be written", str(path), "a file in a folder that exists")
+class JsonAnswer:
+    """Where `--json` writes; made before any computation, so that a bad path is refused first.
+
+    With `-` everything else that the command prints goes to the standard error from then on;
+    `caliche.cli.main` puts the standard output back.
+
+    Raises
+    ------
+    InputError : a file that cannot be written.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path: Path | None = None if path == "-" else Path(path)
+        self._stream: TextIO = sys.stdout
+        if self._path is None:
+            sys.stdout = sys.stderr
+        elif self._path.is_dir() or not self._path.absolute().parent.is_dir():
+            raise InputError("a file that can be written", path, "a file in a folder that exists")
+
+    def write(self, found: Mapping[str, Any] | Sequence[Any]) -> None:
+        """Write what was found; a number that is not finite is written as null."""
+        finite = json.loads(json.dumps(found), parse_constant=lambda _: None)
+        text = json.dumps(finite, indent=1, allow_nan=False) + "\n"
+        if self._path is None:
+            self._stream.write(text)
+            self._stream.flush()
+            return
+        try:
+            self._path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                "a file that can be written", f"{self._path}: {error.strerror}", "another --json"
+            ) from None
+        typer.echo(f"\nWritten: {self._path}")
 
 
-def write_json(path: Path, summary: Mapping[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            "a file that can be written", f"{path}: {error.strerror}", "another --json"
-        ) from None
-    typer.echo(f"\nWritten: {path}")
+JsonOption = Annotated[
+    JsonAnswer | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        parser=JsonAnswer,
+        help="Write what was found as JSON, too; -: to the standard output, which then holds "
+        "nothing else.",
+    ),
+]

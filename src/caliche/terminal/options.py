@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -27,28 +27,55 @@ def set_option(
     return typer.Option("--set", metavar="KEY=VALUE", help=text)
 
 
+def out_option(default: str) -> Any:
+    """`--out`, the folder to write; an empty default is none."""
+    text = "Folder to write. The same command with the same --out goes on where it was stopped."
+    return typer.Option(help=text + (f" [default: {default}]" if default else ""))
+
+
 def new_folder_option(default: str) -> Any:
-    """`--out`, of a command that begins a folder."""
+    """`--out`, of a command that keeps nothing before its end."""
     return typer.Option(help=f"Folder to write; must not exist. [default: {default}]")
 
 
-def folder_option(default: str) -> Any:
-    """`--out`, of a command that goes on in the folder of a run that was stopped."""
-    text = f"Folder to write; a run that was stopped there goes on. [default: {default}]"
-    return typer.Option(help=text)
+def seed_option(what: str = "Seed of all that is drawn at random.") -> Any:
+    """`--seed`, of a command with another default than the experiment's."""
+    return typer.Option(help=what)
+
+
+def method_option(names: str, metavar: str = "NAME") -> Any:
+    """`--method`, the names that a command knows."""
+    return typer.Option(metavar=metavar, help=f"Method: {names}")
+
+
+def listed(given: Sequence[str]) -> list[str]:
+    """Names of an option that may be repeated, or hold several between commas."""
+    return [name.strip() for text in given for name in text.split(",") if name.strip()]
+
+
+def bundled_names(incomplete: str) -> list[str]:
+    """Names of bundled experiments, for a shell to complete."""
+    from caliche.experiments.config.toml import bundled
+
+    return [name for name in bundled() if name.startswith(incomplete)]
 
 
 ExperimentArgument = Annotated[
     str,
     typer.Argument(
-        metavar="EXPERIMENT", help="A bundled name (see `caliche experiments`) or a TOML file."
+        metavar="EXPERIMENT",
+        help="A bundled name (see `caliche experiments`) or a TOML file.",
+        autocompletion=bundled_names,
     ),
 ]
 SetOption = Annotated[list[str] | None, set_option()]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on with a run that was stopped; give its --out again.")
+StartsOption = Annotated[
+    int | None,
+    typer.Option(help="Number of points from which a search starts. [default: the experiment's]"),
 ]
-OutOption = Annotated[Path | None, new_folder_option("runs/EXPERIMENT-TIME")]
+SeedOption = Annotated[
+    int | None, seed_option("Seed of all that is drawn at random. [default: the experiment's]")
+]
 
 
 def command_line() -> str:

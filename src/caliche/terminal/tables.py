@@ -11,33 +11,74 @@ from typing import Any
 GAP = "   "  # between the columns of a table
 
 
+WIDEST = 100  # characters of a line of text, and of one in a pipe, which has no width
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal; None in a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def wrapped(text: str, first: str = "", rest: str = "  ", width: int | None = None) -> str:
+    """A text in lines, the first of which begins with `first` and all others with `rest`.
+
+    A number stays with its percent sign. `width` is by default the terminal's, up to `WIDEST`.
+    """
+    filled = textwrap.fill(
+        text.replace(" %", "\u00a0%"),
+        width or min(terminal_width() or WIDEST, WIDEST),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return filled.replace("\u00a0%", " %")
+
+
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], drop: Sequence[str] = ()
 ) -> None:
-    """A plain table, in a pipe as wide as it needs to be.
+    """A plain table, in a pipe as wide as it needs to be; a cell may have several lines.
 
     On a terminal too narrow for it the columns `drop` are left out, one after the other; if that
     is not enough, each row becomes a block of lines.
     """
-    limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    limit = terminal_width()
     table = [list(header), *map(list, rows)]
     dropping = list(drop)
-    while limit and _width(table) > limit and dropping:
+    while limit and table_width(table) > limit and dropping:
         column = table[0].index(dropping.pop(0))
         table = [row[:column] + row[column + 1 :] for row in table]
-    if limit and _width(table) > limit:
+    if limit and table_width(table) > limit:
         table = [list(header), *map(list, rows)]
         _print_blocks(table, limit)
         return
-    widths = [max(len(row[k]) for row in table) for k in range(len(table[0]))]
+    widths = _widths(table)
     table.insert(1, ["─" * width for width in widths])
-    for row in table:
-        print(GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for number, row in enumerate(table):
+        cells = [cell.split("\n") for cell in row]
+        height = max(map(len, cells))
+        for k in range(height):
+            above = [height - len(lines) if number == 0 else 0 for lines in cells]  # of a heading
+            parts = [_line(lines, k - n) for lines, n in zip(cells, above, strict=True)]
+            print(GAP.join(p.ljust(width) for p, width in zip(parts, widths, strict=True)).rstrip())
 
 
-def _width(table: Sequence[Sequence[str]]) -> int:
-    columns = range(len(table[0]))
-    return sum(max(len(row[k]) for row in table) for k in columns) + len(GAP) * (len(columns) - 1)
+def _line(lines: Sequence[str], k: int) -> str:
+    return lines[k] if 0 <= k < len(lines) else ""
+
+
+def table_width(table: Sequence[Sequence[str]]) -> int:
+    """Characters of a table, its heading among the rows."""
+    widths = _widths(table)
+    return sum(widths) + len(GAP) * (len(widths) - 1)
+
+
+def _widths(table: Sequence[Sequence[str]]) -> list[int]:
+    return [
+        max(len(t) for cell in column for t in cell.split("\n"))
+        for column in zip(*table, strict=True)
+    ]
 
 
 def _print_blocks(table: Sequence[Sequence[str]], limit: int) -> None:
@@ -49,25 +90,14 @@ def _print_blocks(table: Sequence[Sequence[str]], limit: int) -> None:
         for name, cell in zip(header[1:], row[1:], strict=True):
             if cell:
                 begin = f"  {name.ljust(label)}{GAP}"
-                print(
-                    textwrap.fill(
-                        cell,
-                        limit,
-                        initial_indent=begin,
-                        subsequent_indent=" " * len(begin),
-                        break_long_words=False,
-                        break_on_hyphens=False,
-                    )
-                )
+                print(wrapped(cell, begin, " " * len(begin), limit))
 
 
 def print_headline(summary: Mapping[str, Any]) -> None:
     """The first line: how it ended, and what a careful referee would say first."""
     text = f"{summary['title']}: {summary['verdict']['headline']}"
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
-    print(f"\n{text}\n")
+    width = terminal_width()
+    print(f"\n{wrapped(text, rest='', width=width) if width else text}\n")
 
 
 def print_notes(sentences: Iterable[str]) -> None:
@@ -97,13 +127,3 @@ def without_empty(header: list[str], rows: list[list[str]]) -> tuple[list[str], 
     """The table without columns that say the same of every row: flat priors have no shrinkage."""
     kept = [k for k in range(len(header)) if {row[k] for row in rows} not in ({""}, {"flat"})]
     return [header[k] for k in kept], [[row[k] for k in kept] for row in rows]
-
-
-def wrapped(text: str) -> str:
-    import shutil
-    import textwrap
-
-    width = min(shutil.get_terminal_size().columns, 100)
-    return textwrap.fill(
-        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )

@@ -145,7 +145,7 @@ def test_overrides_in_toml_syntax(tower):
 
 
 def test_an_interrupt_leaves_nothing(caliche, tower, monkeypatch):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Progress, "update", interrupt)

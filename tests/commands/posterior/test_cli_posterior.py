@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from caliche.commands.posterior import cli
+from caliche.terminal.progress import Progress
 
 RUN = [
     "config.toml",
@@ -141,18 +141,18 @@ def test_sampling_stopped_and_gone_on_with(caliche, tower, monkeypatch):
     before = (tower.folder / "one" / "result.nc").read_bytes()
     with xr.open_dataset(tower.folder / "one" / "result.nc", engine="h5netcdf") as opened:
         root = opened.load()
-    update = cli.Line.update
+    update = Progress.update
 
-    def interrupt(line, progress):
-        update(line, progress)
-        if progress.done == 100:
+    def interrupt(self, text, done=None, total=None, now=False):
+        update(self, text, done, total, now)
+        if done == 100:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli.Line, "update", interrupt)
+        patch.setattr(Progress, "update", interrupt)
         outcome = caliche("posterior", "one", *SHORT)
     assert outcome.code == 130
-    assert "goes on with the sampling from there" in outcome.err
+    assert "with the same options goes on from there" in outcome.err
     assert "nuts-checkpoint.npz" in names(tower.folder / "one")
     assert (tower.folder / "one" / "result.nc").read_bytes() == before
 

@@ -37,7 +37,7 @@ def test_scores_and_benchmarks_of_a_run(caliche, run):
     assert "\n3lin " in outcome.out  # the humidity that the model does not use was kept
     assert "3km27: 2 clusters, as only 48 measured steps were there." in outcome.out
 
-    told = json.loads(caliche("score", run, "--json").out)
+    told = json.loads(caliche("score", run, "--json", "-").out)
     assert told["period"] == "holdout"
     assert told["scores"]["soil_temperature_0.05m"]["kge_2012"] is None
     assert told["scores"]["soil_temperature_0.05m"]["n"] == 23

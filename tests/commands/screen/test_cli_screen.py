@@ -13,7 +13,7 @@ def test_screen_says_what_matters(caliche, tmp_path):
     folder = tmp_path / "found"
     settings = ("--set", "synthetic.hours=30", "--set", "method.starts=1")
     outcome = caliche(
-        "screen", TWIN, "--samples", 16, "--starts", "--out", folder, "--seed", 3, *settings
+        "screen", TWIN, "--samples", 16, "--start-ranges", "--out", folder, "--seed", 3, *settings
     )
     assert outcome.code == 0
     assert "16 samples of 6 runs, 96 runs of 30 steps" in outcome.err
@@ -58,8 +58,6 @@ def test_screen_says_what_matters(caliche, tmp_path):
         (("--groups", "soil"), "NAME=A,B"),
         (("--groups", "soil=albedo; soil=emissivity"), "rename one"),
         (("--groups", "soil=thermal_conductivty"), "did you mean 'thermal_conductivity'"),
-        (("--resume",), "give --out"),
-        (("--resume", "--out", "new"), "without --resume"),
         (("--out", "."), "does not exist yet"),
         (("--set", "parameters.albedo.fixed=maybe"), "albedo"),
     ],
@@ -77,6 +75,14 @@ def test_bad_input(caliche, tmp_path, monkeypatch, options, phrase):
 def test_help_says_what_the_options_are(caliche):
     outcome = caliche("screen", "--help")
     assert outcome.code == 0
-    for option in ("--method", "--samples", "--seed", "--groups", "--keep", "--starts", "--resume"):
+    for option in (
+        "--method",
+        "--samples",
+        "--seed",
+        "--groups",
+        "--keep",
+        "--start-ranges",
+        "--fresh",
+    ):
         assert option in outcome.out
     assert "\n  screen " in caliche("--help").out

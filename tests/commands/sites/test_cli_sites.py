@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,10 @@ import pytest
 import tomli_w
 import xarray as xr
 
-from caliche.commands.sites.terminal import SitesProgress
+from caliche.commands.sites.terminal import sites_words
 from caliche.experiments import load_experiment
 from caliche.sites import synthetic
+from caliche.terminal.progress import Progress
 
 CONFIG = {
     "title": "Small sites",
@@ -105,12 +105,12 @@ def test_bad_input(caliche, small, arguments, message):
 
 
 def test_an_interrupt_keeps_what_is_finished(caliche, small, monkeypatch):
-    def interrupt(_, progress):
-        if progress.batches == 1:
+    def interrupt(*_, now, **__):
+        if list(Path("run/blocks").iterdir()):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(SitesProgress, "update", interrupt)
+        patch.setattr(Progress, "update", interrupt)
         outcome = caliche("sites", "small.toml", "small.nc", "--out", "run", "--batch", "4")
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1] == (
@@ -123,14 +123,12 @@ def test_an_interrupt_keeps_what_is_finished(caliche, small, monkeypatch):
     assert after.err.startswith("small: 4 of 10 sites done already; compiling")
 
 
-def test_progress_on_a_terminal(capsys, monkeypatch):
-    from caliche.commands.sites.run import Progress
+def test_progress_in_words():
+    from caliche.commands.sites.run import Progress as News
 
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with SitesProgress("small") as progress:
-        progress.update(Progress(0, 10, 0, 0, 0, 0.1))
-        progress.update(Progress(5, 10, 1, 0, 5, 2.0))
-    assert "\rsmall: 5 of 10 sites, 1 failed, 2.5 sites per second" in capsys.readouterr().err
+    assert sites_words("small", News(0, 10, 0, 0, 0, 0.1)) == "small: 0 of 10 sites; compiling"
+    told = sites_words("small", News(5, 10, 1, 0, 5, 2.0))
+    assert told == "small: 5 of 10 sites, 1 failed, 2.5 sites per second"
 
 
 def test_a_share_of_the_work(caliche, small):

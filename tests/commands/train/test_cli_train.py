@@ -84,15 +84,15 @@ def test_train_then_score_report_and_resume(site, caliche, tmp_path):
 
     refused = caliche("train", toml, "--out", out)
     assert refused.code == 2
-    assert "--resume" in refused.err
+    assert "a folder for the run that does not exist yet" in refused.err
     # A training that was killed: what was written at its end is not there.
     for name in ("result.nc", "summary.json", "network.eqx", "report.html"):
         (out / name).unlink()
-    again = caliche("train", toml, "--out", out, "--resume")
+    again = caliche("train", toml, "--out", out)
     assert again.code == done.code, again.err
     with xr.open_dataset(out / "result.nc", engine="h5netcdf") as results:
         np.testing.assert_array_equal(results["model_turbulent_heat_flux"].values, fluxes)
-    other = caliche("train", toml, "--out", out, "--resume", "--set", "training.width=5")
+    other = caliche("train", toml, "--out", out, "--set", "training.width=5")
     assert other.code == 2
     assert "another configuration" in other.err
 

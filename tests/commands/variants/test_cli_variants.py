@@ -9,6 +9,8 @@ import pytest
 
 from caliche.commands.variants import cli
 from caliche.commands.variants.page import write_variants_page
+from caliche.terminal import tables
+from caliche.terminal.progress import Progress
 
 TWIN = ("variants", "twin-two-depths", "--starts", 2)
 SMALL = [
@@ -109,10 +111,14 @@ def test_a_base_that_does_not_converge(caliche, here):
 
 
 def test_an_interrupt_keeps_what_is_finished(caliche, here, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
+    say = Progress.say
 
-    monkeypatch.setattr(cli.Progress, "update", interrupt)
+    def interrupt(self, line):
+        say(self, line)
+        if line.startswith("[0/"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "say", interrupt)
     outcome = caliche(*TWIN, *SMALL, "--only", "scheme", "--out", "run")
     assert outcome.code == 130
     assert "finished variants are kept in run, and the same command" in outcome.err
@@ -160,7 +166,7 @@ def test_a_wide_table_is_broken_into_several(capsys, monkeypatch):
         "holdout_comparable": False,
         "delta": {"tempered_bic": 3.0},
     }
-    monkeypatch.setattr(cli.sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(tables.sys.stdout, "isatty", lambda: True, raising=False)
     for columns in (80, 110):
         monkeypatch.setenv("COLUMNS", str(columns))
         cli.print_tables(record, [{**record, "name": "other"}])

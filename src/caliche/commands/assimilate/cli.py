@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from caliche.errors import InputError
-from caliche.terminal.exits import INTERRUPTED, NOT_CONVERGED
-from caliche.terminal.options import ExperimentArgument, SetOption, folder_option
+from caliche.terminal.exits import NOT_CONVERGED
+from caliche.terminal.json_file import JsonOption
+from caliche.terminal.options import ExperimentArgument, SetOption, command_line, out_option
+from caliche.terminal.progress import Progress
+from caliche.terminal.stop import FreshOption, folder_of, stoppable
 from caliche.wording import number_of
-
-EVERY = 10.0  # seconds between the lines of progress in a pipe
 
 
 def assimilate(
@@ -38,15 +35,16 @@ def assimilate(
             "nothing is forgotten."
         ),
     ] = 1.0,
-    out: Annotated[Path | None, folder_option("runs/EXPERIMENT-windows-TIME")] = None,
+    out: Annotated[Path | None, out_option("runs/EXPERIMENT-windows-TIME")] = None,
+    fresh: FreshOption = False,
+    json_: JsonOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Estimate parameters window by window.
+    """4D-Var windows: data assimilation, window by window.
 
     Each window hands its state and posterior to the next, and is forecast before it is
-    assimilated. Writes a folder with result.nc, summary.json, config.toml and assimilation.html;
-    the same command with --out goes on with a run that was stopped. Exit code 0 if every window
-    converged, 3 if some did not, 2 for bad input.
+    assimilated. Writes a folder with result.nc, summary.json, config.toml and assimilation.html.
+    Exit code 0 if every window converged, 3 if some did not, 2 for bad input.
     """
     from caliche.runtime import configure
 
@@ -56,28 +54,26 @@ def assimilate(
     from caliche.experiments import load_experiment
 
     loaded = load_experiment(experiment, set_ or [])
-    try:
-        with Progress(loaded.config.name) as progress:
-            run = run_assimilation(
-                loaded,
-                window,
-                out,
-                drifts(drift or []),
-                forget,
-                progress.update,
-                shlex.join(["caliche", *sys.argv[1:]]),
-            )
-    except KeyboardInterrupt:
-        if out is None or not (out / "run.json").is_file():
-            raise
-        typer.echo(
-            f"caliche: interrupted; finished windows are kept in {out}, and the same command goes "
-            "on from there",
-            err=True,
+    name = loaded.config.name
+    folder = folder_of(out, f"{name}-windows", fresh)
+    with (
+        stoppable(
+            f"finished windows are kept in {folder}", folder, out, (folder / "run.json").is_file
+        ),
+        Progress(f"Assimilating {name}", f"Assimilating {name} (compiling first)") as progress,
+    ):
+
+        def tell(number: int, total: int, record: Mapping[str, Any]) -> None:
+            text = window_words(number, total, record)
+            progress.update(text, number, total, now=number == total)
+
+        run = run_assimilation(
+            loaded, window, folder, drifts(drift or []), forget, tell, command_line()
         )
-        raise SystemExit(INTERRUPTED) from None
     print_assimilation(run.summary)
     typer.echo(f"\nReport: {write_assimilation_page(run.folder)}")
+    if json_ is not None:
+        json_.write(run.summary)
     if not run.summary["converged"]:
         raise typer.Exit(NOT_CONVERGED)
 
@@ -98,39 +94,15 @@ def drifts(given: Sequence[str]) -> float | dict[str, float]:
     return found.get("", found or 0.0)
 
 
-class Progress:
-    """Progress from window to window: one line kept up to date, or in a pipe one now and then."""
-
-    def __init__(self, name: str) -> None:
-        self._name, self._live, self._told = name, sys.stderr.isatty(), 0.0
-        self._shown = False
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live and self._shown:
-            print(file=sys.stderr, flush=True)
-
-    def update(self, number: int, total: int, record: Mapping[str, Any]) -> None:
-        """Show a window that is finished, see `caliche.assimilation.windows.Callback`."""
-        if not self._shown and not self._live:
-            print(f"Assimilating {self._name}", file=sys.stderr, flush=True)
-        self._shown = True
-        chi = sum(i["chi_square"] for i in record["innovations"].values())
-        freedom = sum(i["freedom"] for i in record["innovations"].values())
-        what = f"chi-square of the forecast {chi / freedom:.3g}" if freedom else record["reason"]
-        text = (
-            f"window {number} of {total}  {number_of(record['observations'], 'observation')}  "
-            f"{what}  "
-            f"{number_of(record['iterations'], 'iteration')}"
-        )
-        if self._live:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r{text[:width]:<{width}}", file=sys.stderr, end="", flush=True)
-        elif number <= 2 or number == total or time.monotonic() - self._told > EVERY:
-            print(text, file=sys.stderr, flush=True)
-            self._told = time.monotonic()
+def window_words(number: int, total: int, record: Mapping[str, Any]) -> str:
+    """A window that is finished, see `caliche.assimilation.windows.Callback`."""
+    chi = sum(i["chi_square"] for i in record["innovations"].values())
+    freedom = sum(i["freedom"] for i in record["innovations"].values())
+    what = f"chi-square of the forecast {chi / freedom:.3g}" if freedom else record["reason"]
+    return (
+        f"window {number} of {total}  {number_of(record['observations'], 'observation')}  "
+        f"{what}  {number_of(record['iterations'], 'iteration')}"
+    )
 
 
 def print_assimilation(summary: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ def check(
     ] = None,
     set_: SetOption = None,
 ) -> None:
-    """Look over data, window, parameters, gradients and priors.
+    """Check data, clock, gradients and priors (prior predictive).
 
     Finds what would stop `caliche estimate`, says what it would cost, and whether the observations
     lie within what the priors can produce. Writes nothing but the figure, if asked for one.

@@ -2,79 +2,89 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caliche.terminal.options import ExperimentArgument, SetOption, folder_option
+from caliche.terminal.exits import NOT_CONVERGED
+from caliche.terminal.json_file import JsonOption
+from caliche.terminal.options import (
+    ExperimentArgument,
+    SetOption,
+    command_line,
+    listed,
+    method_option,
+    out_option,
+)
+from caliche.terminal.progress import Progress
+from caliche.terminal.stop import FreshOption, fresh_folder, stoppable
 from caliche.wording import number_of
 
 if TYPE_CHECKING:
     from caliche.commands.compare.run import Row
 
+METHODS = ("lm", "lbfgs", "4denvar:iterated=true", "eki", "etki", "uki", "ga", "cma")
+
 
 def compare(
     experiment: ExperimentArgument,
-    methods: Annotated[
-        str,
-        typer.Option(
-            metavar="NAMES",
-            help="Methods, separated by commas; options follow a colon: "
-            "'lm,4denvar:iterated=true;members=40,etki'.",
+    method: Annotated[
+        list[str] | None,
+        method_option(
+            "those of `caliche estimate`, with commas between them or the option repeated; "
+            "settings follow a colon: 'lm,4denvar:iterated=true;members=40,etki'. [default: lm, "
+            "lbfgs, 4denvar:iterated=true, eki, etki, uki, ga, cma]",
+            "NAME,...",
         ),
-    ] = "lm,lbfgs,4denvar:iterated=true,eki,etki,uki,ga,cma",
-    seeds: Annotated[int, typer.Option(help="Runs of each method.")] = 3,
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(help="Runs of each method, from the seeds 0, 1, 2 and so on.")
+    ] = 3,
     out: Annotated[
         Path | None,
-        folder_option("an unfinished one of the same, or runs/EXPERIMENT-compare-TIME"),
+        out_option("an unfinished one of the same, or runs/EXPERIMENT-compare-TIME"),
     ] = None,
+    fresh: FreshOption = False,
+    json_: JsonOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Estimate with several methods from several seeds.
+    """Benchmark of methods: one problem, several methods, seeds.
 
     Says first what it will cost. Writes a folder with compare.csv, compare.json and config.toml.
-    The same command goes on with a comparison that was stopped. Sizes of errors and smoothness
-    that are to be estimated are held at what lm finds, so that all methods have the same misfit.
+    Sizes of errors and smoothness that are to be estimated are held at what lm finds, so that all
+    methods have the same misfit.
     Exit code 0 if every run converged, 3 if one did not, 2 for bad input.
     """
     from caliche.runtime import configure
-    from caliche.terminal.exits import INTERRUPTED, NOT_CONVERGED
     from caliche.terminal.tables import print_headline, print_notes
 
     configure()
     from caliche.commands.compare.run import announce, compare_methods, prepare, read_methods
     from caliche.experiments import load_experiment
 
-    asked = read_methods(methods)
+    asked = read_methods(",".join(METHODS if method is None else listed(method)))
     loaded = load_experiment(experiment, set_ or [])
-    problem, folder = prepare(loaded, asked, seeds, out)
-    print(announce(problem, asked, seeds), file=sys.stderr, flush=True)
-    if folder.begun:
-        print(f"Going on in {folder.path}", file=sys.stderr, flush=True)
+    name = loaded.config.name
+    place = fresh_folder(out, f"{name}-compare") if fresh else out
+    problem, folder = prepare(loaded, asked, repeats, place)
     width = max(len(a.label) for a in asked)
+    with (
+        stoppable(f"finished runs are kept in {folder.path}", folder.path, out, folder.path.exists),
+        Progress(f"Comparing on {name}") as progress,
+    ):
+        progress.say(announce(problem, asked, repeats))
+        if folder.begun:
+            progress.say(f"Going on in {folder.path}")
 
-    def tell(row: Row, there: bool) -> None:
-        runs = number_of(row.model_runs or 0, "run")
-        told = "cannot run" if row.error else f"J {row.misfit:.6g}, {runs}"
-        text = f"{row.method:<{width}}  seed {row.seed}: {told}{' (done before)' * there}"
-        print(text, file=sys.stderr, flush=True)
+        def tell(row: Row, there: bool) -> None:
+            runs = number_of(row.model_runs or 0, "run")
+            told = "cannot run" if row.error else f"J {row.misfit:.6g}, {runs}"
+            before = " (done before)" * there
+            progress.say(f"{row.method:<{width}}  seed {row.seed}: {told}{before}")
 
-    command = shlex.join(["caliche", *sys.argv[1:]])
-    try:
-        found = compare_methods(loaded, asked, seeds, folder.path, tell, command)
-    except KeyboardInterrupt:
-        if not folder.path.exists():
-            raise
-        typer.echo(
-            f"caliche: interrupted; what was finished is in {folder.path}, and the same command "
-            f"with --out {folder.path} goes on",
-            err=True,
-        )
-        raise SystemExit(INTERRUPTED) from None
+        found = compare_methods(loaded, asked, repeats, folder.path, tell, command_line())
     held = held_words(found.summary["hyperparameters"])
     if held:
         print(f"\n{held}")
@@ -82,6 +92,8 @@ def compare(
     print_comparison(found.rows)
     print_notes(remark["sentence"] for remark in found.summary["verdict"]["remarks"])
     typer.echo(f"\nTable: {found.folder / 'compare.csv'}")
+    if json_ is not None:
+        json_.write(found.summary)
     if not all(row.converged for row in found.rows):
         raise typer.Exit(NOT_CONVERGED)
 

@@ -99,7 +99,7 @@ def read_methods(text: str) -> list[Asked]:
         asked.append(Asked(label, name, options))
     labels = [a.label for a in asked]
     if not asked or len(set(labels)) < len(labels):
-        raise InputError("methods to compare, each named once", repr(text), "--methods lm,etki,cma")
+        raise InputError("methods to compare, each named once", repr(text), "--method lm,etki,cma")
     return asked
 
 
@@ -142,7 +142,7 @@ def prepare(
     InputError : bad input; a folder of another comparison.
     """
     if seeds < 1:
-        raise InputError("at least one seed", str(seeds), "--seeds 3")
+        raise InputError("at least one seed", str(seeds), "--repeats 3")
     problem = experiment.problem()
     mark = fingerprint(experiment.unknown, problem)
     run = what_is_compared(mark, seeds, [a.label for a in asked])

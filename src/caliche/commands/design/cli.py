@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from caliche.errors import InputError
+from caliche.terminal.json_file import JsonOption
 from caliche.terminal.options import At, ExperimentArgument, SetOption
 from caliche.terminal.tables import wrapped
 from caliche.terminal.workbench import loader
@@ -49,11 +50,15 @@ def design(
     at: At = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write: every set as CSV and JSON, and a figure."),
+        typer.Option(
+            help="Folder to write; must not exist: every set as CSV and JSON, and a figure. "
+            "[default: none]"
+        ),
     ] = None,
+    json_: JsonOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Rank depths and sensors by what they would tell.
+    """Optimal sensor design: the best depths and sensors.
 
     Needs no fit and no data but the forcing. Exit code 0, or 2 for bad input.
     """
@@ -87,6 +92,8 @@ def design(
             f"\nWritten: {folder / 'design.csv'}, design.json"
             + (f", {figure.name} and .png" if figure else "")
         )
+    if json_ is not None:
+        json_.write(summarise(found))
 
 
 def _numbers(text: str | None) -> list[float] | None:

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import math
-import shlex
-import sys
-import time
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caliche.terminal.exits import NOT_CONVERGED
+from caliche.terminal.json_file import JsonOption
+from caliche.terminal.options import command_line, out_option
+from caliche.terminal.progress import Progress
+from caliche.terminal.stop import FreshOption, folder_of, stoppable
 from caliche.wording import agree, number_of
 
 if TYPE_CHECKING:
     from caliche.commands.drive.run import News
-
-EVERY = 10.0  # seconds between the lines of progress
 
 
 def drive(
     configuration: Annotated[
         Path, typer.Argument(metavar="FILE", help="A TOML file, see docs/ensemble.md.")
     ],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write. [default: runs/FILE-TIME]")
-    ] = None,
+    out: Annotated[Path | None, out_option("runs/FILE-TIME")] = None,
     workers: Annotated[
         int | None, typer.Option(help="Runs at the same time. [default: the file's]")
     ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on in the folder --out of a drive that was stopped."),
-    ] = False,
+    fresh: FreshOption = False,
+    json_: JsonOption = None,
 ) -> None:
-    """Calibrate a model that is any executable.
+    """Any executable as the model (EKI, ETKI, 4DEnVar, CMA-ES).
 
     Each member gets a folder with parameters.json, in which the command runs and leaves
     outputs.json or outputs.csv. Writes result.json and members.csv. Exit code 0 if the calibration
@@ -44,38 +39,38 @@ def drive(
     """
     from caliche.errors import InputError
     from caliche.runtime import configure
-    from caliche.terminal.exits import INTERRUPTED, NOT_CONVERGED
 
     configure()
     from caliche.commands.drive.config import read_drive
+    from caliche.commands.drive.run import begun, make_job
     from caliche.commands.drive.run import drive as run
-    from caliche.commands.drive.run import make_job
 
     if workers is not None and workers < 1:
         raise InputError("at least one worker", str(workers), "--workers 2")
-    if resume and out is None:
-        raise InputError("the folder in which to go on", "no --out", "give its --out again")
     config = read_drive(configuration)
-    folder = out or Path("runs") / f"{configuration.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = folder_of(out, configuration.stem, fresh)
+    goes_on = begun(config, folder)
     number, members = workers or config.workers, len(make_job(config).ask())
-    print(
-        f"{config.title}: {config.method} with {number_of(members, 'run')} an iteration, "
-        f"{number} at a time, each of at most {config.timeout:g} s. {told(config.observed)}. "
-        f"Folder: {folder}",
-        file=sys.stderr,
-        flush=True,
-    )
-    command = shlex.join(["caliche", *sys.argv[1:]])
-    try:
-        found = run(config, folder, resume, workers, Progress().update, command)
-    except KeyboardInterrupt:
-        print(
-            f"caliche: interrupted; the same command with --out {folder} --resume goes on",
-            file=sys.stderr,
+    with (
+        stoppable(
+            f"finished members are kept in {folder}", folder, out, (folder / "drive.toml").is_file
+        ),
+        Progress(f"Driving {configuration.stem}") as progress,
+    ):
+        progress.say(
+            f"{config.title}: {config.method} with {number_of(members, 'run')} an iteration, "
+            f"{number} at a time, each of at most {config.timeout:g} s. {told(config.observed)}. "
+            f"Folder: {folder}"
         )
-        raise SystemExit(INTERRUPTED) from None
+
+        def tell(news: News) -> None:
+            progress.update(news_words(news), news.done, news.of, now=news.done == news.of)
+
+        found = run(config, folder, goes_on, workers, tell, command_line())
     print_drive(found.summary)
     typer.echo(f"\nResult: {folder / 'result.json'}")
+    if json_ is not None:
+        json_.write(found.summary)
     if not found.found.converged:
         raise typer.Exit(NOT_CONVERGED)
 
@@ -90,21 +85,11 @@ def told(observed: Iterable[float]) -> str:
     return f"{text}, of which {missing} {'is' if missing == 1 else 'are'} missing"
 
 
-class Progress:
-    """A line when an iteration is done, and now and then within one."""
-
-    def __init__(self) -> None:
-        self._told = time.monotonic()
-
-    def update(self, news: News) -> None:
-        """Show how far it is."""
-        if news.done < news.of and time.monotonic() - self._told < EVERY:
-            return
-        self._told = time.monotonic()
-        text = f"iteration {news.iteration}: {news.done} of {number_of(news.of, 'member')}"
-        text += f", {news.failed} failed" if news.failed else ""
-        text += "" if news.misfit is None else f"; misfit so far {news.misfit:.6g}"
-        print(text, file=sys.stderr, flush=True)
+def news_words(news: News) -> str:
+    """How far an iteration is."""
+    text = f"iteration {news.iteration}: {news.done} of {number_of(news.of, 'member')}"
+    text += f", {news.failed} failed" if news.failed else ""
+    return text + ("" if news.misfit is None else f"; misfit so far {news.misfit:.6g}")
 
 
 def print_drive(summary: Mapping[str, Any]) -> None:

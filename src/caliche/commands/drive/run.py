@@ -4,7 +4,7 @@ For every member there is a folder `iteration_III/member_MMM` with `parameters.j
 runs there and leaves `outputs.json` (a list of numbers) or `outputs.csv` (one number a line), in
 the order of the observations. An exit code other than 0, too long a run, a number too few and no
 number where there is an observation are failed members. What is done is never run again: the same
-command with `--resume` goes on.
+command goes on.
 """
 
 from __future__ import annotations
@@ -133,19 +133,40 @@ class _Teller:
             self._callback(News(self._iteration + 1, self._done, of, self._failed, self._misfit))
 
 
+def begun(config: DriveConfig, folder: Path) -> bool:
+    """Whether a drive was stopped in a folder, before its end.
+
+    Raises
+    ------
+    InputError : it was, but with another configuration.
+    """
+    kept = folder / CONFIG
+    if not kept.is_file() or (folder / RESULT).is_file():
+        return False
+    if kept.read_text(encoding="utf-8") != config.text:
+        raise InputError(
+            f"the file with which the drive in {folder} was begun",
+            "another one, or one that was changed since",
+            "choose another --out, or undo the change",
+        )
+    return True
+
+
 def _prepare(config: DriveConfig, folder: Path, resume: bool) -> None:
     kept = folder / CONFIG
     if resume:
         if not kept.is_file():
             raise InputError(
-                "the folder of a drive that was stopped", f"{folder}", "leave out --resume"
+                "the folder of a drive that was stopped",
+                f"{folder}",
+                "give the --out of that drive",
             )
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             "a folder that does not exist yet",
             f"{folder}, which does",
-            "choose another --out, or go on with --resume",
+            "choose another --out",
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_manifest(folder, "drive")

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from caliche.cards.methods import MEMBER_METHODS, METHODS
-from caliche.terminal.exits import INTERRUPTED, NOT_CONVERGED, STARTED
-from caliche.terminal.options import ExperimentArgument, OutOption, SetOption, command_line
+from caliche.terminal.exits import NOT_CONVERGED, STARTED
+from caliche.terminal.json_file import JsonOption
+from caliche.terminal.options import (
+    ExperimentArgument,
+    SeedOption,
+    SetOption,
+    StartsOption,
+    command_line,
+    method_option,
+    out_option,
+)
+from caliche.terminal.stop import FreshOption, fresh_folder, stoppable
 from caliche.terminal.workbench import workbench
 
 
@@ -17,27 +28,23 @@ def estimate(
     experiment: ExperimentArgument,
     method: Annotated[
         str | None,
-        typer.Option(help=f"{', '.join(METHODS)}; without gradients {', '.join(MEMBER_METHODS)}."),
+        method_option(f"{', '.join(METHODS)}; without gradients {', '.join(MEMBER_METHODS)}."),
     ] = None,
-    starts: Annotated[int | None, typer.Option(help="Number of starting points.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all that is drawn.")] = None,
-    out: OutOption = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on with a run without gradients that was stopped; give its --out again.",
-        ),
-    ] = False,
+    starts: StartsOption = None,
+    seed: SeedOption = None,
+    out: Annotated[Path | None, out_option("runs/EXPERIMENT-TIME")] = None,
+    fresh: FreshOption = False,
+    json_: JsonOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Calibrate parameters, with error bars and a report.
+    """Calibrate: Levenberg-Marquardt, L-BFGS, ensemble Kalman.
 
-    Writes a folder with result.nc, summary.json, config.toml and report.html. Exit code 0 if the
-    calibration converged, 3 if it ran but did not, 2 for bad input.
+    Writes a folder with result.nc, summary.json, config.toml and report.html: parameters with error
+    bars, scores and figures. A run of a method without gradients that was stopped goes on. Exit
+    code 0 if the calibration converged, 3 if it ran but did not, 2 for bad input.
     """
     from caliche.commands.estimate.terminal import print_summary
-    from caliche.terminal.progress import Progress
+    from caliche.terminal.progress import Progress, iterations
 
     load, run_experiment, write_report = workbench()
     from caliche.experiments.config.methods import known_method
@@ -49,32 +56,30 @@ def estimate(
     flags = {"starts": starts, "seed": seed}
     given = [f"method.{key}={value}" for key, value in flags.items() if value is not None]
     loaded = load(experiment, [*(set_ or []), *given])
-    folder = new_folder(out, loaded.config.name)
+    folder = (fresh_folder if fresh else new_folder)(out, loaded.config.name)
     loaded.problem()  # bad data are told before any progress is shown
-    try:
-        with Progress(loaded.config.name) as progress:
-            run = run_experiment(
-                loaded,
-                method=method,
-                starts=starts,
-                out=folder,
-                callback=progress.update,
-                command=command_line(),
-                import_seconds=imported,
-                resume=resume,
-            )
-    except KeyboardInterrupt:
-        state = state_file(folder)
-        if not state.is_file():
-            raise
-        typer.echo(
-            f"caliche: interrupted; {state} is kept, and the same command with --out {folder} "
-            "--resume goes on from there",
-            err=True,
+    state, name = state_file(folder), loaded.config.name
+    goes_on = state.is_file() and (method or loaded.config.method.name) in MEMBER_METHODS
+    with (
+        stoppable(f"{state} is kept", folder, out, state.is_file),
+        Progress(f"Calibrating {name}", f"Calibrating {name} (compiling first)") as progress,
+    ):
+        if goes_on:
+            progress.say(f"Going on from {state}")
+        run = run_experiment(
+            loaded,
+            method=method,
+            starts=starts,
+            out=folder,
+            callback=iterations(progress),
+            command=command_line(),
+            import_seconds=imported,
+            resume=goes_on,
         )
-        raise SystemExit(INTERRUPTED) from None
     print_summary(run.summary)
     report = write_report(run.folder)
     typer.echo(f"\nReport: {report}")
+    if json_ is not None:
+        json_.write(run.summary)
     if not run.result.converged:
         raise typer.Exit(NOT_CONVERGED)

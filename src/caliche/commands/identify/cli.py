@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from caliche.terminal.json_file import check_file, write_json
-from caliche.terminal.options import At, ExperimentArgument, SetOption
+from caliche.terminal.json_file import JsonOption
+from caliche.terminal.options import At, ExperimentArgument, SetOption, seed_option
 from caliche.terminal.tables import without_empty, wrapped
 from caliche.terminal.workbench import loader
 from caliche.wording import number_of
@@ -20,18 +19,15 @@ def identify(
     points: Annotated[
         int, typer.Option(help="Give the verdicts at so many more points, drawn over the ranges.")
     ] = 0,
-    seed: Annotated[int, typer.Option(help="Seed of the points.")] = 0,
-    json_: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write everything there as well.")
-    ] = None,
+    seed: Annotated[int, seed_option()] = 0,
+    json_: JsonOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Say which parameters the observations can identify.
+    """Identifiability: Fisher information, before any fit.
 
     Needs no fit: it follows from the exact derivatives at one point, and holds near it, for the
     declared errors. Exit code 0, or 2 for bad input.
     """
-    check_file(json_)
     load = loader()
     from caliche.commands.identify import words
     from caliche.commands.identify.run import identify_experiment
@@ -52,4 +48,4 @@ def identify(
         typer.echo(f"\nVerdicts at {number_of(number, 'point')} over the ranges{lost}:")
         print_table(*words.point_rows(summary), drop=["unit"])
     if json_ is not None:
-        write_json(json_, {**summary, "sentences": sentences})
+        json_.write({**summary, "sentences": sentences})

@@ -13,7 +13,7 @@ from caliche.errors import InputError
 def init(
     path: Annotated[Path, typer.Argument(help="The file to write, such as my-tower.toml.")],
 ) -> None:
-    """Write an experiment file for your tower, to fill in."""
+    """Write an experiment file (TOML) for your tower, to fill in."""
     from importlib import resources
 
     if path.suffix != ".toml":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caliche.errors import InputError, nearest
+from caliche.terminal.json_file import JsonAnswer, JsonOption
 from caliche.terminal.options import set_option
 from caliche.wording import number_of
 
@@ -27,9 +28,10 @@ def parameters(
             "a TOML file) makes of them. [default: all models]",
         ),
     ] = None,
+    json_: JsonOption = None,
     set_: Annotated[list[str] | None, set_option("the experiment")] = None,
 ) -> None:
-    """List parameters: units, defaults, bounds, priors, sources.
+    """Parameters: units, defaults, bounds, priors, sources.
 
     Of an experiment: which are free, fixed or tied, and their priors in words. Reads no data.
     """
@@ -40,7 +42,9 @@ def parameters(
     if what is not None and (what.endswith(".toml") or what in bundled()):
         from caliche.experiments import load_experiment
 
-        _print_experiment(load_experiment(what, set_ or []))
+        header, rows = _of_experiment(load_experiment(what, set_ or []))
+        print_table(header, rows, drop=["source", "what it is"])
+        _as_json(json_, header, rows)
         return
     known = {"soil-heat": list(CLOSURES), **{name: [name] for name in CLOSURES}, "lad": []}
     if what is not None and what not in known:
@@ -56,6 +60,13 @@ def parameters(
         rows += [_declared("lad", d) for d in _lad()]
     header = ["parameter", "model", "unit", "default", "bounds", "prior", "what it is", "source"]
     print_table(header, rows, drop=["prior"] if what is None else ["prior", "model"])
+    _as_json(json_, header, rows)
+
+
+def _as_json(json_: JsonAnswer | None, header: list[str], rows: list[list[str]]) -> None:
+    """The cells of the table, by the names of their columns."""
+    if json_ is not None:
+        json_.write([dict(zip(header, row, strict=True)) for row in rows])
 
 
 def _declared(model: str, d: ParameterDeclaration) -> list[str]:
@@ -85,9 +96,8 @@ def _lad() -> list[ParameterDeclaration]:
     return list(LaD(1800.0, soil_freezing=True).declarations)
 
 
-def _print_experiment(experiment: Experiment) -> None:
-    from caliche.terminal.tables import print_table
-
+def _of_experiment(experiment: Experiment) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: what an experiment makes of its parameters."""
     space, declared = experiment.space, {d.name: d for d in experiment.space.declarations}
     ties = {tie.name: tie.describe() for tie in space.ties}
     free = {p.name: p for p in space.free}
@@ -118,7 +128,7 @@ def _print_experiment(experiment: Experiment) -> None:
             ]
         )
     header = ["parameter", "unit", "is", "value", "prior", "95 % of prior", "what it is", "source"]
-    print_table(header, rows, drop=["source", "what it is"])
+    return header, rows
 
 
 def _middle(p: FreeParameter) -> str:

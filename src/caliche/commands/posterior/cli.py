@@ -6,23 +6,27 @@ Nothing heavy is imported before the command needs it.
 from __future__ import annotations
 
 import json
-import shlex
-import shutil
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caliche.terminal.exits import INTERRUPTED, NOT_CONVERGED
-from caliche.terminal.options import set_option
+from caliche.terminal.exits import NOT_CONVERGED
+from caliche.terminal.json_file import JsonOption
+from caliche.terminal.options import (
+    bundled_names,
+    command_line,
+    listed,
+    method_option,
+    seed_option,
+    set_option,
+)
+from caliche.terminal.progress import Progress, iterations
+from caliche.terminal.stop import FreshOption, refuse_state, stoppable
 
 if TYPE_CHECKING:
-    from caliche.commands.posterior.run import Progress
-
-EVERY = 10.0  # seconds between the lines of progress in a pipe
+    from caliche.commands.posterior.run import Progress as News
 
 
 def posterior(
@@ -31,20 +35,22 @@ def posterior(
         typer.Argument(
             metavar="RUN_OR_EXPERIMENT",
             help="Folder of a run, or an experiment, which is then calibrated first.",
+            autocompletion=bundled_names,
         ),
     ],
     method: Annotated[
         list[str] | None,
-        typer.Option(
-            help="laplace, profile, nuts, etki, eki, 4denvar, ensembles (the last three) or all. "
-            "Repeatable. [default: laplace and profile]"
+        method_option(
+            "laplace, profile, nuts, etki, eki, 4denvar, ensembles (the last three) or all; with "
+            "commas between them or the option repeated. [default: laplace, profile]",
+            "NAME,...",
         ),
     ] = None,
     declared: Annotated[
         bool,
         typer.Option(
             "--declared",
-            help="Take the declared errors at their word, whatever the residuals say.",
+            help="Use the declared errors as they are, whatever the residuals say.",
         ),
     ] = False,
     chains: Annotated[int, typer.Option(help="Chains of nuts.")] = 4,
@@ -54,30 +60,35 @@ def posterior(
         float, typer.Option(help="Acceptance rate of nuts; higher takes shorter steps.")
     ] = 0.8,
     members: Annotated[int, typer.Option(help="Members of each ensemble.")] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of nuts and of the ensembles.")] = 0,
+    seed: Annotated[int, seed_option()] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write, for an experiment. [default: runs/EXPERIMENT-TIME]"),
+        typer.Option(
+            help="Folder to write, for an experiment; must not exist. [default: "
+            "runs/EXPERIMENT-TIME]"
+        ),
     ] = None,
+    fresh: FreshOption = False,
+    json_: JsonOption = None,
     set_: Annotated[list[str] | None, set_option("an experiment (a run stays as it is)")] = None,
 ) -> None:
-    """Error bars by profile, NUTS and ensembles.
+    """Error bars by profile likelihood, MCMC (NUTS) and ensembles.
 
     Adds posterior.json and posterior.nc to the folder of the run, the draws to its result.nc in
-    groups that ArviZ reads, and a section to its report. The same command goes on with a sampler
-    that was stopped. Exit code 0, 3 if the draws cannot be relied upon, 2 for bad input.
+    groups that ArviZ reads, and a section to its report. A sampler that was stopped goes on. Exit
+    code 0, 3 if the draws cannot be relied upon, 2 for bad input.
     """
     from caliche.runtime import configure
 
     configure()
     from caliche.commands.posterior.agreement import METHODS
     from caliche.commands.posterior.ensembles import ENSEMBLES
-    from caliche.commands.posterior.run import Options, run_posterior, unusable
+    from caliche.commands.posterior.run import CHECKPOINT, Options, run_posterior, unusable
     from caliche.posterior.sampling import Settings, need_blackjax
     from caliche.report import write_report
     from caliche.runs.open_run import is_run
 
-    chosen = list(method or ("laplace", "profile"))
+    chosen = listed(method or ["laplace", "profile"])
     chosen = list(METHODS) if "all" in chosen else chosen
     if "ensembles" in chosen:
         chosen = [name for name in chosen if name != "ensembles"] + list(ENSEMBLES)
@@ -85,24 +96,31 @@ def posterior(
     options = Options(chosen, not declared, settings, members)
     if "nuts" in chosen:
         need_blackjax()
-    command = shlex.join(["caliche", *sys.argv[1:]])
     if is_run(run):
         _refuse_for_runs(out, set_)
         folder = Path(run)
+        if fresh:
+            refuse_state(folder / CHECKPOINT)
     else:
-        folder = _calibrate(run, out, set_ or [], command)
-    try:
-        with Line() as line:
-            summary = run_posterior(folder, options, line.update, command)
-    except KeyboardInterrupt:
-        typer.echo(
-            f"caliche: interrupted; `caliche posterior {folder}` with the same options goes on "
-            "with the sampling from there",
-            err=True,
-        )
-        raise SystemExit(INTERRUPTED) from None
+        folder = _calibrate(run, out, set_ or [])
+    again = f"`caliche posterior {folder}` with the same options"
+    with (
+        stoppable(f"what was sampled is kept in {folder}", folder, out, folder.exists, again),
+        Progress(f"Posterior of {folder.name}") as progress,
+    ):
+        kind = ""
+
+        def tell(news: News) -> None:
+            nonlocal kind
+            before, kind = kind, news.what.partition(",")[0]
+            text = f"{news.what} {news.done} of {news.total}" if news.total else news.what
+            progress.update(text, news.done, news.total or None, now=kind != before)
+
+        summary = run_posterior(folder, options, tell, command_line())
     print_posterior(summary, read_summary(folder))
     typer.echo(f"\nReport: {write_report(folder)}")
+    if json_ is not None:
+        json_.write(summary)
     if unusable(summary) & set(chosen):
         raise typer.Exit(NOT_CONVERGED)
 
@@ -119,47 +137,19 @@ def _refuse_for_runs(out: Path | None, set_: list[str] | None) -> None:
             )
 
 
-def _calibrate(experiment: str, out: Path | None, set_: list[str], command: str) -> Path:
+def _calibrate(experiment: str, out: Path | None, set_: list[str]) -> Path:
     """Calibrate an experiment first; the folder of the run."""
     from caliche.experiments import load_experiment
     from caliche.runs.folder import new_folder
     from caliche.runs.run import run_experiment
-    from caliche.terminal.progress import Progress
 
     loaded = load_experiment(experiment, set_)
-    folder = new_folder(out, loaded.config.name)
+    name = loaded.config.name
+    folder = new_folder(out, name)
     loaded.problem()  # bad data are told before any progress is shown
-    with Progress(loaded.config.name) as progress:
-        return run_experiment(loaded, out=folder, callback=progress.update, command=command).folder
-
-
-class Line:
-    """Progress in one line that is kept up to date, or in a pipe one now and then."""
-
-    def __init__(self) -> None:
-        self._live, self._told, self._what = sys.stderr.isatty(), time.monotonic(), ""
-
-    def __enter__(self) -> Line:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live and self._what:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r{'':<{width}}\r", file=sys.stderr, end="", flush=True)
-
-    def update(self, progress: Progress) -> None:
-        """Show how far it is."""
-        text = progress.what
-        if progress.total:
-            text += f" {progress.done} of {progress.total}"
-        kind = progress.what.partition(",")[0]
-        if self._live:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r{text[:width]:<{width}}", file=sys.stderr, end="", flush=True)
-        elif kind != self._what or time.monotonic() - self._told > EVERY:
-            print(text, file=sys.stderr, flush=True)
-            self._told = time.monotonic()
-        self._what = kind
+    with Progress(f"Calibrating {name}", f"Calibrating {name} (compiling first)") as progress:
+        tell = iterations(progress)
+        return run_experiment(loaded, out=folder, callback=tell, command=command_line()).folder
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

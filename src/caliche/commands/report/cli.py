@@ -11,7 +11,7 @@ import typer
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that a command wrote.")],
 ) -> None:
-    """Write the page of a folder again, whichever command wrote it."""
+    """Write the HTML page of a folder of any command again."""
     from caliche.commands.report.run import write_page
 
     typer.echo(f"Report: {write_page(run)}")

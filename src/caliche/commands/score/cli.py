@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caliche.terminal.json_file import JsonOption
 from caliche.wording import listing
 
 if TYPE_CHECKING:
@@ -42,11 +42,9 @@ _DROP = ("R2", "KGE 2009", "NME", "bias %", "95 % error", "5 % error", "MAE", "r
 
 def score(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print everything as JSON, for scripts.")
-    ] = False,
+    json_: JsonOption = None,
 ) -> None:
-    """Score a run beside regressions on the weather.
+    """Scores (RMSE, NSE, KGE) beside regressions on the weather.
 
     Reads the run folder alone. Scores are of the hold-out, or of the fit if nothing was held out.
     Then what of the misfit depends on hour, month, rain, wind or radiation, and whether parameters
@@ -72,12 +70,11 @@ def score(
         for name in names
     }
     compared, structure = compare(results), structural_entries(folder)
-    if json_:
+    _print(folder, bool(held.any()), scores, compared)
+    _print_structure(structure)
+    if json_ is not None:
         found = _as_json(bool(held.any()), scores, compared)
-        typer.echo(json.dumps({**found, "structural_error": structure}, indent=1))
-    else:
-        _print(folder, bool(held.any()), scores, compared)
-        _print_structure(structure)
+        json_.write({**found, "structural_error": structure})
 
 
 def _as_json(held: bool, scores: Mapping[str, Score], compared: list[Comparison]) -> dict[str, Any]:

@@ -103,8 +103,6 @@ def screen_experiment(
         raise InputError("morris or sobol", repr(method), nearest(method, SAMPLES))
     if not 0.0 < keep <= 1.0:
         raise InputError("a share to keep above 0 and up to 1", f"{keep:g}", "--keep 0.95")
-    if resume and out is None:
-        raise InputError("the folder of the run that was stopped", "--resume alone", "give --out")
     watch = Stopwatch()
     folder = new_folder(out, f"{experiment.config.name}-screen")
     problem = experiment.scoring_problem(experiment.n_fit)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caliche.terminal.exits import INTERRUPTED, NOT_CONVERGED
-from caliche.terminal.options import ExperimentArgument, SetOption, command_line
+from caliche.errors import InputError
+from caliche.terminal.exits import NOT_CONVERGED
+from caliche.terminal.json_file import JsonOption
+from caliche.terminal.options import ExperimentArgument, SetOption, command_line, out_option
+from caliche.terminal.progress import Progress
+from caliche.terminal.stop import FreshOption, folder_of, stoppable
+
+if TYPE_CHECKING:
+    from caliche.commands.sites.run import Progress as News
 
 
 def sites(
@@ -20,8 +27,10 @@ def sites(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder to write; a run that was stopped there goes on.")
-    ],
+        Path | None,
+        out_option("runs/EXPERIMENT-sites-TIME; several processes need the same one"),
+    ] = None,
+    fresh: FreshOption = False,
     batch: Annotated[int | None, typer.Option(help="Sites read and written together.")] = None,
     tolerance: Annotated[
         float | None,
@@ -41,15 +50,15 @@ def sites(
     distributed: Annotated[
         bool, typer.Option("--distributed", help="Take processes and devices from Slurm.")
     ] = False,
+    json_: JsonOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Calibrate every site of a collection.
+    """Thousands of sites, each by itself, on all cores or GPUs.
 
-    Writes a folder with result.nc, summary.json and config.toml, batch by batch: the same command
-    goes on with a run that was stopped. Exit code 0 if every site converged, 3 if some did not, 2
-    for bad input.
+    Writes a folder with result.nc, summary.json and config.toml, batch by batch. Exit code 0 if
+    every site converged, 3 if some did not, 2 for bad input.
     """
-    from caliche.commands.sites.terminal import SitesProgress, print_sites
+    from caliche.commands.sites.terminal import print_sites, sites_words
     from caliche.runtime import configure
 
     configure(devices="all" if devices is None else devices)
@@ -57,28 +66,39 @@ def sites(
     from caliche.experiments import load_experiment
     from caliche.sites import join
 
+    if out is None and (distributed or (processes or 1) > 1):
+        raise InputError("one folder for all processes", "no --out", "--out runs/all-sites")
     loaded = load_experiment(experiment, set_ or [])
+    name = loaded.config.name
+    folder = folder_of(out, f"{name}-sites", fresh)
     share = join(processes, process, coordinator, distributed)
-    try:
-        with SitesProgress(loaded.config.name) as progress:
-            run = estimate_sites(
-                loaded,
-                collection,
-                out,
-                batch,
-                tolerance=tolerance,
-                devices=devices,
-                share=share,
-                callback=progress.update,
-                command=command_line(),
-            )
-    except KeyboardInterrupt:
-        typer.echo(
-            f"caliche: interrupted; finished batches are kept in {out}, and the same command goes "
-            "on from there",
-            err=True,
+    with (
+        stoppable(
+            f"finished batches are kept in {folder}", folder, out, (folder / "run.json").is_file
+        ),
+        Progress(f"Calibrating {name}") as progress,
+    ):
+        before = -1
+
+        def tell(news: News) -> None:
+            nonlocal before
+            last = news.done == news.total and news.done > before
+            before = news.done
+            progress.update(sites_words(name, news), news.done, news.total, now=last)
+
+        run = estimate_sites(
+            loaded,
+            collection,
+            folder,
+            batch,
+            tolerance=tolerance,
+            devices=devices,
+            share=share,
+            callback=tell,
+            command=command_line(),
         )
-        raise SystemExit(INTERRUPTED) from None
     print_sites(run.summary, run.folder)
+    if json_ is not None:
+        json_.write(run.summary or {})
     if run.failed:
         raise typer.Exit(NOT_CONVERGED)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,44 +16,13 @@ if TYPE_CHECKING:
 FEW = 5  # failed sites that are named
 
 
-class SitesProgress:
-    """Progress over many sites: one line that is kept up to date, or in a pipe one now and then.
-
-    `update` is the callback of `caliche.commands.sites.run.estimate_sites`.
-    """
-
-    EVERY = 10.0  # seconds between the lines in a pipe
-
-    def __init__(self, name: str) -> None:
-        self._name, self._told, self._done = name, time.monotonic(), -1
-        self._live = sys.stderr.isatty()
-
-    def __enter__(self) -> SitesProgress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live and self._done >= 0:
-            self._show("", last=True)
-
-    def update(self, progress: SitesDone) -> None:
-        """Show how far it is."""
-        new, last = progress.done > self._done, progress.done == progress.total
-        due = self._done < 0 or last or time.monotonic() - self._told > self.EVERY
-        if not new or not (self._live or due):
-            return
-        self._told, self._done = time.monotonic(), progress.done
-        text = f"{self._name}: {progress.done} of {number_of(progress.total, 'site')}"
-        if not progress.fresh:
-            text += " done already; compiling" if progress.done else "; compiling"
-        else:
-            rate = progress.fresh / max(progress.seconds, 1e-9)
-            text += f", {progress.failed} failed, {rate:.3g} sites per second"
-        self._show(text, last=not self._live)
-
-    def _show(self, text: str, last: bool) -> None:
-        width = shutil.get_terminal_size().columns - 1
-        line = f"\r{text[:width]:<{width}}" if self._live else text
-        print(line, file=sys.stderr, end="\n" if last else "", flush=True)
+def sites_words(name: str, news: SitesDone) -> str:
+    """How far this process is, see `caliche.commands.sites.run.estimate_sites`."""
+    text = f"{name}: {news.done} of {number_of(news.total, 'site')}"
+    if not news.fresh:
+        return text + (" done already; compiling" if news.done else "; compiling")
+    rate = news.fresh / max(news.seconds, 1e-9)
+    return f"{text}, {news.failed} failed, {rate:.3g} sites per second"
 
 
 def print_sites(summary: Mapping[str, Any] | None, folder: Path) -> None:

@@ -6,25 +6,28 @@ Nothing heavy is imported before the command needs it.
 from __future__ import annotations
 
 import json
-import shlex
-import shutil
-import sys
-import time
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from caliche.files.whole_file import write_text
-from caliche.terminal.exits import INTERRUPTED, NOT_CONVERGED
-from caliche.terminal.options import ResumeOption, set_option
+from caliche.terminal.exits import NOT_CONVERGED
+from caliche.terminal.json_file import JsonOption
+from caliche.terminal.options import (
+    bundled_names,
+    command_line,
+    out_option,
+    seed_option,
+    set_option,
+)
+from caliche.terminal.progress import Progress
+from caliche.terminal.stop import FreshOption, folder_of, stoppable
 
 if TYPE_CHECKING:
     from caliche.commands.train.run import TrainingRun
 
-EVERY = 10.0  # seconds between the lines of progress in a pipe
 # Folder of each member of the ablation -> the value of model.states.
 ABLATION = {"without-states": False, "with-states": True}
 
@@ -35,16 +38,18 @@ def train(
         typer.Argument(
             metavar="EXPERIMENT",
             help="A bundled name or a TOML file, with a network in [model] fluxes.",
+            autocompletion=bundled_names,
         ),
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder to write. [default: runs/EXPERIMENT-training-TIME]"),
-    ] = None,
+    out: Annotated[Path | None, out_option("runs/EXPERIMENT-training-TIME")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Train this seed alone, instead of those of [training].")
+        int | None,
+        seed_option(
+            "Seed of all that is drawn at random: one training instead of those of [training]."
+        ),
     ] = None,
-    resume: ResumeOption = False,
+    fresh: FreshOption = False,
+    json_: JsonOption = None,
     ablate: Annotated[
         bool,
         typer.Option(
@@ -53,7 +58,7 @@ def train(
     ] = False,
     set_: Annotated[list[str] | None, set_option(example="training.epochs=50")] = None,
 ) -> None:
-    """Train the network in a model's fluxes.
+    """Hybrid modelling: train a neural network in the fluxes.
 
     Writes a folder with result.nc, summary.json, config.toml, network.eqx and report.html. With
     --ablate, two such folders and ablation.json. Exit code 0 if the training converged, 3 if it ran
@@ -62,74 +67,63 @@ def train(
     from caliche.runtime import configure
 
     configure()
-    from caliche.commands.train.run import compare_runs, run_training
+    from caliche.commands.train.run import compare_runs, finished_training, run_training
     from caliche.experiments import load_experiment
     from caliche.report import write_report
+    from caliche.runs.folder import new_folder
 
     changed = list(set_ or [])
     if seed is not None:
         changed += [f"training.seed={seed}", "training.seeds=1"]
-    out = out or Path("runs") / f"{Path(experiment).stem}-training-{datetime.now():%Y%m%d-%H%M%S}"
-    members = {out / name: [f"model.states={str(v).lower()}"] for name, v in ABLATION.items()}
+    place = folder_of(out, f"{Path(experiment).stem}-training", fresh)
+    members = {place / name: [f"model.states={str(v).lower()}"] for name, v in ABLATION.items()}
+    if (place / "ablation.json").is_file():
+        new_folder(place, "")  # finished, and refused
     runs: list[TrainingRun] = []
-    try:
-        for folder, more in (members if ablate else {out: []}).items():
-            loaded = load_experiment(experiment, [*changed, *more])
-            with Progress(folder.name if ablate else loaded.config.name, loaded) as progress:
-                run = run_training(loaded, folder, resume, progress.update, _command())
-            runs.append(run)
-            if not ablate:
-                print_training(run.summary)
-            typer.echo(f"\nReport: {write_report(run.folder)}")
-    except KeyboardInterrupt:
-        typer.echo(
-            f"caliche: interrupted; the same command with --out {out} --resume goes on from the "
-            "last checkpoint",
-            err=True,
-        )
-        raise SystemExit(INTERRUPTED) from None
+    for folder, more in (members if ablate else {place: []}).items():
+        loaded = load_experiment(experiment, [*changed, *more])
+        name = folder.name if ablate else loaded.config.name
+        with (
+            stoppable(f"the last checkpoint is kept in {folder}", place, out, folder.exists),
+            Progress(f"Training {name}", f"Training {name} (compiling first)") as progress,
+        ):
+            tell = epochs(progress, loaded.config.training)
+            run = finished_training(loaded, folder) if ablate else None
+            run = run or run_training(loaded, folder, callback=tell, command=command_line())
+        runs.append(run)
+        if not ablate:
+            print_training(run.summary)
+        typer.echo(f"\nReport: {write_report(run.folder)}")
+    found: Mapping[str, Any] = runs[0].summary
     if ablate:
         names = ("without states", "with states")
         tables = compare_runs({n: r.summary for n, r in zip(names, runs, strict=True)})
-        table = write_text(out / "ablation.json", json.dumps(tables, indent=1) + "\n")
+        found = tables
+        table = write_text(place / "ablation.json", json.dumps(tables, indent=1) + "\n")
         print_ablation(runs[0].summary, tables)
         typer.echo(f"\nTable: {table}")
+    if json_ is not None:
+        json_.write(found)
     if not all(run.summary["converged"] for run in runs):
         raise typer.Exit(NOT_CONVERGED)
 
 
-class Progress:
-    """Progress of a training: one line kept up to date, or in a pipe one now and then."""
+def epochs(progress: Progress, training: Any) -> Callable[[int, int, float, float, int], None]:
+    """What shows an epoch, see `caliche.commands.train.run.Callback`."""
+    before = -1
 
-    def __init__(self, name: str, experiment: Any) -> None:
-        t = experiment.config.training
-        self._name, self._epochs = name, t.epochs
-        self._seeds = range(t.seed, t.seed + t.seeds)
-        self._live, self._told, self._seed = sys.stderr.isatty(), 0.0, -1
-
-    def __enter__(self) -> Progress:
-        print(f"Training {self._name} (compiling first)", file=sys.stderr, flush=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live and self._seed >= 0:
-            print(file=sys.stderr, flush=True)
-
-    def update(self, seed: int, epoch: int, loss: float, held_out: float, best: int) -> None:
-        """Show an epoch, see `caliche.commands.train.run.Callback`."""
-        which = f"seed {seed}  " if len(self._seeds) > 1 else ""
+    def tell(seed: int, epoch: int, loss: float, held_out: float, best: int) -> None:
+        nonlocal before
+        which = f"seed {seed}  " if training.seeds > 1 else ""
         text = (
-            f"{which}epoch {epoch} of {self._epochs}  loss {loss:.4g}  "
+            f"{which}epoch {epoch} of {training.epochs}  loss {loss:.4g}  "
             f"held out {held_out:.4g} (lowest in epoch {best})"
         )
-        due = time.monotonic() - self._told > EVERY or epoch == self._epochs
-        if self._live:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r{text[:width]:<{width}}", file=sys.stderr, end="", flush=True)
-        elif seed != self._seed or due:
-            print(text, file=sys.stderr, flush=True)
-            self._told = time.monotonic()
-        self._seed = seed
+        last = epoch == training.epochs
+        progress.update(text, epoch, training.epochs, now=last or seed != before)
+        before = seed
+
+    return tell
 
 
 def print_training(summary: Mapping[str, Any]) -> None:
@@ -185,7 +179,3 @@ def _cell(value: tuple[float, float | None] | None) -> str:
         return "-"
     mean, sd = value
     return f"{mean:.3g}" if sd is None else f"{mean:.3g} ± {sd:.2g}"
-
-
-def _command() -> str:
-    return shlex.join(["caliche", *sys.argv[1:]])

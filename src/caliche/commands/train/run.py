@@ -55,19 +55,20 @@ class TrainingRun:
 def run_training(
     experiment: Experiment,
     out: Path | None = None,
-    resume: bool = False,
     callback: Callback | None = None,
     command: str | None = None,
 ) -> TrainingRun:
     """Train the networks of an experiment and write its run folder (all but the report).
 
+    A training that was stopped in the same folder goes on from its last checkpoint.
+
     Raises
     ------
-    InputError : anything wrong with configuration or data; a folder that is there without
-        `resume`, or that belongs to another experiment.
+    InputError : anything wrong with configuration or data; a folder that holds a finished run, or
+        one of another experiment.
     """
     t = experiment.config.training
-    folder = _folder(experiment, out, resume)
+    folder = _folder(experiment, out)
     settings = TrainingSettings(
         t.epochs,
         t.learning_rate,
@@ -98,6 +99,14 @@ def run_training(
     return TrainingRun(folder, summary)
 
 
+def finished_training(experiment: Experiment, folder: Path) -> TrainingRun | None:
+    """The run of this experiment that a folder holds, if it is finished."""
+    kept, summary = folder / CONFIG, folder / "summary.json"
+    if not summary.is_file() or kept.read_text(encoding="utf-8") != as_run(experiment, folder):
+        return None
+    return TrainingRun(folder, json.loads(summary.read_text(encoding="utf-8")))
+
+
 @dataclass(frozen=True)
 class _Member:
     """A trained network: the experiment with it, how it came about, and what it says."""
@@ -107,16 +116,9 @@ class _Member:
     prediction: Prediction
 
 
-def _folder(experiment: Experiment, out: Path | None, resume: bool) -> Path:
-    if not resume or out is None or not (out / CONFIG).is_file():
-        if resume and out is None:
-            raise InputError("--out with --resume", "no folder", "name the folder to go on with")
-        if out is not None and (out / CONFIG).is_file() and not resume:
-            raise InputError(
-                "a folder for the run that does not exist yet",
-                f"{out}, which does",
-                "add --resume to go on with it, or choose another --out",
-            )
+def _folder(experiment: Experiment, out: Path | None) -> Path:
+    stopped = out is not None and (out / CONFIG).is_file() and not (out / "summary.json").is_file()
+    if out is None or not stopped:
         return new_folder(out, f"{experiment.config.name}-training")
     if (out / CONFIG).read_text(encoding="utf-8") != as_run(experiment, out):
         raise InputError(
