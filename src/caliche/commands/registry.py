@@ -19,13 +19,18 @@ COMMANDS = (
     Command("posterior"),
     Command("variants", page="caliche.commands.variants.page:write_variants_page"),
     Command("compare"),
-    Command("drive"),
-    Command("joint", page="caliche.commands.joint.page:write_joint_page"),
+    Command("drive", table="caliche.commands.drive.config:DriveTable"),
+    Command(
+        "joint",
+        page="caliche.commands.joint.page:write_joint_page",
+        table="caliche.commands.joint.config:JointTable",
+    ),
     Command("score"),
     Command("train", page=_RUN_PAGE),
     Command("parameters"),
     Command("experiments", room="lists"),
     Command("data", room="lists"),
+    Command("schema"),
     Command("init"),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -30,6 +30,7 @@ class Key:
     checked : whether the reader refuses what is not in the range or among the choices; if not, the
         type that is made from the table does.
     gaps : whether NaN stands for a missing value in a list.
+    by : a function that gives the table that it is for each `name` in the table around it.
     names : raises InputError at a name that a table of names cannot have.
     rest : whether it holds all keys of its table that are not declared.
     chooser : which of several types of table it is.
@@ -47,6 +48,7 @@ class Key:
     noun: str = ""
     checked: bool = True
     gaps: bool = False
+    by: Callable[[], Mapping[str, type]] | None = None
     names: Callable[[str], Any] | None = None
     rest: bool = False
     chooser: Chooser | None = None

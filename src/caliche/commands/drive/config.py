@@ -16,7 +16,7 @@ from caliche.cards.methods import MEMBER_METHODS
 from caliche.commands.drive.tables import number, rows_of
 from caliche.data.missing import NUMBERS as MISSING
 from caliche.errors import InputError
-from caliche.experiments.config.methods import method_options
+from caliche.experiments.config.methods import method_options, option_tables
 from caliche.keys.declare import key
 from caliche.keys.read import inside, read
 from caliche.models.base import ParameterDeclaration
@@ -107,7 +107,9 @@ class DriveMethodTable:
 
     name: str = key("of the method, see docs/methods.md", "etki", choices=lambda: MEMBER_METHODS)
     seed: int = key("of the members", 0, least=0)
-    options: Mapping[str, Any] = key("of the method, see docs/methods.md", {})
+    options: Mapping[str, Any] = key(
+        "of the method, see docs/methods.md", {}, by=lambda: option_tables(MEMBER_METHODS)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,6 +77,7 @@ class JointMethodTable:
 class JointTable:
     """Sites that are calibrated together."""
 
+    extends: str | None = key("a file to begin from; NAME = false takes a table of it out", None)
     title: str = key("one line")
     description: str = key("a few sentences", "")
     common: Mapping[str, Any] = key("tables that every site's experiment takes over", {})

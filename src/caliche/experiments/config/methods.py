@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,11 @@ from caliche.keys.declare import key
 from caliche.keys.read import inside, read
 
 
+def option_tables(names: Iterable[str]) -> dict[str, type]:
+    """The table of options of each method."""
+    return {name: options_form(known_method(name)) for name in names}
+
+
 @dataclass(frozen=True, kw_only=True)
 class MethodTable:
     """The method of estimation."""
@@ -22,7 +27,9 @@ class MethodTable:
     name: str = key("of the method, see docs/methods.md", "lm", choices=method_names)
     starts: int = key("first guesses to start from", 1, above=0)
     seed: int = key("of first guesses and members", 0, least=0)
-    options: Mapping[str, Any] = key("of the method, see docs/methods.md", {})
+    options: Mapping[str, Any] = key(
+        "of the method, see docs/methods.md", {}, by=lambda: option_tables(method_names())
+    )
 
 
 def make_method(table: MethodTable, where: str) -> MethodConfig:
@@ -40,7 +47,8 @@ def options_form(card: MethodCard) -> type:
 def _form(name: str, options: tuple[tuple[str, Any], ...], positive: bool) -> type:
     above = 0 if positive else None  # the others check their own
     fields = [(k, type(v), key("", v, above=above)) for k, v in options]
-    return dataclasses.make_dataclass(f"Options of {name}".title().replace(" ", ""), fields)
+    doc = {"__doc__": f"Options of {name}."}
+    return dataclasses.make_dataclass(f"Options-{name}", fields, namespace=doc)
 
 
 def method_options(table: Mapping[str, Any], method: str, where: str) -> dict[str, Any]:
