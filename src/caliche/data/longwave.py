@@ -26,7 +26,7 @@ class LongwaveBalance:
     """What stands in for the terms of the radiation balance that a tower does not measure."""
 
     emissivity: float | None = key(
-        "broadband, needed unless outgoing longwave radiation was measured",
+        "broadband emissivity, needed unless outgoing longwave radiation was measured",
         None,
         above=0,
         most=1,
@@ -38,7 +38,7 @@ class LongwaveBalance:
         None,
     )
     albedo: float | None = key(
-        "needed unless outgoing shortwave radiation was measured",
+        "albedo, needed unless outgoing shortwave radiation was measured",
         None,
         least=0,
         most=1,

@@ -36,9 +36,9 @@ class DriveModelTable:
         example='["python", "{here}/model.py"]',
     )
     timeout: float = key(
-        "after which a run is stopped and counts as failed", 3600.0, unit="s", above=0
+        "time after which a run is stopped and counts as failed", 3600.0, unit="s", above=0
     )
-    workers: int = key("runs at the same time", 1, above=0)
+    workers: int = key("number of runs at the same time", 1, above=0)
 
     def check(self, where: str) -> None:
         if not self.command:
@@ -54,11 +54,13 @@ class DriveObservationsTable:
     """What was observed: values and sigma, or a file with two such columns."""
 
     file: str | None = key("CSV file with the columns value and sigma", None)
-    values: tuple[float, ...] = key("as the program leaves them; nan where missing", (), gaps=True)
+    values: tuple[float, ...] = key(
+        "observed values, as the program leaves its own; nan where missing", (), gaps=True
+    )
     sigma: float | tuple[float, ...] | None = key(
         "standard deviation of their errors: one for all, or one for each", None, example="NUMBER"
     )
-    missing: tuple[float, ...] = key("numbers that stand for none", MISSING)
+    missing: tuple[float, ...] = key("numbers that stand for a missing value", MISSING)
 
     def check(self, where: str) -> None:
         if self.file is not None:
@@ -79,15 +81,15 @@ class DriveObservationsTable:
 class DriveParameterTable:
     """A parameter of the program."""
 
-    prior: str = key("its kind", "flat", choices=tuple(PRIORS))
-    lower: float | None = key("bound", None)
-    upper: float | None = key("bound", None)
-    mean: float | None = key("of a normal or log-normal prior", None)
+    prior: str = key("kind of its prior", "flat", choices=tuple(PRIORS))
+    lower: float | None = key("lower bound", None)
+    upper: float | None = key("upper bound", None)
+    mean: float | None = key("mean of a normal or log-normal prior", None)
     sd: float | None = key("standard deviation of that prior", None)
     start: tuple[float, float] | None = key("range of first guesses", None, example="[low, high]")
-    value: float | None = key("first guess; in the middle without it", None)
-    long_name: str | None = key("in reports", None)
-    unit: str = key("in reports", "1")
+    value: float | None = key("first guess; the middle of its range or prior if left out", None)
+    long_name: str | None = key("name in reports", None)
+    unit: str = key("unit in reports", "1")
 
     def check(self, where: str) -> None:
         for name, value in (("mean", self.mean), ("sd", self.sd)):
@@ -105,10 +107,12 @@ class DriveParameterTable:
 class DriveMethodTable:
     """A method without derivatives."""
 
-    name: str = key("of the method, see docs/methods.md", "etki", choices=lambda: MEMBER_METHODS)
-    seed: int = key("of the members", 0, least=0)
+    name: str = key(
+        "name of the method, see docs/methods.md", "etki", choices=lambda: MEMBER_METHODS
+    )
+    seed: int = key("random seed of the members", 0, least=0)
     options: Mapping[str, Any] = key(
-        "of the method, see docs/methods.md", {}, by=lambda: option_tables(MEMBER_METHODS)
+        "options of the method, see docs/methods.md", {}, by=lambda: option_tables(MEMBER_METHODS)
     )
 
 
@@ -116,11 +120,11 @@ class DriveMethodTable:
 class DriveTable:
     """A model that is an executable, its parameters and observations."""
 
-    title: str | None = key("one line", None)
+    title: str | None = key("title, one line", None)
     model: DriveModelTable = key("the program")
     observations: DriveObservationsTable = key("what was observed")
     parameters: Mapping[str, DriveParameterTable] = key("parameters by name", {})
-    method: DriveMethodTable = key("of estimation", {})
+    method: DriveMethodTable = key("method of estimation", {})
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ class JointSiteTable:
     """A site: its experiment, and its attributes."""
 
     experiment: str = key("a bundled experiment, or the path of a file")
-    set: Mapping[str, Any] = key("tables of that experiment that are otherwise here", {})
+    set: Mapping[str, Any] = key("keys of that experiment that are different here", {})
     attributes: Mapping[str, str | float] = key(
-        "words and numbers that tell sites apart, under any other name",
+        "an attribute that tells sites apart",
         {},
         rest=True,
         noun="a word or a number",
@@ -43,7 +43,7 @@ class SpreadTable:
     """A parameter that is partially pooled."""
 
     spread: float | Literal["estimate"] = key(
-        "how far apart sites are, as a share of the prior's; estimated if it says so",
+        "how far sites differ, as a share of the prior's sd, or that it is estimated",
         least=SMALLEST_SPREAD,
         most=1,
         noun='a number or "estimate"',
@@ -56,7 +56,7 @@ class ClustersTable:
     """Groups of sites that are alike."""
 
     number: int | None = key(
-        "of clusters; that with the largest silhouette without it", None, above=0
+        "number of clusters; that with the largest silhouette if left out", None, above=0
     )
     predictors: tuple[str, ...] = key(
         "what sites are told apart by: their attributes, climate or residuals",
@@ -69,8 +69,10 @@ class ClustersTable:
 class JointMethodTable:
     """The fit of all sites together."""
 
-    max_iterations: int = key("at most", 200, above=0)
-    tolerance: float = key("to the optimum", 1e-3, unit="standard deviations", above=0)
+    max_iterations: int = key("iterations at most", 200, above=0)
+    tolerance: float = key(
+        "largest distance to the optimum", 1e-3, unit="standard deviations", above=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +80,8 @@ class JointTable:
     """Sites that are calibrated together."""
 
     extends: str | None = key("a file to begin from; NAME = false takes a table of it out", None)
-    title: str = key("one line")
-    description: str = key("a few sentences", "")
+    title: str = key("title, one line")
+    description: str = key("description, a few sentences", "")
     common: Mapping[str, Any] = key("tables that every site's experiment takes over", {})
     sites: Mapping[str, JointSiteTable] = key("the sites")
     share: Mapping[str, str | SpreadTable] = key(
@@ -88,8 +90,8 @@ class JointTable:
         noun="a word or a table",
         example="{ spread = 0.5 }",
     )
-    clusters: ClustersTable = key("groups of sites", {})
-    method: JointMethodTable = key("the fit", {})
+    clusters: ClustersTable = key("groups of sites that are alike", {})
+    method: JointMethodTable = key("the fit of all sites together", {})
 
 
 @dataclass(frozen=True)

@@ -39,27 +39,29 @@ def _soils() -> tuple[str, ...]:
 class LaDTable:
     """Land Dynamics, and what its fluxes are made by. The defaults are those of the model."""
 
-    name: Literal["lad"] = key("the model", "lad")
-    vegetation: str = key("cover, which chooses defaults of parameters", "grass", choices=_covers)
-    soil: str = key("soil, which chooses defaults of parameters", "medium", choices=_soils)
+    name: Literal["lad"] = key("which model", "lad")
+    vegetation: str = key("vegetation, which sets defaults of parameters", "grass", choices=_covers)
+    soil: str = key("soil type, which sets defaults of parameters", "medium", choices=_soils)
     scheme: str = key(
-        "smooth is differentiable at every switch, code is as the original",
+        "smooth is differentiable at every switch; code is the original's",
         "smooth",
         choices=("smooth", "code"),
     )
     thicknesses: tuple[float, ...] = key(
-        "of the soil layers, from the surface down",
+        "thicknesses of the soil layers, from the surface down",
         (0.005, 0.045, 0.10, 0.35, 1.0),
         unit="m",
         above=0,
     )
-    measurement_height: float = key("of the air above displacement", 10.0, unit="m", above=0)
+    measurement_height: float = key(
+        "height of the air's sensors above displacement", 10.0, unit="m", above=0
+    )
     drag: str = key(
-        "transfer after Monin and Obukhov, or neutral",
+        "turbulent transfer after Monin and Obukhov, or neutral",
         "monin-obukhov",
         choices=("monin-obukhov", "neutral"),
     )
-    gustiness: float = key("added in quadrature to the wind", 0.3, unit="m s-1")
+    gustiness: float = key("gustiness, added in quadrature to the wind", 0.3, unit="m s-1")
     soil_freezing: bool = key("whether water freezes in the soil", False)
     initial_snow: float = key("snow at the start", 0.0, unit="kg m-2")
     largest_snow: float = key("snow beyond which it runs off as ice", 1000.0, unit="kg m-2")

@@ -24,11 +24,11 @@ def option_tables(names: Iterable[str]) -> dict[str, type]:
 class MethodTable:
     """The method of estimation."""
 
-    name: str = key("of the method, see docs/methods.md", "lm", choices=method_names)
-    starts: int = key("first guesses to start from", 1, above=0)
-    seed: int = key("of first guesses and members", 0, least=0)
+    name: str = key("name of the method, see docs/methods.md", "lm", choices=method_names)
+    starts: int = key("number of first guesses to start from", 1, above=0)
+    seed: int = key("random seed of first guesses and members", 0, least=0)
     options: Mapping[str, Any] = key(
-        "of the method, see docs/methods.md", {}, by=lambda: option_tables(method_names())
+        "options of the method, see docs/methods.md", {}, by=lambda: option_tables(method_names())
     )
 
 

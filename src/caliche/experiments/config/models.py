@@ -22,13 +22,15 @@ THINNEST = 1e-4  # m; thinner first layers than any soil has grains for
 class SoilHeatTable(SoilHeatKeys):
     """Heat in soil under a surface (`caliche.models.SoilHeat`), and its grid."""
 
-    depth: float = key("of the grid", 1.0, unit="m")
-    nodes: int = key("of the grid", 51)
+    depth: float = key("depth of the grid", 1.0, unit="m")
+    nodes: int = key("number of nodes of the grid", 51)
     first_spacing: float | None = key(
-        "of a grid that is finer towards the surface; uniform without it", None, unit="m"
+        "first spacing of a grid that widens downwards; the grid is uniform without it",
+        None,
+        unit="m",
     )
     node_depths: tuple[float, ...] = key(
-        "one by one, instead of depth, nodes and first_spacing", (), unit="m"
+        "depths of all nodes, instead of depth, nodes and first_spacing", (), unit="m"
     )
 
 

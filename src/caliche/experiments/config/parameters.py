@@ -29,20 +29,24 @@ _NUISANCE_PRIORS = {
 class CorrelationTable:
     """The correlation between the priors of two parameters."""
 
-    parameters: tuple[str, str] = key("the two", noun="names", example='["A", "B"]')
-    value: float = key("of the correlation")
+    parameters: tuple[str, str] = key(
+        "names of the two parameters", noun="names", example='["A", "B"]'
+    )
+    value: float = key("correlation between their priors")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NuisanceTable(ParameterKeys):
     """What may be wrong with observations: a parameter of its own."""
 
-    kind: str = key("of nuisance", "bias", choices=NUISANCES)
+    kind: str = key("what is wrong with the streams", "bias", choices=NUISANCES)
     streams: tuple[str, ...] = key(
-        "that it is in", noun="names of streams", example='["soil_temperature_0.05m"]'
+        "streams that are affected", noun="names of streams", example='["soil_temperature_0.05m"]'
     )
     prior: str | None = key(
-        "its kind; without it, that of the kind of nuisance", None, choices=PRIOR_NAMES
+        "kind of its prior; each kind of nuisance has its own if left out",
+        None,
+        choices=PRIOR_NAMES,
     )
 
     def check(self, where: str) -> None:

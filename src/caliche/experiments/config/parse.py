@@ -52,7 +52,7 @@ class LikelihoodTable:
     """How observations count."""
 
     weights: Literal["information", "declared"] = key(
-        "of the streams in the misfit: the information that their residuals hold, or as declared",
+        "weights of streams: the information that their residuals hold, or as declared",
         "information",
     )
 
@@ -73,31 +73,37 @@ class ExperimentTable:
     extends: str | None = key(
         "a bundled experiment or a file to begin from; NAME = false takes a table of it out", None
     )
-    name: str | None = key("of the experiment; that of the file without it", None)
-    title: str | None = key("one line", None)
-    description: str = key("a few sentences", "")
+    name: str | None = key("name of the experiment; the file's if left out", None)
+    title: str | None = key("title, one line", None)
+    description: str = key("description, a few sentences", "")
     site: SiteTable = key("the site", {})
-    window: WindowTable | TwinWindowTable = key("when", chooser=_window_form)
+    window: WindowTable | TwinWindowTable = key(
+        "which times are used, and the time step", chooser=_window_form
+    )
     synthetic: Synthetic | None = key("a twin, instead of sources", None)
     sites: SitesTable = key("many sites, instead of sources", {})
-    sources: Mapping[str, SourceTable | TowerTable] = key("files", {}, chooser=source_form)
-    derive: DeriveTable = key("streams that are computed", {})
-    model: SoilHeatTable | LaDTable = key("the model", {}, chooser=model_form)
+    sources: Mapping[str, SourceTable | TowerTable] = key(
+        "files with data, each under a name of its own", {}, chooser=source_form
+    )
+    derive: DeriveTable = key("streams that are computed from others", {})
+    model: SoilHeatTable | LaDTable = key("which model, and its options", {}, chooser=model_form)
     parameters: Mapping[str, ParameterConfig] = key(
         "parameters of the model that are free, fixed or tied; the others have their defaults", {}
     )
     prior_correlations: tuple[CorrelationTable, ...] = key(
-        "between priors", (), example='parameters = ["A", "B"] and value = 0.5'
+        "correlations between priors, as [[prior_correlations]]",
+        (),
+        example='parameters = ["A", "B"] and value = 0.5',
     )
     observations: Mapping[str, ObservationConfig] = key(
         "streams that are fitted or scored", {}, names=variable
     )
     nuisances: Mapping[str, NuisanceTable] = key("what may be wrong with observations", {})
     likelihood: LikelihoodTable = key("how observations count", {})
-    method: MethodTable = key("of estimation", {})
-    training: TrainingConfig = key("of a network in the fluxes", {})
+    method: MethodTable = key("method of estimation", {})
+    training: TrainingConfig = key("training of a network in the fluxes", {})
     variants: Mapping[str, Any] = key(
-        "for `caliche variants`: by name, other keys of this file, and a title", {}
+        "for `caliche variants`: by name, keys that are otherwise than here, and a title", {}
     )
 
 

@@ -31,8 +31,8 @@ from caliche.variables import variable
 class SourceTable:
     """One file and how to read it."""
 
-    path: Path = key("relative to this file, or to the folder that CALICHE_DATA names")
-    format: str = key("of the file", choices=FORMATS, checked=False)
+    path: Path = key("path, relative to this file or to the folder that CALICHE_DATA names")
+    format: str = key("format of the file", choices=FORMATS, checked=False)
     time: TimeAxis | None = key("the time axis of a table", None)
     columns: Mapping[str, Column] = key("columns of a table by stream", {}, names=variable)
     accept_qc: tuple[int, ...] = key(
@@ -44,8 +44,8 @@ class SourceTable:
         + " and the usual texts",
         (),
     )
-    latitude: float | None = key("instead of the site's", None, unit="degrees north")
-    longitude: float | None = key("instead of the site's", None, unit="degrees east")
+    latitude: float | None = key("latitude, instead of the site's", None, unit="degrees north")
+    longitude: float | None = key("longitude, instead of the site's", None, unit="degrees east")
     variables: tuple[str, ...] = key("streams to read, and no others", ())
     leave_out: tuple[str, ...] = key("streams not to read", ())
     ranges: Mapping[str, tuple[float, ...]] = key(
@@ -64,7 +64,9 @@ class TowerTable(SourceTable):
     stamp: str | None = key(
         "part of the interval that times mark, for plumber2", None, choices=STAMPS
     )
-    fluxes: str = key("as measured, or corrected for closure", "measured", choices=FLUXES)
+    fluxes: str = key(
+        "turbulent fluxes as measured, or corrected for closure", "measured", choices=FLUXES
+    )
     prefer: Mapping[str, str] = key(
         "by stream, the column to read instead of the format's first", {}, names=variable
     )
@@ -72,13 +74,13 @@ class TowerTable(SourceTable):
         "accepted quality flags of the weather, instead of accept_qc", None, example="[0, 1, 2]"
     )
     soil_depths: tuple[float, ...] = key(
-        "of the soil temperatures, in the order of their columns", (), unit="m"
+        "depths of the soil temperatures, in the order of their columns", (), unit="m"
     )
     moisture_depths: tuple[float, ...] = key(
-        "of the soil moistures, in the order of their columns", (), unit="m"
+        "depths of the soil moistures, in the order of their columns", (), unit="m"
     )
-    plate_depth: float | None = key("of the soil heat flux", None, unit="m")
-    moisture_unit: str = key("of soil moisture in the file", "%", choices=MOISTURE_UNITS)
+    plate_depth: float | None = key("depth of the soil heat flux", None, unit="m")
+    moisture_unit: str = key("unit of soil moisture in the file", "%", choices=MOISTURE_UNITS)
     least_measured: float = key(
         "share of a day or week that has to be measured for its mean to count",
         0.5,
@@ -92,7 +94,7 @@ class TowerTable(SourceTable):
 class SurfaceTemperatureTable:
     """The stream surface_temperature, from the longwave radiation of the tower."""
 
-    emissivity: float = key("of the surface")
+    emissivity: float = key("emissivity of the surface")
     reflected: bool = key("whether reflected longwave radiation is taken off", True)
 
 
@@ -100,8 +102,12 @@ class SurfaceTemperatureTable:
 class DeriveTable:
     """Streams that are computed from others."""
 
-    surface_temperature: SurfaceTemperatureTable | None = key("as a stream to fit or score", None)
-    incoming_longwave: LongwaveBalance | None = key("where the tower did not measure it", None)
+    surface_temperature: SurfaceTemperatureTable | None = key(
+        "surface temperature as a stream to fit or score", None
+    )
+    incoming_longwave: LongwaveBalance | None = key(
+        "incoming longwave radiation that the tower did not measure", None
+    )
 
 
 def source_form(own: Mapping[str, Any], around: Mapping[str, Any]) -> type:

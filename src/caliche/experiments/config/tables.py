@@ -58,7 +58,7 @@ class Window:
 class Synthetic:
     """A twin: forcing made up, observations simulated with known parameters."""
 
-    forcing: str = key("weather that is made up", "huang-2026", choices=tuple(FORCINGS))
+    forcing: str = key("which made-up weather", "huang-2026", choices=tuple(FORCINGS))
     hours: float = key("length of the record", 100.0, unit="hours", above=0)
     fit_hours: float | None = key(
         "length of what is fitted; the rest is held out, everything is fitted without it",
@@ -67,7 +67,7 @@ class Synthetic:
         above=0,
     )
     noise: bool = key("whether observations have noise of their sigma", True)
-    seed: int = key("of the noise", 0, least=0)
+    seed: int = key("random seed of the noise", 0, least=0)
     truth: Mapping[str, float | tuple[float, ...]] = key(
         "known parameters by name: one value, or one for each knot of a parameter that varies"
     )
@@ -93,8 +93,8 @@ class SitesConfig:
 class SoilHeatKeys:
     """What [model] and its configuration have in common for `caliche.models.SoilHeat`."""
 
-    name: Literal["soil-heat"] = key("the model", "soil-heat", choices=MODELS)
-    scheme: str = key("of the time steps", "sdirk2", choices=SCHEMES)
+    name: Literal["soil-heat"] = key("which model", "soil-heat", choices=MODELS)
+    scheme: str = key("numerical scheme of the time steps", "sdirk2", choices=SCHEMES)
     turbulence: str = key("closure of the turbulent fluxes", "combined", choices=TURBULENCE)
     longwave: str = key(
         "whether incoming longwave radiation counts with the emissivity",
@@ -105,13 +105,17 @@ class SoilHeatKeys:
     bottom_stream: str | None = key(
         'soil temperature that a bottom = "measured-temperature" follows', None
     )
-    initial: str = key("temperatures at the start", "bottom-temperature", choices=INITIALS)
+    initial: str = key(
+        "how temperatures at the start are found", "bottom-temperature", choices=INITIALS
+    )
     initial_depths: tuple[float, ...] = key(
         "depths of the observed or estimated initial profile", (), unit="m"
     )
-    initial_interpolation: str = key("between those depths", "linear", choices=INTERPOLATIONS)
+    initial_interpolation: str = key(
+        "interpolation between those depths", "linear", choices=INTERPOLATIONS
+    )
     layer_bottoms: tuple[float, ...] = key(
-        "bottoms of soil layers, each with properties of its own", (), unit="m"
+        "depths at which soil layers end, each with properties of its own", (), unit="m"
     )
     spin_up_period_days: float | None = key(
         "first part of the window that is repeated until the state is periodic",
@@ -125,7 +129,10 @@ class SoilHeatKeys:
         choices=MOISTURE,
     )
     measurement_height: float | None = key(
-        'of the air above displacement, for turbulence = "monin-obukhov"', None, unit="m", above=0
+        'height of the air\'s sensors above displacement, for turbulence = "monin-obukhov"',
+        None,
+        unit="m",
+        above=0,
     )
 
     @property
@@ -145,8 +152,12 @@ class ModelConfig(SoilHeatKeys):
 class VariationConfig:
     """How a parameter varies in time."""
 
-    kind: str = key("of variation", "piecewise-linear", choices=tuple(VARIATIONS))
-    every: float | None = key("between knots", None, unit="days", above=0, name="every_days")
+    kind: str = key(
+        "what varies: values between knots, or a cycle",
+        "piecewise-linear",
+        choices=tuple(VARIATIONS),
+    )
+    every: float | None = key("time between knots", None, unit="days", above=0, name="every_days")
     at: tuple[datetime, ...] = key(
         "times of the knots; local standard time unless they carry an offset",
         (),
@@ -181,17 +192,19 @@ class ParameterKeys:
     """What is said of a parameter of the model and of a nuisance alike."""
 
     value: float | None = key("first guess, or the value if fixed; in the parameter's unit", None)
-    fixed: bool = key("whether it keeps its value", False)
-    lower: float | None = key("bound, instead of the declared one", None)
-    upper: float | None = key("bound, instead of the declared one", None)
+    fixed: bool = key("whether it keeps its value instead of being estimated", False)
+    lower: float | None = key("lower bound, instead of the declared one", None)
+    upper: float | None = key("upper bound, instead of the declared one", None)
     start: tuple[float, float] | None = key(
         "range of the first guesses of several starts", None, example="[low, high]"
     )
-    prior: str | None = key("its kind", "flat", choices=PRIOR_NAMES)
-    mean: float | None = key("of a normal or log-normal prior", None)
+    prior: str | None = key("kind of its prior", "flat", choices=PRIOR_NAMES)
+    mean: float | None = key("mean of a normal or log-normal prior", None)
     sd: float | None = key("standard deviation of that prior", None)
-    tied_to: str | None = key("parameter that it follows", None)
-    factor: float | None = key("of that parameter", None)
+    tied_to: str | None = key("another parameter that it follows", None)
+    factor: float | None = key(
+        "its value is this times that parameter's; equal to it without", None
+    )
 
     def check(self, where: str) -> None:
         informative = self.prior != "flat"
@@ -214,7 +227,7 @@ class ParameterKeys:
 class ParameterConfig(ParameterKeys):
     """A parameter: fixed at `value`, free with first guess `value`, or `factor` times `tied_to`."""
 
-    prior: str = key("its kind", "flat", choices=PRIOR_NAMES)
+    prior: str = key("kind of its prior", "flat", choices=PRIOR_NAMES)
     variation: VariationConfig | None = key("how it varies in time; constant without it", None)
 
     @property
@@ -255,14 +268,18 @@ class ObservationConfig:
         unit="s",
         above=0,
     )
-    estimate_sigma: bool = key("whether sigma is but a first guess", False)
+    estimate_sigma: bool = key("whether sigma is only a first guess", False)
     sigma_from_data: bool = key(
         "whether the error of each value comes with the data; sigma is added in quadrature", False
     )
-    autocorrelation: float | None = key("of errors one time step apart", None, least=0, below=1)
-    estimate_autocorrelation: bool = key("whether that is but a first guess", False)
+    autocorrelation: float | None = key(
+        "autocorrelation of errors one time step apart", None, least=0, below=1
+    )
+    estimate_autocorrelation: bool = key(
+        "whether that autocorrelation is only a first guess", False
+    )
     freedom: float | None = key(
-        "of Student's t for the errors; normal without it",
+        "degrees of freedom of Student's t errors; errors are normal without it",
         None,
         above=0,
         name="student_degrees_of_freedom",

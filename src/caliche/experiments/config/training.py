@@ -13,17 +13,17 @@ class TrainingConfig:
     """How `caliche train` trains."""
 
     epochs: int = key("passes over the record at most", 100, above=0)
-    learning_rate: float = key("of Adam at the start", 3e-3, above=0)
+    learning_rate: float = key("learning rate of Adam at the start", 3e-3, above=0)
     window_days: float = key(
         "length of the windows that gradients go back through", 30.0, unit="days", above=0
     )
     patience: int = key("epochs without a better held-out loss before training stops", 30, above=0)
-    width: int = key("of the network's hidden layers", 32, above=0)
-    depth: int = key("number of the network's hidden layers", 2, above=0)
+    width: int = key("units in each hidden layer of the network", 32, above=0)
+    depth: int = key("number of hidden layers of the network", 2, above=0)
     seeds: int = key(
         "how many networks are trained; the best on the held-out data is kept", 1, above=0
     )
-    seed: int = key("of the first network", 0, least=0)
+    seed: int = key("random seed of the first network", 0, least=0)
 
 
 def check_training(config: TrainingConfig, where: str, time_step: float) -> None:

@@ -19,12 +19,12 @@ from caliche.wording import number_of
 class SiteTable:
     """The site: its name, its clock and its place."""
 
-    name: str | None = key("the site's name; that of the files without it", None)
+    name: str | None = key("name of the site; the files' name for it if left out", None)
     utc_offset: float = key(
         "local standard time = UTC + utc_offset", 0.0, unit="hours", least=-14, most=14
     )
     latitude: float | None = key(
-        "where the files do not have it",
+        "latitude, where the files do not have it",
         None,
         unit="degrees north",
         least=-90,
@@ -32,7 +32,7 @@ class SiteTable:
         checked=False,
     )
     longitude: float | None = key(
-        "where the files do not have it",
+        "longitude, where the files do not have it",
         None,
         unit="degrees east",
         least=-180,
@@ -48,9 +48,9 @@ class SiteTable:
 class TwinWindowTable:
     """The window where times are made up or come with a collection of sites."""
 
-    time_step: float = key("of the model", unit="s", above=0, example="1800")
+    time_step: float = key("time step of the model", unit="s", above=0, example="1800")
     resample: str = key(
-        "where the step is longer than the file's: means over it, or values at its end",
+        "if time_step is longer than the file's: its means, or the values at its ends",
         "mean",
         choices=("mean", "sample"),
     )
@@ -81,7 +81,9 @@ class TwinWindowTable:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowTable(TwinWindowTable):
-    """The part of the record that is used; local standard time, unless a time carries an offset."""
+    """The part of the record that is used, in local standard time unless a time carries an offset.
+
+    A twin, and an experiment for a collection of sites, have no start, fit_until and end."""
 
     start: datetime = key("first time")
     fit_until: datetime | None = key("end of the fit; what follows is held out", None)
@@ -92,8 +94,8 @@ class WindowTable(TwinWindowTable):
 class SitesTable:
     """The part of a collection of many sites that is fitted (`caliche sites`)."""
 
-    start: datetime | None = key("first time; that of the collection without it", None)
-    end: datetime | None = key("last time; that of the collection without it", None)
+    start: datetime | None = key("first time; that of the collection if left out", None)
+    end: datetime | None = key("last time; that of the collection if left out", None)
 
 
 def utc(value: datetime, utc_offset: float) -> np.datetime64:
