@@ -13,7 +13,7 @@ PACKAGE = CHECKOUT / "src" / "caliche"
 # From the bottom to the top; the parts of a line do not import each other.
 FLOORS = (
     ("_version", "_lazy", "constants", "errors", "wording"),
-    ("cards", "variables", "remarks", "runtime", "files"),
+    ("cards", "keys", "variables", "remarks", "runtime", "files"),
     ("physics",),
     ("models",),
     ("parameters", "observations", "data"),

@@ -16,7 +16,7 @@ from caliche.commands.identify.run import identify_experiment
 from caliche.commands.identify.words import gap_sentence, sentences
 from caliche.errors import InputError
 from caliche.experiments import load_experiment
-from caliche.experiments.twin import huang_forcing
+from caliche.experiments.weather import huang_forcing
 
 SURFACE = "surface_temperature"
 SOIL = {z: f"soil_temperature_{z:.2f}m" for z in (0.02, 0.05, 0.15)}

@@ -18,6 +18,7 @@ class Command:
     panel : the heading under which `caliche --help` lists it.
     name : as typed, and the name of the function in `cli.py` of its room.
     room : the folder in `caliche.commands`; empty if it has the command's name.
+    table : the declaration of the file that it reads, if it is no experiment, as `module:name`.
     page : the function that writes the page of its folder, as `module:function`; empty if the
         command leaves no page.
     """
@@ -26,6 +27,7 @@ class Command:
     name: str
     room: str = ""
     page: str = ""
+    table: str = ""
 
     def function(self) -> Callable[..., Any]:
         """What is run, with its options and help."""

@@ -19,15 +19,21 @@ COMMANDS = (
     Command(_AFTER, "posterior"),
     Command(_AFTER, "variants", page="caliche.commands.variants.page:write_variants_page"),
     Command(_AFTER, "score"),
-    Command(_OTHER, "joint", page="caliche.commands.joint.page:write_joint_page"),
+    Command(
+        _OTHER,
+        "joint",
+        page="caliche.commands.joint.page:write_joint_page",
+        table="caliche.commands.joint.config:JointTable",
+    ),
     Command(_OTHER, "sites"),
     Command(_OTHER, "assimilate", page="caliche.commands.assimilate.page:write_assimilation_page"),
     Command(_OTHER, "train", page=_RUN_PAGE),
-    Command(_OTHER, "drive"),
+    Command(_OTHER, "drive", table="caliche.commands.drive.config:DriveTable"),
     Command(_OTHER, "compare"),
     Command(_LISTS, "experiments", room="lists"),
     Command(_LISTS, "parameters"),
     Command(_LISTS, "data", room="lists"),
+    Command(_LISTS, "schema"),
     Command(_LISTS, "simulate"),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

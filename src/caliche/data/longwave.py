@@ -14,6 +14,7 @@ from caliche.data.origin import ORIGIN, REBUILT
 from caliche.data.sky import cloudiness, sky_longwave
 from caliche.data.sun import potential_shortwave
 from caliche.errors import InputError, nearest
+from caliche.keys.declare import key
 from caliche.variables import variable
 
 NAME = "incoming_longwave"
@@ -22,22 +23,33 @@ METHODS = ("balance", "sky")
 
 @dataclass(frozen=True)
 class LongwaveBalance:
-    """What stands in for the terms of the radiation balance that a tower does not measure.
+    """What stands in for the terms of the radiation balance that a tower does not measure."""
 
-    Parameters
-    ----------
-    emissivity : broadband, needed unless outgoing longwave radiation was measured.
-    surface : stream of the temperature that the surface emits with, needed likewise: a soil
-        temperature near the surface, or the air's for a closed canopy.
-    albedo : needed unless outgoing shortwave radiation was measured.
-    method : "balance" closes the measured net radiation with these; "sky" needs none of them, but
-        latitude and longitude, air temperature, humidity and pressure (`caliche.data.sky`).
-    """
-
-    emissivity: float | None = None
-    surface: str | None = None
-    albedo: float | None = None
-    method: str = "balance"
+    emissivity: float | None = key(
+        "broadband emissivity, needed unless outgoing longwave radiation was measured",
+        None,
+        above=0,
+        most=1,
+        checked=False,
+    )
+    surface: str | None = key(
+        "stream of the temperature that the surface emits with, needed likewise: a soil "
+        "temperature near the surface, or the air's for a closed canopy",
+        None,
+    )
+    albedo: float | None = key(
+        "albedo, needed unless outgoing shortwave radiation was measured",
+        None,
+        least=0,
+        most=1,
+        checked=False,
+    )
+    method: str = key(
+        '"balance" closes the measured net radiation with these; "sky" needs none of them, but '
+        "latitude and longitude, air temperature, humidity and pressure",
+        "balance",
+        choices=METHODS,
+    )
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

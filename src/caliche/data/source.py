@@ -9,6 +9,7 @@ from pathlib import Path
 
 from caliche.data.missing import NUMBERS as MISSING
 from caliche.errors import InputError, nearest
+from caliche.keys.declare import key
 from caliche.variables import SIGMA, variable
 
 STAMPS = ("start", "middle", "end")
@@ -22,24 +23,28 @@ MOISTURE_UNITS = ("%", "1")
 class TimeAxis:
     """The time column of a table and what its stamps mean.
 
-    Parameters
-    ----------
-    column : name of the column (CSV) or variable (netCDF) that holds the time.
-    stamp : "start", "middle" or "end" of the interval that a row describes.
-    utc_offset : hours, local time of the file = UTC + utc_offset; halves exist (5.5, 9.5).
-    format : strptime format of the time strings; None reads ISO 8601 (2012-05-01 07:00:00) and the
-        digits of FLUXNET (201205010700).
-
     Raises
     ------
     InputError : stamp or utc_offset left out (no default is safe: half an hour or half a day of
         shift looks like a physical lag) or not possible.
     """
 
-    column: str
-    stamp: str | None = None
-    utc_offset: float | None = None
-    format: str | None = None
+    column: str = key("name of the column (CSV) or variable (netCDF) that holds the time")
+    stamp: str | None = key(
+        "part of the interval that the time of a row marks; has to be given", None, choices=STAMPS
+    )
+    utc_offset: float | None = key(
+        "local time of the file = UTC + utc_offset; halves exist (5.5); has to be given",
+        None,
+        unit="hours",
+        least=-14,
+        most=14,
+    )
+    format: str | None = key(
+        "strptime format of the times; without it ISO 8601 (2012-05-01 07:00:00) and the digits of "
+        "FLUXNET (201205010700)",
+        None,
+    )
 
     def __post_init__(self) -> None:
         if self.stamp is None:
@@ -70,20 +75,16 @@ class TimeAxis:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table.
+    """One column of a table."""
 
-    Parameters
-    ----------
-    name : name in the file.
-    unit : unit in the file; may be left out where a netCDF variable carries its own.
-    qc : name of the column of quality flags, if there is one.
-    accept : flags that are accepted; None takes those of the Source.
-    """
-
-    name: str
-    unit: str | None = None
-    qc: str | None = None
-    accept: Sequence[int] | None = None
+    name: str = key("name in the file")
+    unit: str | None = key(
+        "unit in the file; may be left out where a netCDF variable carries its own", None
+    )
+    qc: str | None = key("name of the column of quality flags", None)
+    accept: Sequence[int] | None = key(
+        "accepted flags, instead of those of the source", None, example="[0, 1]"
+    )
 
     def __post_init__(self) -> None:
         if self.accept is not None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from caliche.errors import InputError
 from caliche.experiments.config.tables import NuisanceConfig, ParameterConfig, VariationConfig
+from caliche.experiments.config.window import utc
 from caliche.experiments.models import unknown_parameter
 from caliche.models.base import ParameterDeclaration
 from caliche.observations import Nuisance
@@ -134,7 +135,7 @@ def _variation(
         knots = days[0] + config.every * np.arange(count + ends)
     else:
         shift = np.timedelta64(round(utc_offset * 3600), "s")
-        knots = np.array([(moment + shift - midnight) / DAY for moment in config.at])
+        knots = np.array([(utc(t, utc_offset) + shift - midnight) / DAY for t in config.at])
     moments = midnight + (np.asarray(knots) * 86400e9).astype("timedelta64[ns]")
     short = len(knots) > 1 and np.diff(knots).min() < 0.999
     labels = [str(t.astype("datetime64[m]"))[: 16 if short else 10] for t in moments]

@@ -30,7 +30,6 @@ from caliche.estimation.density import physical
 from caliche.estimation.ensemble.batches import Batch
 from caliche.evaluation.verdict import problem_scores, score_remarks
 from caliche.experiments.config.methods import known_method, method_options
-from caliche.experiments.config.section import Section
 from caliche.experiments.config.toml import merge, parse_override
 from caliche.experiments.experiment import Experiment
 from caliche.files.checkpoint import fingerprint
@@ -95,7 +94,7 @@ def read_methods(text: str) -> list[Asked]:
         table: dict[str, Any] = {}
         for option in (part for part in given.split(";") if part.strip()):
             table = merge(table, parse_override(option))
-        options = method_options(Section(table, f"the options of {name}"), name)
+        options = method_options(table, name, f"the options of {name}")
         asked.append(Asked(label, name, options))
     labels = [a.label for a in asked]
     if not asked or len(set(labels)) < len(labels):

@@ -16,14 +16,115 @@ from caliche.cards.methods import MEMBER_METHODS
 from caliche.commands.drive.tables import number, rows_of
 from caliche.data.missing import NUMBERS as MISSING
 from caliche.errors import InputError
-from caliche.experiments.config.methods import method_options
-from caliche.experiments.config.section import Section
+from caliche.experiments.config.methods import method_options, option_tables
+from caliche.keys.declare import key
+from caliche.keys.read import inside, read
 from caliche.models.base import ParameterDeclaration
 from caliche.parameters import FreeParameter
 from caliche.parameters.priors import PRIORS, Flat, Prior
 from caliche.wording import number_of
 
 HERE = "{here}"  # in a command: the folder of the configuration
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriveModelTable:
+    """The program that is the model."""
+
+    command: tuple[str, ...] = key(
+        "program and arguments, run in each member's folder; {here} is the folder of this file",
+        example='["python", "{here}/model.py"]',
+    )
+    timeout: float = key(
+        "time after which a run is stopped and counts as failed", 3600.0, unit="s", above=0
+    )
+    workers: int = key("number of runs at the same time", 1, above=0)
+
+    def check(self, where: str) -> None:
+        if not self.command:
+            raise InputError(
+                f"a list of texts for command in {where}",
+                "[]",
+                'write command = ["python", "{here}/model.py"]',
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriveObservationsTable:
+    """What was observed: values and sigma, or a file with two such columns."""
+
+    file: str | None = key("CSV file with the columns value and sigma", None)
+    values: tuple[float, ...] = key(
+        "observed values, as the program leaves its own; nan where missing", (), gaps=True
+    )
+    sigma: float | tuple[float, ...] | None = key(
+        "standard deviation of their errors: one for all, or one for each", None, example="NUMBER"
+    )
+    missing: tuple[float, ...] = key("numbers that stand for a missing value", MISSING)
+
+    def check(self, where: str) -> None:
+        if self.file is not None:
+            if self.values or self.sigma is not None:
+                raise InputError(f"values or file in {where}", "both", "leave one of them out")
+            return
+        if not self.values:
+            raise InputError(f"values or file in {where}", "neither", "write values = [1.0, 2.0]")
+        if self.sigma is None:
+            raise InputError(f"sigma in {where}", "nothing", "add sigma = NUMBER")
+        if isinstance(self.sigma, float) and not self.sigma > 0.0:
+            raise InputError(
+                f"a number above 0 for sigma in {where}", f"{self.sigma:g}", "write sigma = NUMBER"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriveParameterTable:
+    """A parameter of the program."""
+
+    prior: str = key("kind of its prior", "flat", choices=tuple(PRIORS))
+    lower: float | None = key("lower bound", None)
+    upper: float | None = key("upper bound", None)
+    mean: float | None = key("mean of a normal or log-normal prior", None)
+    sd: float | None = key("standard deviation of that prior", None)
+    start: tuple[float, float] | None = key("range of first guesses", None, example="[low, high]")
+    value: float | None = key("first guess; the middle of its range or prior if left out", None)
+    long_name: str | None = key("name in reports", None)
+    unit: str = key("unit in reports", "1")
+
+    def check(self, where: str) -> None:
+        for name, value in (("mean", self.mean), ("sd", self.sd)):
+            if self.prior != "flat" and value is None:
+                raise InputError(f"{name} in {where}", "nothing", f"add {name} = NUMBER")
+            if self.prior == "flat" and value is not None:
+                raise InputError(
+                    f"no {name} in {where}, whose prior is flat",
+                    f"{name} = {value:g}",
+                    "add prior = 'normal' or 'log-normal'",
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriveMethodTable:
+    """A method without derivatives."""
+
+    name: str = key(
+        "name of the method, see docs/methods.md", "etki", choices=lambda: MEMBER_METHODS
+    )
+    seed: int = key("random seed of the members", 0, least=0)
+    options: Mapping[str, Any] = key(
+        "options of the method, see docs/methods.md", {}, by=lambda: option_tables(MEMBER_METHODS)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriveTable:
+    """A model that is an executable, its parameters and observations."""
+
+    title: str | None = key("title, one line", None)
+    model: DriveModelTable = key("the program")
+    observations: DriveObservationsTable = key("what was observed")
+    parameters: Mapping[str, DriveParameterTable] = key("parameters by name", {})
+    method: DriveMethodTable = key("method of estimation", {})
 
 
 @dataclass(frozen=True)
@@ -69,95 +170,61 @@ def read_drive(path: Path) -> DriveConfig:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"valid TOML in {path.name}", str(error), "correct that line") from None
-    top = Section(raw, path.name)
-    folder = path.resolve().parent
-    command, timeout, workers = _model(top.section("model"), folder)
-    observed, sigma, missing = _observations(top.section("observations"), folder)
-    parameters = tuple(_parameter(name, s) for name, s in top.sections("parameters").items())
+    table, folder = read(DriveTable, raw, path.name), path.resolve().parent
+    model, method = table.model, table.method
+    observed, sigma = _observations(table.observations, inside(path.name, "observations"), folder)
+    where = inside(path.name, "parameters")
+    parameters = tuple(_parameter(n, s, inside(where, n)) for n, s in table.parameters.items())
     if not parameters:
         raise InputError(
             f"at least one parameter in {path.name}", "none", "add [parameters.NAME] with bounds"
         )
-    section = top.section("method", {})
-    method = section.choice("name", tuple(MEMBER_METHODS), "etki")
-    options = method_options(section.section("options", {}), method)
-    seed = section.get("seed", int, 0)
-    section.finish()
-    title = top.get("title", str, path.stem)
-    top.finish()
+    options = method_options(
+        method.options, method.name, inside(inside(path.name, "method"), "options")
+    )
     return DriveConfig(
-        title,
+        table.title or path.stem,
         folder,
-        command,
-        timeout,
-        workers,
+        tuple(part.replace(HERE, str(folder)) for part in model.command),
+        model.timeout,
+        model.workers,
         parameters,
         observed,
         sigma,
-        method,
-        seed,
+        method.name,
+        method.seed,
         options,
         text,
-        missing,
+        table.observations.missing,
     )
 
 
-def _model(section: Section, folder: Path) -> tuple[tuple[str, ...], float, int]:
-    command = section.get("command", list)
-    if not command or not all(isinstance(part, str) for part in command):
-        raise InputError(
-            f"a list of texts for command in {section.where}",
-            repr(command),
-            'write command = ["python", "{here}/model.py"]',
-        )
-    timeout = section.positive("timeout", float, 3600.0)
-    workers = section.positive("workers", int, 1)
-    section.finish()
-    return tuple(part.replace(HERE, str(folder)) for part in command), timeout, workers
-
-
 def _observations(
-    section: Section, folder: Path
-) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
-    """`values` and `sigma`, or a `file` with two such columns, and what stands for missing."""
-    name = section.get("file", str, None)
-    missing = section.numbers("missing", MISSING)
-    if name is not None:
-        section.finish()
-        values, sigma = _table(folder / name, section.where, missing)
+    table: DriveObservationsTable, where: str, folder: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """`values` and `sigma`, or a `file` with two such columns."""
+    if table.file is not None:
+        values, sigma = _table(folder / table.file, where, table.missing)
     else:
-        values, sigma = _lists(section, missing)
+        values, sigma = _lists(table, where)
     lost = np.isfinite(values) & ~(np.isfinite(sigma) & (sigma > 0.0))
     if lost.any():
         k = int(np.flatnonzero(lost)[0])
         raise InputError(
-            f"a sigma above 0 beside every value in {section.where}",
+            f"a sigma above 0 beside every value in {where}",
             f"{'none' if np.isnan(sigma[k]) else f'{sigma[k]:g}'} at value number {k + 1}",
             "give it, or leave the value empty too",
         )
-    return values, sigma, missing
+    return values, sigma
 
 
-def _lists(section: Section, missing: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    given = section.get("values", list, [])
-    # NaN is a missing value here; all else is checked as other lists are.
-    gaps = [isinstance(v, float) and math.isnan(v) for v in given]
-    filled = {"values": [0.0 if gap else v for v, gap in zip(given, gaps, strict=True)]}
-    values = np.array(Section(filled, section.where).numbers("values"))
-    if not len(values):
-        raise InputError(
-            f"values or file in {section.where}", "neither", "write values = [1.0, 2.0]"
-        )
-    values = np.where(np.array(gaps) | np.isin(values, missing), np.nan, values)
-    given = section.table.get("sigma")
-    sigma = (
-        section.numbers("sigma") if isinstance(given, list) else section.positive("sigma", float)
-    )
-    section.finish()
-    sigma = np.atleast_1d(np.asarray(sigma, float))
+def _lists(table: DriveObservationsTable, where: str) -> tuple[np.ndarray, np.ndarray]:
+    values = np.array(table.values)
+    values = np.where(np.isin(values, table.missing), np.nan, values)
+    sigma = np.atleast_1d(np.asarray(table.sigma, float))
     if len(sigma) not in (1, len(values)):
         raise InputError(
-            f"one sigma in {section.where}, or one for each of {number_of(len(values), 'value')}",
+            f"one sigma in {where}, or one for each of {number_of(len(values), 'value')}",
             f"{len(sigma)}",
             "give as many as values",
         )
@@ -190,41 +257,33 @@ def _no_table(where: str, got: str) -> InputError:
     )
 
 
-def _parameter(name: str, section: Section) -> FreeParameter:
-    kind = section.choice("prior", tuple(PRIORS), "flat")
-    lower, upper = section.get("lower", float, None), section.get("upper", float, None)
-    bounds = {"lower": lower, "upper": upper}
-    bounds = {key: value for key, value in bounds.items() if value is not None}
-    if kind == "flat":
+def _parameter(name: str, table: DriveParameterTable, where: str) -> FreeParameter:
+    given = {"lower": table.lower, "upper": table.upper}
+    bounds = {end: value for end, value in given.items() if value is not None}
+    if table.mean is None or table.sd is None:
         prior: Prior = Flat(**bounds)
     else:
-        prior = PRIORS[kind](section.get("mean", float), section.get("sd", float), **bounds)
-    start = section.numbers("start")
-    if start and len(start) != 2:
-        raise InputError(
-            f"two numbers for start in {section.where}", f"{list(start)}", "write [low, high]"
-        )
-    value = section.get("value", float, None)
+        prior = PRIORS[table.prior](table.mean, table.sd, **bounds)
+    value, start = table.value, table.start
     if value is None:
-        value = start[0] + 0.5 * (start[1] - start[0]) if start else _middle(prior, section)
+        value = _middle(prior, where) if start is None else start[0] + 0.5 * (start[1] - start[0])
     declaration = ParameterDeclaration(
         name,
-        section.get("long_name", str, name.replace("_", " ")),
-        section.get("unit", str, "1"),
+        table.long_name or name.replace("_", " "),
+        table.unit,
         value,
         prior.lower,
         prior.upper,
         "the configuration",
     )
-    section.finish()
-    return FreeParameter(declaration, prior, value, (start[0], start[1]) if start else None)
+    return FreeParameter(declaration, prior, value, start)
 
 
-def _middle(prior: Prior, section: Section) -> float:
+def _middle(prior: Prior, where: str) -> float:
     """A first guess where none is given."""
     mean = getattr(prior, "mean", 0.5 * (prior.lower + prior.upper))
     if not math.isfinite(mean):
         raise InputError(
-            f"value in {section.where}, as its prior has no middle", "nothing", "add value = NUMBER"
+            f"value in {where}, as its prior has no middle", "nothing", "add value = NUMBER"
         )
     return mean

@@ -7,19 +7,91 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from caliche.errors import InputError, nearest
 from caliche.experiments.config.lad import LaDConfig
 from caliche.experiments.config.parse import parse
-from caliche.experiments.config.section import Section
 from caliche.experiments.config.tables import ExperimentConfig
 from caliche.experiments.config.toml import load_raw, merge, parse_override
+from caliche.keys.declare import key
+from caliche.keys.read import read
 from caliche.parameters.shared import SMALLEST_SPREAD
 
 GLOBAL, SITE, CLUSTER = "global", "site", "cluster"
 # Predictors of clusters that are computed, besides the attributes of the sites.
 CLIMATE, RESIDUALS = "climate", "residuals"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointSiteTable:
+    """A site: its experiment, and its attributes."""
+
+    experiment: str = key("a bundled experiment, or the path of a file")
+    set: Mapping[str, Any] = key("keys of that experiment that are different here", {})
+    attributes: Mapping[str, str | float] = key(
+        "an attribute that tells sites apart",
+        {},
+        rest=True,
+        noun="a word or a number",
+        example='"WORD"',
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadTable:
+    """A parameter that is partially pooled."""
+
+    spread: float | Literal["estimate"] = key(
+        "how far sites differ, as a share of the prior's sd, or that it is estimated",
+        least=SMALLEST_SPREAD,
+        most=1,
+        noun='a number or "estimate"',
+        example="0.5",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClustersTable:
+    """Groups of sites that are alike."""
+
+    number: int | None = key(
+        "number of clusters; that with the largest silhouette if left out", None, above=0
+    )
+    predictors: tuple[str, ...] = key(
+        "what sites are told apart by: their attributes, climate or residuals",
+        (CLIMATE,),
+        example='["climate"]',
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointMethodTable:
+    """The fit of all sites together."""
+
+    max_iterations: int = key("iterations at most", 200, above=0)
+    tolerance: float = key(
+        "largest distance to the optimum", 1e-3, unit="standard deviations", above=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointTable:
+    """Sites that are calibrated together."""
+
+    extends: str | None = key("a file to begin from; NAME = false takes a table of it out", None)
+    title: str = key("title, one line")
+    description: str = key("description, a few sentences", "")
+    common: Mapping[str, Any] = key("tables that every site's experiment takes over", {})
+    sites: Mapping[str, JointSiteTable] = key("the sites")
+    share: Mapping[str, str | SpreadTable] = key(
+        'by parameter: "global", "site", "cluster", an attribute of the sites, or a spread',
+        {},
+        noun="a word or a table",
+        example="{ spread = 0.5 }",
+    )
+    clusters: ClustersTable = key("groups of sites that are alike", {})
+    method: JointMethodTable = key("the fit of all sites together", {})
 
 
 @dataclass(frozen=True)
@@ -86,39 +158,27 @@ def read_joint(source: str | Path, overrides: Sequence[str] = ()) -> JointConfig
     raw, folder, name = _load(str(source))
     for text in overrides:
         raw = merge(raw, parse_override(text))
-    top = Section(raw, f"{name}.toml")
-    title, description = top.get("title", str), top.get("description", str, "")
-    common = top.get("common", dict, {})
-    tables = top.sections("sites")
-    if len(tables) < 2:
+    table = read(JointTable, raw, f"{name}.toml")
+    if len(table.sites) < 2:
         raise InputError(
             f"two sites or more in {name}.toml",
-            f"{len(tables)}",
+            f"{len(table.sites)}",
             'write a table [sites.NAME] with experiment = "..." for each',
         )
-    sites = {site: _site(site, table, common, folder) for site, table in tables.items()}
-    share = {p: _shared(p, section) for p, section in _entries(top.section("share", {}))}
-    clusters = top.section("clusters", {})
-    number = clusters.positive("number", int, None)
-    predictors = tuple(clusters.get("predictors", list, [CLIMATE]))
-    clusters.finish()
-    method = top.section("method", {})
-    iterations = method.positive("max_iterations", int, 200)
-    tolerance = method.positive("tolerance", float, 1e-3)
-    method.finish()
-    top.finish()
+    sites = {site: _site(site, said, table.common, folder) for site, said in table.sites.items()}
+    share = {parameter: _shared(how) for parameter, how in table.share.items()}
     _check_share(share, sites, name)
-    _check_predictors(predictors, sites, name)
+    _check_predictors(table.clusters.predictors, sites, name)
     return JointConfig(
         name,
-        title,
-        description.strip(),
+        table.title,
+        table.description.strip(),
         sites,
         share,
-        number,
-        predictors,
-        iterations,
-        tolerance,
+        table.clusters.number,
+        table.clusters.predictors,
+        table.method.max_iterations,
+        table.method.tolerance,
         folder,
         raw,
     )
@@ -141,24 +201,17 @@ def _load(source: str) -> tuple[dict[str, Any], Path, str]:
     return load_raw(source)
 
 
-def _entries(section: Section) -> list[tuple[str, Section]]:
-    """Each key of a table, with a section that holds it alone."""
-    for key in section.table:
-        section.get(key, object)
-    return [(key, Section({key: value}, section.where)) for key, value in section.table.items()]
-
-
-def _site(name: str, table: Section, common: Mapping[str, Any], folder: Path) -> SiteConfig:
+def _site(name: str, table: JointSiteTable, common: Mapping[str, Any], folder: Path) -> SiteConfig:
     """[sites.NAME]: experiment, `set` with tables of its own, and attributes."""
-    source = table.get("experiment", str)
+    source = table.experiment
     inside = str(folder / source) if source.endswith(".toml") else source
     raw, where, _ = load_raw(inside)
-    for more in (common, table.get("set", dict, {})):
+    for more in (common, table.set):
         # A parameter or nuisance is said anew as a whole: half of another prior is none.
         for section in ("parameters", "nuisances"):
             kept = dict(raw.get(section, {}))
-            for key in set(kept) & set(more.get(section, {})):
-                del kept[key]
+            for again in set(kept) & set(more.get(section, {})):
+                del kept[again]
             if kept or section in raw:
                 raw = {**raw, section: kept}
         raw = merge(raw, more)
@@ -167,39 +220,17 @@ def _site(name: str, table: Section, common: Mapping[str, Any], folder: Path) ->
     if isinstance(config.model, LaDConfig):
         defaults = {"vegetation": "grass", "soil": "medium"}
         attributes = {key: str(config.model.options.get(key, d)) for key, d in defaults.items()}
-    for key, value in table.table.items():
-        if key in ("experiment", "set"):
-            continue
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise InputError(
-                f"a word or a number for the attribute {key} in {table.where}",
-                repr(value),
-                f'write {key} = "WORD"',
-            )
-        attributes[key] = value if isinstance(value, str) else float(value)
+    attributes |= table.attributes
     return SiteConfig(name, config, attributes)
 
 
-def _shared(name: str, section: Section) -> Shared:
+def _shared(said: str | SpreadTable) -> Shared:
     """NAME = "global", or NAME = { spread = 0.5 }."""
-    value = section.table[name]
-    if isinstance(value, str):
-        return Shared(value)
-    table = section.section(name)
-    spread = table.table.get("spread")
-    if spread == "estimate":
-        table.get("spread", str)
-        table.finish()
+    if isinstance(said, str):
+        return Shared(said)
+    if isinstance(said.spread, str):
         return Shared(SITE, 0.5, True)
-    number = table.get("spread", float)
-    table.finish()
-    if not SMALLEST_SPREAD <= number <= 1.0:
-        raise InputError(
-            f"a spread of {name} between {SMALLEST_SPREAD:g} and 1, as a share of its prior's",
-            f"{number:g}",
-            f'{name} = {{ spread = 0.5 }}, or {{ spread = "estimate" }}',
-        )
-    return Shared(SITE, number)
+    return Shared(SITE, said.spread)
 
 
 def _check_share(share: Mapping[str, Shared], sites: Mapping[str, SiteConfig], name: str) -> None:
@@ -243,11 +274,11 @@ def _check_predictors(
                 repr(predictor),
                 nearest(str(predictor), known),
             )
-    for key in predictors:
-        kinds = {type(s.attributes[key]) for s in sites.values() if key in s.attributes}
+    for predictor in predictors:
+        kinds = {type(s.attributes[predictor]) for s in sites.values() if predictor in s.attributes}
         if len(kinds) > 1:
             raise InputError(
-                f"words everywhere or numbers everywhere for {key} in {name}.toml, [sites]",
+                f"words everywhere or numbers everywhere for {predictor} in {name}.toml, [sites]",
                 "both",
                 "write one kind",
             )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from caliche.errors import InputError
-from caliche.experiments.config.section import Section
+from caliche.keys.declare import key
 
 if TYPE_CHECKING:
     from caliche.models import LaD
@@ -22,17 +22,61 @@ FLUXES = {
     "neural-residual": "residual",
 }
 
-_KINDS = {
-    "vegetation": str,
-    "soil": str,
-    "scheme": str,
-    "measurement_height": float,
-    "drag": str,
-    "gustiness": float,
-    "soil_freezing": bool,
-    "initial_snow": float,
-    "largest_snow": float,
-}
+
+def _covers() -> tuple[str, ...]:
+    from caliche.models.lad.tables import COVERS  # loads JAX
+
+    return tuple(COVERS)
+
+
+def _soils() -> tuple[str, ...]:
+    from caliche.models.lad.tables import SOILS  # loads JAX
+
+    return tuple(SOILS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaDTable:
+    """Land Dynamics, and what its fluxes are made by. The defaults are those of the model."""
+
+    name: Literal["lad"] = key("which model", "lad")
+    vegetation: str = key("vegetation, which sets defaults of parameters", "grass", choices=_covers)
+    soil: str = key("soil type, which sets defaults of parameters", "medium", choices=_soils)
+    scheme: str = key(
+        "smooth is differentiable at every switch; code is the original's",
+        "smooth",
+        choices=("smooth", "code"),
+    )
+    thicknesses: tuple[float, ...] = key(
+        "thicknesses of the soil layers, from the surface down",
+        (0.005, 0.045, 0.10, 0.35, 1.0),
+        unit="m",
+        above=0,
+    )
+    measurement_height: float = key(
+        "height of the air's sensors above displacement", 10.0, unit="m", above=0
+    )
+    drag: str = key(
+        "turbulent transfer after Monin and Obukhov, or neutral",
+        "monin-obukhov",
+        choices=("monin-obukhov", "neutral"),
+    )
+    gustiness: float = key("gustiness, added in quadrature to the wind", 0.3, unit="m s-1")
+    soil_freezing: bool = key("whether water freezes in the soil", False)
+    initial_snow: float = key("snow at the start", 0.0, unit="kg m-2")
+    largest_snow: float = key("snow beyond which it runs off as ice", 1000.0, unit="kg m-2")
+    spin_up_period_days: float | None = key(
+        "first part of the window that is repeated until the state is periodic",
+        None,
+        unit="days",
+        above=0,
+    )
+    fluxes: str = key(
+        "law of the turbulent fluxes; those with a network have to be trained",
+        "bulk",
+        choices=tuple(FLUXES),
+    )
+    states: bool = key("whether the network sees the column besides the weather", True)
 
 
 @dataclass(frozen=True)
@@ -77,35 +121,32 @@ class LaDConfig:
         return HybridFluxes.build(kind, self.states, bulk, width, depth, seed)
 
 
-def parse_lad(section: Section, time_step: float, dry: bool) -> LaDConfig:
-    """Configuration of a [model] table with name = "lad".
+def make_lad(
+    table: LaDTable, given: Mapping[str, Any], where: str, time_step: float, dry: bool
+) -> LaDConfig:
+    """Configuration of a [model] table with name = "lad", of which some keys were `given`.
 
     Raises
     ------
-    InputError : an option that LaD does not know or cannot have, or (`dry`) a synthetic forcing
-        without humidity, wind and precipitation.
+    InputError : an option that LaD cannot have, or (`dry`) a synthetic forcing without humidity,
+        wind and precipitation.
     """
-    section.get("name", str)
-    options = {k: section.get(k, kind, None) for k, kind in _KINDS.items()}
-    options["thicknesses"] = section.numbers("thicknesses")
-    days = section.positive("spin_up_period_days", float, None)
-    fluxes = section.choice("fluxes", tuple(FLUXES), "bulk")
-    states = section.get("states", bool, True)
-    section.finish()
-    if FLUXES[fluxes] is not None and options["scheme"] == "code":
+    if FLUXES[table.fluxes] is not None and table.scheme == "code":
         raise InputError(
-            f"scheme = 'smooth' in {section.where} with a network in the fluxes",
+            f"scheme = 'smooth' in {where} with a network in the fluxes",
             "scheme = 'code', whose derivatives jump",
             "leave scheme out",
         )
     if dry:
         raise InputError(
-            f"forcing with humidity, wind and precipitation for name = 'lad' in {section.where}",
+            f"forcing with humidity, wind and precipitation for name = 'lad' in {where}",
             "[synthetic]",
             'set forcing = "showers" there',
         )
-    given = {k: v for k, v in options.items() if k in section.table}
+    own = ("name", "fluxes", "states", "spin_up_period_days")
+    options = {name: getattr(table, name) for name in given if name not in own}
+    days = table.spin_up_period_days
     period = None if days is None else days * 86400.0
-    config = LaDConfig(given, period=period, fluxes=fluxes, states=states)
-    config.build(time_step)  # checks names and heights
+    config = LaDConfig(options, period=period, fluxes=table.fluxes, states=table.states)
+    config.build(time_step)  # checks heights
     return config

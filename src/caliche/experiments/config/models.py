@@ -2,54 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from caliche.errors import InputError
-from caliche.experiments.config.lad import LaDConfig, parse_lad
-from caliche.experiments.config.section import Section
-from caliche.experiments.config.tables import ModelConfig, Synthetic, Window
+from caliche.experiments.config.lad import LaDConfig, LaDTable, make_lad
+from caliche.experiments.config.tables import ModelConfig, SoilHeatKeys, Synthetic, Window
+from caliche.keys.declare import key, keys_of
 from caliche.variables import variable
 
-MODELS = ("soil-heat", "lad")
-SCHEMES = ("sdirk2", "crank-nicolson", "backward-euler")
-TURBULENCE = ("combined", "bowen-ratio", "bulk-transfer", "monin-obukhov")
-MOISTURE = ("parameter", "bucket")
-LONGWAVE = ("kirchhoff", "unweighted")
-BOTTOMS = ("fixed-temperature", "varying-temperature", "measured-temperature", "zero-flux")
-INITIALS = ("bottom-temperature", "uniform", "observed", "estimated")
-INTERPOLATIONS = ("linear", "cubic")
 THINNEST = 1e-4  # m; thinner first layers than any soil has grains for
 
 
-def parse_model(
-    section: Section, window: Window, synthetic: Synthetic | None
+@dataclass(frozen=True, kw_only=True)
+class SoilHeatTable(SoilHeatKeys):
+    """Heat in soil under a surface (`caliche.models.SoilHeat`), and its grid."""
+
+    depth: float = key("depth of the grid", 1.0, unit="m")
+    nodes: int = key("number of nodes of the grid", 51)
+    first_spacing: float | None = key(
+        "first spacing of a grid that widens downwards; the grid is uniform without it",
+        None,
+        unit="m",
+    )
+    node_depths: tuple[float, ...] = key(
+        "depths of all nodes, instead of depth, nodes and first_spacing", (), unit="m"
+    )
+
+
+def model_form(own: Mapping[str, Any], around: Mapping[str, Any]) -> type:
+    """Which model a [model] table is of."""
+    return LaDTable if own.get("name") == "lad" else SoilHeatTable
+
+
+def make_model(
+    table: SoilHeatTable | LaDTable,
+    given: Mapping[str, Any],
+    where: str,
+    window: Window,
+    synthetic: Synthetic | None,
 ) -> ModelConfig | LaDConfig:
-    if section.choice("name", MODELS, "soil-heat") == "lad":
+    """The model of a table, of which some keys were `given`.
+
+    Raises
+    ------
+    InputError : options that do not go together, or depths off the grid.
+    """
+    if isinstance(table, LaDTable):
         dry = synthetic is not None and synthetic.forcing == "huang-2026"
-        return parse_lad(section, window.time_step, dry)
-    stream = section.get("bottom_stream", str, None)
+        return make_lad(table, given, where, window.time_step, dry)
+    shared = {said.field: getattr(table, said.field) for said in keys_of(SoilHeatKeys).values()}
+    config = ModelConfig(**shared, node_depths=_grid(table, where))
+    stream = config.bottom_stream
     if stream is not None:
         variable(stream)
-    config = ModelConfig(
-        name=section.choice("name", MODELS, "soil-heat"),
-        node_depths=_grid(section),
-        scheme=section.choice("scheme", SCHEMES, "sdirk2"),
-        turbulence=section.choice("turbulence", TURBULENCE, "combined"),
-        longwave=section.choice("longwave", LONGWAVE, "kirchhoff"),
-        bottom=section.choice("bottom", BOTTOMS, "fixed-temperature"),
-        bottom_stream=stream,
-        initial=section.choice("initial", INITIALS, "bottom-temperature"),
-        initial_depths=section.numbers("initial_depths"),
-        layer_bottoms=section.numbers("layer_bottoms"),
-        period=_period(section),
-        initial_interpolation=section.choice("initial_interpolation", INTERPOLATIONS, "linear"),
-        moisture=section.choice("moisture", MOISTURE, "parameter"),
-        measurement_height=section.positive("measurement_height", float, None),
-    )
-    section.finish()
-    where = section.where
     if (config.bottom == "measured-temperature") != (stream is not None):
         raise InputError(
             f"bottom_stream in {where} together with bottom = 'measured-temperature'",
@@ -74,11 +84,13 @@ def parse_model(
             "bottom = 'zero-flux'",
             "set initial = 'uniform', 'observed' or 'estimated'",
         )
-    for key in ("layer_bottoms", "initial_depths"):
-        values = getattr(config, key)
+    for name in ("layer_bottoms", "initial_depths"):
+        values = getattr(config, name)
         if any(b <= a for a, b in pairwise(values)):
             raise InputError(
-                f"{key} in {where} that increase", f"{list(values)}", f"write {sorted(set(values))}"
+                f"{name} in {where} that increase",
+                f"{list(values)}",
+                f"write {sorted(set(values))}",
             )
     nodes = np.asarray(config.node_depths)
     for bottom in config.layer_bottoms:
@@ -98,22 +110,20 @@ def parse_model(
     return config
 
 
-def _grid(section: Section) -> tuple[float, ...]:
+def _grid(table: SoilHeatTable, where: str) -> tuple[float, ...]:
     """Node depths: given one by one, uniform, or growing geometrically from `first_spacing`."""
-    given = section.numbers("node_depths")
-    depth, nodes = section.get("depth", float, 1.0), section.get("nodes", int, 51)
-    first = section.get("first_spacing", float, None)
+    given, depth, nodes, first = table.node_depths, table.depth, table.nodes, table.first_spacing
     if given:
         if given[0] != 0.0 or len(given) < 3 or any(b <= a for a, b in pairwise(given)):
             raise InputError(
-                f"node_depths in {section.where} that begin with 0 and increase, at least three",
+                f"node_depths in {where} that begin with 0 and increase, at least three",
                 f"{list(given)}",
                 "write [0.0, 0.01, 0.03, ...] in metres",
             )
         return given
     if nodes < 3 or depth <= 0.0:
         raise InputError(
-            f"at least 3 nodes and a positive depth in {section.where}",
+            f"at least 3 nodes and a positive depth in {where}",
             f"nodes = {nodes}, depth = {depth:g}",
             "nodes = 51 and depth = 1.0, the defaults",
         )
@@ -121,7 +131,7 @@ def _grid(section: Section) -> tuple[float, ...]:
         return tuple(float(z) for z in np.linspace(0.0, depth, nodes))
     if not THINNEST <= first < depth / (nodes - 1):
         raise InputError(
-            f"first_spacing in {section.where} between {THINNEST:g} m and the uniform spacing of "
+            f"first_spacing in {where} between {THINNEST:g} m and the uniform spacing of "
             f"{depth / (nodes - 1):g} m",
             f"{first:g} m",
             "leave it out for a uniform grid, or change nodes or depth",
@@ -143,8 +153,3 @@ def _stretched(depth: float, nodes: int, first: float) -> tuple[float, ...]:
     ratio = np.exp(brentq(excess, 0.0, np.log(depth / first)))  # type: ignore[arg-type]
     spacing = first * ratio**powers
     return (0.0, *(float(z) for z in np.cumsum(spacing * depth / spacing.sum())))
-
-
-def _period(section: Section) -> float | None:
-    days = section.positive("spin_up_period_days", float, None)
-    return None if days is None else days * 86400.0

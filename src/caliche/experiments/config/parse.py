@@ -1,87 +1,173 @@
-"""From the TOML of an experiment to its configuration, table by table."""
+"""From the TOML of an experiment to its configuration: its keys declared, read and joined."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from caliche.errors import InputError
-from caliche.experiments.config.methods import parse_method
-from caliche.experiments.config.models import parse_model
+from caliche.experiments.config.methods import MethodTable, make_method
+from caliche.experiments.config.models import LaDTable, SoilHeatTable, make_model, model_form
 from caliche.experiments.config.parameters import (
-    nuisance,
-    observation,
-    parameter,
+    CorrelationTable,
+    NuisanceTable,
+    check_observation,
+    make_nuisance,
     prior_correlations,
 )
-from caliche.experiments.config.section import Section
-from caliche.experiments.config.sources import longwave_balance, parse_derive, site_place, source
+from caliche.experiments.config.sources import (
+    DeriveTable,
+    SourceTable,
+    TowerTable,
+    make_source,
+    source_form,
+)
 from caliche.experiments.config.tables import (
     ExperimentConfig,
+    ObservationConfig,
+    ParameterConfig,
+    Synthetic,
 )
-from caliche.experiments.config.training import parse_training
-from caliche.experiments.config.window import parse_sites, parse_synthetic, parse_window
+from caliche.experiments.config.training import TrainingConfig, check_training
+from caliche.experiments.config.window import (
+    SitesTable,
+    SiteTable,
+    TwinWindowTable,
+    WindowTable,
+    make_sites,
+    make_window,
+)
+from caliche.keys.declare import key
+from caliche.keys.read import inside, read
+from caliche.variables import variable
 from caliche.wording import number_of
 
 
+@dataclass(frozen=True, kw_only=True)
+class LikelihoodTable:
+    """How observations count."""
+
+    weights: Literal["information", "declared"] = key(
+        "weights of streams: the information that their residuals hold, or as declared",
+        "information",
+    )
+
+
+def _only_sites(raw: Mapping[str, Any]) -> bool:
+    """Whether data come with a collection of sites."""
+    return "sites" in raw and "synthetic" not in raw and "sources" not in raw
+
+
+def _window_form(own: Mapping[str, Any], around: Mapping[str, Any]) -> type:
+    return TwinWindowTable if "synthetic" in around or _only_sites(around) else WindowTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentTable:
+    """An experiment: what is modelled, with which data, and what is estimated."""
+
+    extends: str | None = key(
+        "a bundled experiment or a file to begin from; NAME = false takes a table of it out", None
+    )
+    name: str | None = key("name of the experiment; the file's if left out", None)
+    title: str | None = key("title, one line", None)
+    description: str = key("description, a few sentences", "")
+    site: SiteTable = key("the site", {})
+    window: WindowTable | TwinWindowTable = key(
+        "which times are used, and the time step", chooser=_window_form
+    )
+    synthetic: Synthetic | None = key("a twin, instead of sources", None)
+    sites: SitesTable = key("many sites, instead of sources", {})
+    sources: Mapping[str, SourceTable | TowerTable] = key(
+        "files with data, each under a name of its own", {}, chooser=source_form
+    )
+    derive: DeriveTable = key("streams that are computed from others", {})
+    model: SoilHeatTable | LaDTable = key("which model, and its options", {}, chooser=model_form)
+    parameters: Mapping[str, ParameterConfig] = key(
+        "parameters of the model that are free, fixed or tied; the others have their defaults", {}
+    )
+    prior_correlations: tuple[CorrelationTable, ...] = key(
+        "correlations between priors, as [[prior_correlations]]",
+        (),
+        example='parameters = ["A", "B"] and value = 0.5',
+    )
+    observations: Mapping[str, ObservationConfig] = key(
+        "streams that are fitted or scored", {}, names=variable
+    )
+    nuisances: Mapping[str, NuisanceTable] = key("what may be wrong with observations", {})
+    likelihood: LikelihoodTable = key("how observations count", {})
+    method: MethodTable = key("method of estimation", {})
+    training: TrainingConfig = key("training of a network in the fluxes", {})
+    variants: Mapping[str, Any] = key(
+        "for `caliche variants`: by name, keys that are otherwise than here, and a title", {}
+    )
+
+
 def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
-    top = Section(raw, f"experiment {name}")
-    site = top.section("site", {})
-    utc_offset = site.get("utc_offset", float, 0.0)
-    if not -14.0 <= utc_offset <= 14.0:
-        raise InputError(
-            f"utc_offset in {site.where} between -14 and 14 hours",
-            f"{utc_offset:g}",
-            "give hours, local standard time = UTC + utc_offset",
-        )
-    site_name, place = site.get("name", str, None), site_place(site)
-    site.finish()
-    synthetic = parse_synthetic(top.section("synthetic")) if "synthetic" in raw else None
-    top.get("synthetic", dict, {})
-    top.get("variants", dict, {})  # read by `caliche.commands.variants.run`
-    only_sites = "sites" in raw and synthetic is None and "sources" not in raw
-    window = parse_window(top.section("window"), utc_offset, synthetic, only_sites)
+    """The configuration that a table says.
+
+    Raises
+    ------
+    InputError : keys that are unknown, missing, of a wrong type or out of range, or that do not go
+        together.
+    """
+    where = f"experiment {name}"
+    table = read(ExperimentTable, raw, where)
+    utc_offset, synthetic = table.site.utc_offset, table.synthetic
+    window = make_window(table.window, inside(where, "window"), utc_offset, synthetic)
+    for stream, said in table.observations.items():
+        check_observation(stream, said, inside(inside(where, "observations"), stream))
+    check_training(table.training, inside(where, "training"), window.time_step)
+    surface = table.derive.surface_temperature
     config = ExperimentConfig(
-        name=top.get("name", str, name),
-        title=top.get("title", str, name),
-        description=top.get("description", str, ""),
+        name=table.name or name,
+        title=table.title or name,
+        description=table.description,
         folder=folder,
         utc_offset=utc_offset,
         window=window,
         synthetic=synthetic,
-        sites=parse_sites(top.section("sites", {}), utc_offset),
-        sources={k: source(s, site_name, place) for k, s in top.sections("sources").items()},
-        derive_surface_temperature=parse_derive(top),
-        derive_incoming_longwave=longwave_balance(top),
-        model=parse_model(top.section("model", {}), window, synthetic),
-        parameters={k: parameter(s, utc_offset) for k, s in top.sections("parameters").items()},
-        observations={k: observation(k, s) for k, s in top.sections("observations").items()},
-        nuisances={k: nuisance(s) for k, s in top.sections("nuisances").items()},
-        method=parse_method(top.section("method", {})),
-        training=parse_training(top.section("training", {}), window.time_step),
+        sites=make_sites(table.sites, utc_offset),
+        sources={k: make_source(s, table.site) for k, s in table.sources.items()},
+        derive_surface_temperature=surface and (surface.emissivity, surface.reflected),
+        derive_incoming_longwave=table.derive.incoming_longwave,
+        model=make_model(
+            table.model, raw.get("model", {}), inside(where, "model"), window, synthetic
+        ),
+        parameters=table.parameters,
+        observations=table.observations,
+        nuisances={k: make_nuisance(s) for k, s in table.nuisances.items()},
+        method=make_method(table.method, inside(where, "method")),
+        training=table.training,
         raw=raw,
-        prior_correlations=prior_correlations(top),
-        weights=_weights(top.section("likelihood", {})),
+        prior_correlations=prior_correlations(table.prior_correlations, where),
+        weights=table.likelihood.weights,
     )
-    top.finish()
-    if synthetic is None and not config.sources and not only_sites:
+    _check(config, where, _only_sites(raw))
+    return config
+
+
+def _check(config: ExperimentConfig, where: str, only_sites: bool) -> None:
+    """What is wrong between tables."""
+    if config.synthetic is None and not config.sources and not only_sites:
         raise InputError(
-            f"[sources.NAME], [synthetic] or [sites] in {top.where}",
+            f"[sources.NAME], [synthetic] or [sites] in {where}",
             "none of them",
             "name the tower's file",
         )
     if not any(o.fit for o in config.observations.values()):
         raise InputError(
-            f"at least one stream to fit in {top.where}",
+            f"at least one stream to fit in {where}",
             "none",
             'add [observations."soil_temperature_0.05m"] with sigma = 0.2',
         )
     if not any(p.free for p in config.parameters.values()):
         raise InputError(
-            f"at least one free parameter in {top.where}",
+            f"at least one free parameter in {where}",
             "none",
             "add one, as in [parameters.thermal_conductivity], without fixed = true",
         )
@@ -89,21 +175,14 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
     period = config.model.period
     if period is not None and period > fitted + config.window.spin_up:
         raise InputError(
-            f"spin_up_period_days in {top.where} within the fitted window",
+            f"spin_up_period_days in {where} within the fitted window",
             number_of(period / 86400.0, "day"),
             "shorten it, or lengthen the window",
         )
     for name, stream in config.observations.items():
         if stream.average is not None and stream.average > fitted:
             raise InputError(
-                f"average of {name} in {top.where} within the fitted {fitted:g} s",
+                f"average of {name} in {where} within the fitted {fitted:g} s",
                 f"{stream.average:g} s",
                 "give the averaging time in seconds",
             )
-    return config
-
-
-def _weights(section: Section) -> Literal["information", "declared"]:
-    weights = section.choice("weights", ("information", "declared"), "information")
-    section.finish()
-    return "declared" if weights == "declared" else "information"

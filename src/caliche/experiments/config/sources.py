@@ -1,13 +1,20 @@
-"""Tables of a configuration about data: sources of towers, derived longwave."""
+"""Tables of a configuration about data: sources of towers, and what is derived from them."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from caliche.data.longwave import METHODS, LongwaveBalance
+from caliche.data.longwave import LongwaveBalance
+from caliche.data.missing import NUMBERS
 from caliche.data.source import (
     FLUXES,
+    FORMATS,
     MOISTURE_UNITS,
+    STAMPS,
     TOWERS,
     Column,
     Fluxnet,
@@ -15,105 +22,107 @@ from caliche.data.source import (
     TimeAxis,
     check_place,
 )
-from caliche.experiments.config.section import Section
-
-Place = tuple[float | None, float | None]  # degrees north and east
-
-
-def site_place(section: Section) -> Place:
-    """Latitude and longitude of a table, None where it has none."""
-    latitude, longitude = (section.get(k, float, None) for k in ("latitude", "longitude"))
-    check_place(latitude, longitude)
-    return latitude, longitude
+from caliche.experiments.config.window import SiteTable
+from caliche.keys.declare import key, keys_of
+from caliche.variables import variable
 
 
-def source(section: Section, site: str | None, place: Place) -> Source:
-    """One table of [sources]; the site's place stands in where the source gives none."""
-    columns = {}
-    for stream, part in section.sections("columns").items():
-        accept = part.whole_numbers("accept", None)
-        columns[stream] = Column(
-            part.get("name", str), part.get("unit", str, None), part.get("qc", str, None), accept
-        )
-        part.finish()
-    time = None
-    if "time" in section.table:
-        part = section.section("time")
-        time = TimeAxis(
-            part.get("column", str),
-            part.get("stamp", str, None),
-            part.get("utc_offset", float, None),
-            part.get("format", str, None),
-        )
-        part.finish()
-    section.get("time", dict, {})
-    ranges = section.section("ranges", {})
-    own = site_place(section)
-    result = Source(
-        path=Path(section.get("path", str)),
-        format=section.get("format", str),
-        time=time,
-        columns=columns,
-        accept_qc=section.whole_numbers("accept_qc", [0]) or [],
-        site=site,
-        missing=section.marks("missing"),
-        fluxnet=fluxnet_options(section),
-        latitude=place[0] if own[0] is None else own[0],
-        longitude=place[1] if own[1] is None else own[1],
-        variables=section.texts("variables"),
-        leave_out=section.texts("leave_out"),
-        ranges={stream: ranges.numbers(stream) for stream in ranges.table},
+@dataclass(frozen=True, kw_only=True)
+class SourceTable:
+    """One file and how to read it."""
+
+    path: Path = key("path, relative to this file or to the folder that CALICHE_DATA names")
+    format: str = key("format of the file", choices=FORMATS, checked=False)
+    time: TimeAxis | None = key("the time axis of a table", None)
+    columns: Mapping[str, Column] = key("columns of a table by stream", {}, names=variable)
+    accept_qc: tuple[int, ...] = key(
+        "accepted quality flags, unless a column has its own", (0,), example="[0, 1]"
     )
-    section.finish()
-    return result
+    missing: tuple[float | str, ...] = key(
+        "numbers and texts that stand for a missing value, beside "
+        + ", ".join(f"{n:g}" for n in NUMBERS)
+        + " and the usual texts",
+        (),
+    )
+    latitude: float | None = key("latitude, instead of the site's", None, unit="degrees north")
+    longitude: float | None = key("longitude, instead of the site's", None, unit="degrees east")
+    variables: tuple[str, ...] = key("streams to read, and no others", ())
+    leave_out: tuple[str, ...] = key("streams not to read", ())
+    ranges: Mapping[str, tuple[float, ...]] = key(
+        "by stream, the smallest and the largest value (SI) to believe", {}, names=variable
+    )
+
+    def check(self, where: str) -> None:
+        check_place(self.latitude, self.longitude)
 
 
-def fluxnet_options(section: Section) -> Fluxnet | None:
-    """What the file does not say of itself; None for another format, which has no such keys."""
-    if section.table.get("format") not in TOWERS:
-        return None
-    prefer = section.section("prefer", {})
-    return Fluxnet(
-        prefer={stream: prefer.get(stream, str) for stream in prefer.table},
-        utc_offset=section.get("utc_offset", float, None),
-        accept_forcing=section.whole_numbers("accept_forcing", None),
-        fluxes=section.choice("fluxes", FLUXES, "measured"),
-        soil_depths=section.numbers("soil_depths"),
-        moisture_depths=section.numbers("moisture_depths"),
-        plate_depth=section.get("plate_depth", float, None),
-        latitude=section.get("latitude", float, None),
-        longitude=section.get("longitude", float, None),
-        least_measured=section.get("least_measured", float, 0.5),
-        stamp=section.get("stamp", str, None),
-        moisture_unit=section.choice("moisture_unit", MOISTURE_UNITS, "%"),
+@dataclass(frozen=True, kw_only=True)
+class TowerTable(SourceTable):
+    """A file of FLUXNET, AmeriFlux or PLUMBER2, and what it does not say of itself."""
+
+    utc_offset: float | None = key("local standard time = UTC + utc_offset", None, unit="hours")
+    stamp: str | None = key(
+        "part of the interval that times mark, for plumber2", None, choices=STAMPS
+    )
+    fluxes: str = key(
+        "turbulent fluxes as measured, or corrected for closure", "measured", choices=FLUXES
+    )
+    prefer: Mapping[str, str] = key(
+        "by stream, the column to read instead of the format's first", {}, names=variable
+    )
+    accept_forcing: tuple[int, ...] | None = key(
+        "accepted quality flags of the weather, instead of accept_qc", None, example="[0, 1, 2]"
+    )
+    soil_depths: tuple[float, ...] = key(
+        "depths of the soil temperatures, in the order of their columns", (), unit="m"
+    )
+    moisture_depths: tuple[float, ...] = key(
+        "depths of the soil moistures, in the order of their columns", (), unit="m"
+    )
+    plate_depth: float | None = key("depth of the soil heat flux", None, unit="m")
+    moisture_unit: str = key("unit of soil moisture in the file", "%", choices=MOISTURE_UNITS)
+    least_measured: float = key(
+        "share of a day or week that has to be measured for its mean to count",
+        0.5,
+        least=0,
+        most=1,
+        checked=False,
     )
 
 
-def longwave_balance(top: Section) -> LongwaveBalance | None:
-    """[derive.incoming_longwave], None where it is not asked for."""
-    outer = top.section("derive", {})
-    if "incoming_longwave" not in outer.table:
-        return None
-    section = outer.section("incoming_longwave")
-    result = LongwaveBalance(
-        section.get("emissivity", float, None),
-        section.get("surface", str, None),
-        section.get("albedo", float, None),
-        section.choice("method", METHODS, "balance"),
+@dataclass(frozen=True, kw_only=True)
+class SurfaceTemperatureTable:
+    """The stream surface_temperature, from the longwave radiation of the tower."""
+
+    emissivity: float = key("emissivity of the surface")
+    reflected: bool = key("whether reflected longwave radiation is taken off", True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeriveTable:
+    """Streams that are computed from others."""
+
+    surface_temperature: SurfaceTemperatureTable | None = key(
+        "surface temperature as a stream to fit or score", None
     )
-    section.finish()
-    return result
+    incoming_longwave: LongwaveBalance | None = key(
+        "incoming longwave radiation that the tower did not measure", None
+    )
 
 
-def parse_derive(top: Section) -> tuple[float, bool] | None:
-    outer = top.section("derive", {})
-    outer.get("surface_temperature", dict, {})
-    outer.get("incoming_longwave", dict, {})
-    if "surface_temperature" not in outer.table:
-        outer.finish()
-        return None
-    section = outer.section("surface_temperature")
-    result = section.get("emissivity", float), section.get("reflected", bool, True)
-    section.finish()
-    outer.finish()
-    return result
+def source_form(own: Mapping[str, Any], around: Mapping[str, Any]) -> type:
+    """Which keys a source has."""
+    return TowerTable if own.get("format") in TOWERS else SourceTable
+
+
+def make_source(table: SourceTable, site: SiteTable) -> Source:
+    """A source; the site's place stands in where it gives none."""
+    said = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
+    fluxnet = None
+    if isinstance(table, TowerTable):
+        own = keys_of(TowerTable).keys() - keys_of(SourceTable).keys()
+        options = {name: said.pop(name) for name in own}
+        fluxnet = Fluxnet(**options, latitude=table.latitude, longitude=table.longitude)
+    said["latitude"] = site.latitude if table.latitude is None else table.latitude
+    said["longitude"] = site.longitude if table.longitude is None else table.longitude
+    return Source(**said, site=site.name, fluxnet=fluxnet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,29 @@ import numpy as np
 
 from caliche.data.longwave import LongwaveBalance
 from caliche.data.source import Source
+from caliche.errors import InputError
 from caliche.experiments.config.lad import LaDConfig
 from caliche.experiments.config.training import TrainingConfig
+from caliche.experiments.weather import FORCINGS
+from caliche.keys.declare import key
+
+PRIOR_NAMES = ("flat", "normal", "log-normal")
+# Kinds of variation, and what each is.
+VARIATIONS = {
+    "piecewise-constant": "constant between knots",
+    "piecewise-linear": "linear between knots",
+    "cubic-spline": "a natural cubic spline through knots",
+    "diurnal": "harmonics of the day",
+    "seasonal": "harmonics of the year",
+}
+SCHEMES = ("sdirk2", "crank-nicolson", "backward-euler")
+TURBULENCE = ("combined", "bowen-ratio", "bulk-transfer", "monin-obukhov")
+MOISTURE = ("parameter", "bucket")
+LONGWAVE = ("kirchhoff", "unweighted")
+BOTTOMS = ("fixed-temperature", "varying-temperature", "measured-temperature", "zero-flux")
+INITIALS = ("bottom-temperature", "uniform", "observed", "estimated")
+INTERPOLATIONS = ("linear", "cubic")
+MODELS = ("soil-heat", "lad")
 
 
 @dataclass(frozen=True)
@@ -32,20 +54,31 @@ class Window:
     fill_gaps: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Synthetic:
-    """A twin: forcing made up, observations simulated with known parameters.
+    """A twin: forcing made up, observations simulated with known parameters."""
 
-    What follows `fit_hours` is held out. A parameter that varies in time may have a truth of
-    several values, one for each of its knots. `forcing` is one of `experiments.twin.FORCINGS`.
-    """
+    forcing: str = key("which made-up weather", "huang-2026", choices=tuple(FORCINGS))
+    hours: float = key("length of the record", 100.0, unit="hours", above=0)
+    fit_hours: float | None = key(
+        "length of what is fitted; the rest is held out, everything is fitted without it",
+        None,
+        unit="hours",
+        above=0,
+    )
+    noise: bool = key("whether observations have noise of their sigma", True)
+    seed: int = key("random seed of the noise", 0, least=0)
+    truth: Mapping[str, float | tuple[float, ...]] = key(
+        "known parameters by name: one value, or one for each knot of a parameter that varies"
+    )
 
-    hours: float
-    fit_hours: float
-    noise: bool
-    seed: int
-    truth: Mapping[str, float | tuple[float, ...]]
-    forcing: str = "huang-2026"
+    def check(self, where: str) -> None:
+        if self.fit_hours is not None and self.fit_hours > self.hours:
+            raise InputError(
+                f"fit_hours in {where} up to hours = {self.hours:g}",
+                f"{self.fit_hours:g}",
+                "leave it out to fit everything",
+            )
 
 
 @dataclass(frozen=True)
@@ -56,63 +89,159 @@ class SitesConfig:
     end: np.datetime64 | None
 
 
-@dataclass(frozen=True)
-class ModelConfig:
-    """A model and its grid; keys as in `caliche.models.SoilHeat`.
+@dataclass(frozen=True, kw_only=True)
+class SoilHeatKeys:
+    """What [model] and its configuration have in common for `caliche.models.SoilHeat`."""
 
-    `period` (s) is that of a periodic spin-up, or None.
-    """
+    name: Literal["soil-heat"] = key("which model", "soil-heat", choices=MODELS)
+    scheme: str = key("numerical scheme of the time steps", "sdirk2", choices=SCHEMES)
+    turbulence: str = key("closure of the turbulent fluxes", "combined", choices=TURBULENCE)
+    longwave: str = key(
+        "whether incoming longwave radiation counts with the emissivity",
+        "kirchhoff",
+        choices=LONGWAVE,
+    )
+    bottom: str = key("condition at the bottom", "fixed-temperature", choices=BOTTOMS)
+    bottom_stream: str | None = key(
+        'soil temperature that a bottom = "measured-temperature" follows', None
+    )
+    initial: str = key(
+        "how temperatures at the start are found", "bottom-temperature", choices=INITIALS
+    )
+    initial_depths: tuple[float, ...] = key(
+        "depths of the observed or estimated initial profile", (), unit="m"
+    )
+    initial_interpolation: str = key(
+        "interpolation between those depths", "linear", choices=INTERPOLATIONS
+    )
+    layer_bottoms: tuple[float, ...] = key(
+        "depths at which soil layers end, each with properties of its own", (), unit="m"
+    )
+    spin_up_period_days: float | None = key(
+        "first part of the window that is repeated until the state is periodic",
+        None,
+        unit="days",
+        above=0,
+    )
+    moisture: str = key(
+        "surface moisture: a parameter, or a store of water that rain fills",
+        "parameter",
+        choices=MOISTURE,
+    )
+    measurement_height: float | None = key(
+        'height of the air\'s sensors above displacement, for turbulence = "monin-obukhov"',
+        None,
+        unit="m",
+        above=0,
+    )
 
-    name: str
+    @property
+    def period(self) -> float | None:
+        """Period (s) of a periodic spin-up, or None."""
+        return None if self.spin_up_period_days is None else self.spin_up_period_days * 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(SoilHeatKeys):
+    """A model and its grid; keys as in `caliche.models.SoilHeat`."""
+
     node_depths: tuple[float, ...]
-    scheme: str
-    turbulence: str
-    longwave: str
-    bottom: str
-    bottom_stream: str | None
-    initial: str
-    initial_depths: tuple[float, ...]
-    layer_bottoms: tuple[float, ...]
-    period: float | None
-    initial_interpolation: str = "linear"
-    moisture: str = "parameter"
-    measurement_height: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VariationConfig:
-    """How a parameter varies in time.
+    """How a parameter varies in time."""
 
-    kind : see `experiments.variations.KINDS`.  every : days between knots, or None.  at : times of
-    the knots (UTC).  harmonics : their number.  smoothness : None to have it estimated.
-    """
+    kind: str = key(
+        "what varies: values between knots, or a cycle",
+        "piecewise-linear",
+        choices=tuple(VARIATIONS),
+    )
+    every: float | None = key("time between knots", None, unit="days", above=0, name="every_days")
+    at: tuple[datetime, ...] = key(
+        "times of the knots; local standard time unless they carry an offset",
+        (),
+        example="[2012-07-01T00:00:00, 2012-08-01T00:00:00]",
+    )
+    harmonics: int = key("number of harmonics of the day or year", 2, above=0)
+    smoothness: float | None = key(
+        "standard deviation of the change from knot to knot in the prior's transformed coordinate; "
+        "estimated without it",
+        None,
+        above=0,
+    )
 
-    kind: str
-    every: float | None
-    at: tuple[np.datetime64, ...]
-    harmonics: int
-    smoothness: float | None
+    def check(self, where: str) -> None:
+        cyclic = self.kind in ("diurnal", "seasonal")
+        if cyclic and (self.every is not None or self.at):
+            raise InputError(
+                f"harmonics in {where}, which has kind = {self.kind!r}",
+                "knots",
+                "leave out every_days and at",
+            )
+        if not cyclic and (self.every is None) == (not self.at):
+            raise InputError(
+                f"either every_days or at in {where}",
+                "both" if self.at else "neither",
+                "write every_days = 7.0",
+            )
 
 
-@dataclass(frozen=True)
-class ParameterConfig:
+@dataclass(frozen=True, kw_only=True)
+class ParameterKeys:
+    """What is said of a parameter of the model and of a nuisance alike."""
+
+    value: float | None = key("first guess, or the value if fixed; in the parameter's unit", None)
+    fixed: bool = key("whether it keeps its value instead of being estimated", False)
+    lower: float | None = key("lower bound, instead of the declared one", None)
+    upper: float | None = key("upper bound, instead of the declared one", None)
+    start: tuple[float, float] | None = key(
+        "range of the first guesses of several starts", None, example="[low, high]"
+    )
+    prior: str | None = key("kind of its prior", "flat", choices=PRIOR_NAMES)
+    mean: float | None = key("mean of a normal or log-normal prior", None)
+    sd: float | None = key("standard deviation of that prior", None)
+    tied_to: str | None = key("another parameter that it follows", None)
+    factor: float | None = key(
+        "its value is this times that parameter's; equal to it without", None
+    )
+
+    def check(self, where: str) -> None:
+        informative = self.prior != "flat"
+        if informative != (self.mean is not None) or informative != (self.sd is not None):
+            raise InputError(
+                f"mean and sd together with prior = 'normal' or 'log-normal' in {where}",
+                f"prior = {self.prior!r}, mean = {self.mean}, sd = {self.sd}",
+                "give all three, or leave mean and sd out for a flat prior",
+            )
+        # What else a base experiment says of a parameter that is tied does not count.
+        if self.factor is not None and self.tied_to is None:
+            raise InputError(
+                f"tied_to beside factor in {where}", "none", 'add tied_to = "PARAMETER"'
+            )
+        if self.tied_to is not None and self.fixed:
+            raise InputError(f"fixed = true or tied_to in {where}", "both", "leave one of them out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterConfig(ParameterKeys):
     """A parameter: fixed at `value`, free with first guess `value`, or `factor` times `tied_to`."""
 
-    value: float | None
-    fixed: bool
-    lower: float | None
-    upper: float | None
-    start: tuple[float, float] | None
-    prior: str
-    mean: float | None
-    sd: float | None
-    variation: VariationConfig | None = None
-    tied_to: str | None = None
-    factor: float | None = None
+    prior: str = key("kind of its prior", "flat", choices=PRIOR_NAMES)
+    variation: VariationConfig | None = key("how it varies in time; constant without it", None)
 
     @property
     def free(self) -> bool:
         return not self.fixed and self.tied_to is None
+
+    def check(self, where: str) -> None:
+        super().check(where)
+        if self.variation is not None and not self.free:
+            raise InputError(
+                f"a parameter that is free in {where}, as it varies",
+                "fixed = true" if self.fixed else "tied_to",
+                "leave it out, or the variation",
+            )
 
 
 @dataclass(frozen=True)
@@ -124,27 +253,37 @@ class NuisanceConfig:
     parameter: ParameterConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ObservationConfig:
-    """A stream: fitted with error `sigma`, or only scored.
+    """A stream: fitted with error `sigma`, or only scored."""
 
-    `average` is the time (s) before each stamp over which the sensor's value is a mean; None for
-    the last step of a flux and the instant of a state.
-
-    estimate_sigma : whether `sigma` is but a first guess.  sigma_from_data : whether the error of
-    each value comes with the data (`sigma`, if given, is added in quadrature).
-    autocorrelation : of errors one step apart.  estimate_autocorrelation : whether it is but a
-    first guess.  freedom : degrees of freedom of Student's t, None for normal errors.
-    """
-
-    sigma: float | None
-    fit: bool
-    average: float | None
-    estimate_sigma: bool = False
-    sigma_from_data: bool = False
-    autocorrelation: float | None = None
-    estimate_autocorrelation: bool = False
-    freedom: float | None = None
+    fit: bool = key("whether it is fitted, or only scored", True)
+    sigma: float | None = key(
+        "standard deviation of the error of one observation, in the stream's unit", None, above=0
+    )
+    average: float | None = key(
+        "time before each stamp over which the sensor's value is a mean; without it, the last step "
+        "of a flux and the instant of a state",
+        None,
+        unit="s",
+        above=0,
+    )
+    estimate_sigma: bool = key("whether sigma is only a first guess", False)
+    sigma_from_data: bool = key(
+        "whether the error of each value comes with the data; sigma is added in quadrature", False
+    )
+    autocorrelation: float | None = key(
+        "autocorrelation of errors one time step apart", None, least=0, below=1
+    )
+    estimate_autocorrelation: bool = key(
+        "whether that autocorrelation is only a first guess", False
+    )
+    freedom: float | None = key(
+        "degrees of freedom of Student's t errors; errors are normal without it",
+        None,
+        above=0,
+        name="student_degrees_of_freedom",
+    )
 
     @property
     def special(self) -> bool:

@@ -1,96 +1,149 @@
-"""The tables that say when: [window], [sites] and [synthetic]."""
+"""The tables that say where and when: [site], [window], [sites]."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from caliche.data.quality import utc_text
+from caliche.data.source import check_place
 from caliche.errors import InputError
-from caliche.experiments.config.methods import parse_seed
-from caliche.experiments.config.parameters import utc
-from caliche.experiments.config.section import Section
 from caliche.experiments.config.tables import SitesConfig, Synthetic, Window
-from caliche.experiments.twin import FORCINGS
+from caliche.keys.declare import key
 from caliche.wording import number_of
 
 
-def parse_window(
-    section: Section, utc_offset: float, synthetic: Synthetic | None, only_sites: bool
+@dataclass(frozen=True, kw_only=True)
+class SiteTable:
+    """The site: its name, its clock and its place."""
+
+    name: str | None = key("name of the site; the files' name for it if left out", None)
+    utc_offset: float = key(
+        "local standard time = UTC + utc_offset", 0.0, unit="hours", least=-14, most=14
+    )
+    latitude: float | None = key(
+        "latitude, where the files do not have it",
+        None,
+        unit="degrees north",
+        least=-90,
+        most=90,
+        checked=False,
+    )
+    longitude: float | None = key(
+        "longitude, where the files do not have it",
+        None,
+        unit="degrees east",
+        least=-180,
+        most=360,
+        checked=False,
+    )
+
+    def check(self, where: str) -> None:
+        check_place(self.latitude, self.longitude)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwinWindowTable:
+    """The window where times are made up or come with a collection of sites."""
+
+    time_step: float = key("time step of the model", unit="s", above=0, example="1800")
+    resample: str = key(
+        "if time_step is longer than the file's: its means, or the values at its ends",
+        "mean",
+        choices=("mean", "sample"),
+    )
+    spin_up_days: float | None = key(
+        "how long the model runs before the start, unobserved", None, unit="days", above=0
+    )
+    fill_gaps_hours: float | None = key(
+        "longest gap of the forcing that is interpolated; rain is taken as dry",
+        None,
+        unit="hours",
+        above=0,
+    )
+
+    @property
+    def spin_up(self) -> float:
+        """Seconds before the start."""
+        return 0.0 if self.spin_up_days is None else self.spin_up_days * 86400.0
+
+    def check(self, where: str) -> None:
+        steps = round(self.spin_up / self.time_step)
+        if abs(steps * self.time_step - self.spin_up) > 1e-6:
+            raise InputError(
+                f"spin_up_days in {where} of a whole number of time steps of {self.time_step:g} s",
+                number_of(self.spin_up / 86400.0, "day"),
+                "spin_up_days = 1.0",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowTable(TwinWindowTable):
+    """The part of the record that is used, in local standard time unless a time carries an offset.
+
+    A twin, and an experiment for a collection of sites, have no start, fit_until and end."""
+
+    start: datetime = key("first time")
+    fit_until: datetime | None = key("end of the fit; what follows is held out", None)
+    end: datetime = key("last time")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SitesTable:
+    """The part of a collection of many sites that is fitted (`caliche sites`)."""
+
+    start: datetime | None = key("first time; that of the collection if left out", None)
+    end: datetime | None = key("last time; that of the collection if left out", None)
+
+
+def utc(value: datetime, utc_offset: float) -> np.datetime64:
+    """UTC; a time without an offset is local standard time of the site."""
+    if value.tzinfo is None:
+        moment = value - timedelta(hours=utc_offset)
+    else:
+        moment = value.astimezone(UTC).replace(tzinfo=None)
+    return np.datetime64(moment, "ns")
+
+
+def make_window(
+    table: TwinWindowTable, where: str, utc_offset: float, synthetic: Synthetic | None
 ) -> Window:
-    time_step = section.positive("time_step", float)
-    spin_up = section.positive("spin_up_days", float, None)
-    spin_up = 0.0 if spin_up is None else spin_up * 86400.0
-    if abs(round(spin_up / time_step) * time_step - spin_up) > 1e-6:
-        raise InputError(
-            f"spin_up_days in {section.where} of a whole number of time steps of {time_step:g} s",
-            number_of(spin_up / 86400.0, "day"),
-            "spin_up_days = 1.0",
-        )
-    if spin_up and only_sites:
-        raise InputError(
-            f"no spin_up_days in {section.where} when there are many sites",
-            number_of(spin_up / 86400.0, "day"),
-            "let the collection begin earlier",
-        )
-    fill_gaps = section.positive("fill_gaps_hours", float, None) or 0.0
-    resample = section.choice("resample", ("mean", "sample"), "mean")
+    """The window in UTC.
+
+    Raises
+    ------
+    InputError : a spin-up of many sites, or times that are not in order.
+    """
+    step, resample, fill_gaps = table.time_step, table.resample, table.fill_gaps_hours or 0.0
     if synthetic is not None:
         start = np.datetime64("2000-01-01T00:00:00", "ns")
-        fit_until, end = (
-            start + np.timedelta64(round(hours * 3600), "s")
-            for hours in (synthetic.fit_hours, synthetic.hours)
-        )
-        section.finish()
-        return Window(start, fit_until, end, time_step, resample, spin_up)
-    if only_sites:  # whose collection brings the times
-        section.finish()
+        hours = synthetic.hours
+        fit_hours = hours if synthetic.fit_hours is None else synthetic.fit_hours
+        fit_until, end = (start + np.timedelta64(round(h * 3600), "s") for h in (fit_hours, hours))
+        return Window(start, fit_until, end, step, resample, table.spin_up)
+    if not isinstance(table, WindowTable):  # many sites, whose collection brings the times
+        if table.spin_up:
+            raise InputError(
+                f"no spin_up_days in {where} when there are many sites",
+                number_of(table.spin_up / 86400.0, "day"),
+                "let the collection begin earlier",
+            )
         never = np.datetime64("NaT", "ns")
-        return Window(never, never, never, time_step, resample)
-    start = utc(section.get("start", datetime), utc_offset)
-    end = utc(section.get("end", datetime), utc_offset)
-    until = section.get("fit_until", datetime, None)
-    fit_until = end if until is None else utc(until, utc_offset)
-    section.finish()
+        return Window(never, never, never, step, resample)
+    start, end = utc(table.start, utc_offset), utc(table.end, utc_offset)
+    fit_until = end if table.fit_until is None else utc(table.fit_until, utc_offset)
     if not start < fit_until <= end:
         raise InputError(
-            f"start before fit_until, and fit_until not after end, in {section.where}",
+            f"start before fit_until, and fit_until not after end, in {where}",
             f"start {utc_text(start)}, fit_until {utc_text(fit_until)}, end {utc_text(end)}",
             "put the three in order",
         )
-    return Window(start, fit_until, end, time_step, resample, spin_up, fill_gaps)
+    return Window(start, fit_until, end, step, resample, table.spin_up, fill_gaps)
 
 
-def parse_sites(section: Section, utc_offset: float) -> SitesConfig:
-    start, end = (section.get(key, datetime, None) for key in ("start", "end"))
-    section.finish()
-    ends = [None if t is None else utc(t, utc_offset) for t in (start, end)]
+def make_sites(table: SitesTable, utc_offset: float) -> SitesConfig:
+    """The fitted part of a collection, in UTC."""
+    ends = [None if t is None else utc(t, utc_offset) for t in (table.start, table.end)]
     return SitesConfig(*ends)
-
-
-def parse_synthetic(section: Section) -> Synthetic:
-    forcing = section.choice("forcing", tuple(FORCINGS), "huang-2026")
-    truth = section.section("truth")
-    values: dict[str, float | tuple[float, ...]] = {
-        key: truth.numbers(key) if isinstance(value, list) else truth.get(key, float)
-        for key, value in truth.table.items()
-    }
-    hours = section.positive("hours", float, 100.0)
-    fit_hours = section.positive("fit_hours", float, hours)
-    if fit_hours > hours:
-        raise InputError(
-            f"fit_hours in {section.where} up to hours = {hours:g}",
-            f"{fit_hours:g}",
-            "leave it out to fit everything",
-        )
-    result = Synthetic(
-        hours,
-        fit_hours,
-        section.get("noise", bool, True),
-        parse_seed(section),
-        values,
-        forcing,
-    )
-    section.finish()
-    return result

@@ -1,0 +1,1 @@
+"""`caliche schema`: the keys of a file, for editors."""

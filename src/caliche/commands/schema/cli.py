@@ -1,0 +1,20 @@
+"""`caliche schema`: its options and help."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def schema(
+    kind: Annotated[
+        str, typer.Argument(help="Of which file: experiment, joint or drive.")
+    ] = "experiment",
+) -> None:
+    """Print the JSON Schema of a configuration file; with it, editors complete and check keys."""
+    import json
+
+    from caliche.commands.schema.run import file_schema
+
+    typer.echo(json.dumps(file_schema(kind), indent=1, ensure_ascii=False))

@@ -1,0 +1,237 @@
+"""A table of TOML read into its dataclass: every key accounted for, every error with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from caliche.errors import InputError, nearest
+from caliche.keys.declare import (
+    REQUIRED,
+    Declared,
+    alternatives,
+    elements,
+    is_list,
+    is_mapping,
+    keys_of,
+    words_of,
+)
+
+Table = TypeVar("Table")
+# Kinds of TOML: in the singular, in the plural, and an example.
+_KINDS: dict[Any, tuple[str, str, str]] = {
+    float: ("a number", "numbers", "NUMBER"),
+    int: ("a whole number", "whole numbers", "WHOLE NUMBER"),
+    str: ("text", "texts", '"TEXT"'),
+    bool: ("true or false", "true or false", "true"),
+    datetime: ("a date and time", "dates and times", "2024-06-01T00:00:00"),
+    list: ("a list", "lists", "[NUMBER, NUMBER]"),
+    dict: ("a table", "tables", "{}"),
+}
+_COUNTS = {2: "two", 3: "three"}
+
+
+def read(form: type[Table], table: Mapping[str, Any], where: str) -> Table:
+    """A table as the dataclass that declares its keys.
+
+    Parameters
+    ----------
+    form : a dataclass whose fields are made by `caliche.keys.declare.key`. If it has a method
+        `check(where)`, that is asked when all keys are read.
+    where : the place of the table for error messages, such as "tower.toml, [window]".
+
+    Raises
+    ------
+    InputError : a key that is unknown, missing, of a wrong type or out of its range.
+    """
+    known = keys_of(form)
+    rest = next((said for said in known.values() if said.key.rest), None)
+    others = [name for name in table if name not in known or known[name] is rest]
+    if rest is not None:
+        table = {
+            **{k: v for k, v in table.items() if k not in others},
+            rest.name: {name: table[name] for name in others},
+        }
+    else:
+        for name in others:
+            raise InputError(f"a known key in {where}", repr(name), nearest(name, known))
+    values = {said.field: _read_key(said, table, where) for said in known.values()}
+    made = form(**values)
+    check = getattr(made, "check", None)
+    if check is not None:
+        check(where)
+    return made
+
+
+def inside(where: str, name: str) -> str:
+    """The place of the table under a key; a key with dots stands in quotes, as in TOML."""
+    name = f'"{name}"' if "." in name else name
+    return f"{where.removesuffix(']')}{'.' if '[' in where else ', ['}{name}]"
+
+
+def _read_key(said: Declared, table: Mapping[str, Any], where: str) -> Any:
+    if said.name in table:
+        return _Place(said, said.name, where, table).value(said.hint, table[said.name])
+    place = _Place(said, said.name, where, table)
+    if said.default is REQUIRED:
+        line = place.line(place.kind(alternatives(said.hint)[0]))
+        raise InputError(f"{said.name} in {where}", "nothing", f"add {line}")
+    if said.default == {} and any(map(dataclasses.is_dataclass, alternatives(said.hint))):
+        return place.value(said.hint, {})
+    return said.default
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where a value stands: what is declared of it, its name, its table, and that table's place."""
+
+    said: Declared
+    name: str
+    where: str
+    table: Mapping[str, Any]
+
+    def kind(self, hint: Any) -> Any:
+        """The kind of TOML that a type is written as."""
+        if dataclasses.is_dataclass(hint) or is_mapping(hint):
+            return dict
+        if is_list(hint):
+            return list
+        if words_of(hint) or hint is Path:
+            return str
+        return hint
+
+    def line(self, kind: Any) -> str:
+        """What to write in TOML."""
+        if kind is dict:
+            return f"the table [{inside(self.where, self.name).partition('[')[2]}"
+        return f"{self.name} = {self.said.key.example or _KINDS[kind][2]}"
+
+    def value(self, hint: Any, value: Any) -> Any:
+        """A value of TOML as the type that is declared."""
+        options = alternatives(hint)
+        chooser = self.said.key.chooser
+        if (
+            chooser is not None
+            and isinstance(value, Mapping)
+            and dataclasses.is_dataclass(options[0])
+        ):
+            return read(chooser(value, self.table), value, inside(self.where, self.name))
+        fits = [o for o in options if _fits(value, self.kind(o))]
+        option = (fits or options)[0]
+        kind = self.kind(option)
+        if option is Any:
+            return value
+        if not fits:
+            noun = self.said.key.noun if len(options) > 1 else ""
+            named = f"{noun or _KINDS[kind][0]} for {self.name} in {self.where}"
+            raise InputError(named, repr(value), f"write {self.line(kind)}")
+        if dataclasses.is_dataclass(option):
+            return read(option, value, inside(self.where, self.name))  # type: ignore[arg-type]
+        if is_mapping(option):
+            return self.mapping(get_args(option)[1], value)
+        if is_list(option):
+            return self.list(option, value)  # type: ignore[arg-type]
+        return self.scalar(option, kind, value)
+
+    def mapping(self, hint: Any, value: Mapping[str, Any]) -> dict[str, Any]:
+        """A table whose keys are names of any kind."""
+        where, found = inside(self.where, self.name), {}
+        for name, inner in value.items():
+            if self.said.key.names is not None:
+                self.said.key.names(name)
+            found[name] = _Place(self.said, name, where, value).value(hint, inner)
+        return found
+
+    def list(self, hint: Any, values: list[Any]) -> tuple[Any, ...]:
+        """A list, all of whose elements are of the declared type."""
+        inner, count = elements(hint)
+        said, options = self.said.key, alternatives(inner)
+        if dataclasses.is_dataclass(inner):
+            return self.tables(inner, values)
+        kinds = [self.kind(option) for option in options]
+        noun = said.noun or _KINDS[kinds[0]][1]
+        sound = [
+            any(_fits(v, kind) for kind in kinds)
+            and (not isinstance(v, float) or math.isfinite(v) or (said.gaps and math.isnan(v)))
+            for v in values
+        ]
+        if count is not None and (len(values) != count or not all(sound)):
+            wanted = f"{_COUNTS.get(count, str(count))} {noun}"
+            example = said.example or "[NUMBER, NUMBER]"
+            raise InputError(
+                f"{wanted} for {self.name} in {self.where}",
+                repr(values),
+                f"write {self.name} = {example}",
+            )
+        if not all(sound):
+            finite = "finite " if kinds[0] is float and not said.noun else ""
+            example = said.example or f"[{_KINDS[kinds[0]][2]}]"
+            if kinds[0] is float and not said.example:
+                example = _KINDS[list][2]
+            raise InputError(
+                f"{finite}{noun} for {self.name} in {self.where}",
+                repr(values),
+                f"write {self.name} = {example}",
+            )
+        return tuple(v if v != v else self.value(inner, v) for v in values)  # NaN is itself
+
+    def tables(self, form: Any, values: list[Any]) -> tuple[Any, ...]:
+        """An array of tables."""
+        found = []
+        for number, table in enumerate(values, 1):
+            where = f"{self.where}, {self.name} number {number}"
+            if not isinstance(table, Mapping):
+                example = self.said.key.example
+                raise InputError(
+                    f"a table for {where}", repr(table), f"write [[{self.name}]] with {example}"
+                )
+            found.append(read(form, table, where))
+        return tuple(found)
+
+    def scalar(self, option: Any, kind: Any, value: Any) -> Any:
+        """A number, text, truth or time."""
+        said = self.said.key
+        if option is datetime:
+            whole = isinstance(value, datetime)
+            return value if whole else datetime(value.year, value.month, value.day)
+        if option is float:
+            value = float(value)
+            if not math.isfinite(value):
+                raise InputError(
+                    f"a finite number for {self.name} in {self.where}",
+                    f"{value}",
+                    "leave it out or correct it",
+                )
+        if option in (int, float) and said.checked and not said.holds(value):
+            raise InputError(
+                f"{_KINDS[kind][0]} {said.range} for {self.name} in {self.where}",
+                f"{value:g}",
+                f"write {self.line(kind)}",
+            )
+        allowed = (said.allowed or words_of(option)) if kind is str else ()
+        if allowed and said.checked and value not in allowed:
+            raise InputError(
+                f"{self.name} in {self.where} to be one of {', '.join(allowed)}",
+                repr(value),
+                nearest(value, allowed),
+            )
+        return Path(value) if option is Path else value
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value of TOML is of a kind; true and false are no numbers."""
+    if kind is Any:
+        return True
+    if isinstance(value, bool):
+        return kind is bool
+    if kind is float:
+        return isinstance(value, int | float)
+    if kind is datetime:
+        return isinstance(value, date)
+    if kind is dict:
+        return isinstance(value, Mapping)
+    return isinstance(value, kind)
