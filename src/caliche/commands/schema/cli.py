@@ -12,7 +12,10 @@ def schema(
         str, typer.Argument(help="Of which file: experiment, joint or drive.")
     ] = "experiment",
 ) -> None:
-    """Print the JSON Schema of a configuration file; with it, editors complete and check keys."""
+    """JSON Schema of a configuration file, by which editors complete.
+
+    With it an editor completes and checks the keys: write it to caliche.schema.json.
+    """
     import json
 
     from caliche.commands.schema.run import file_schema
