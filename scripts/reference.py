@@ -23,6 +23,7 @@ from caliche.keys.declare import (
     Declared,
     alternatives,
     elements,
+    forms_of,
     is_list,
     is_mapping,
     keys_of,
@@ -95,7 +96,7 @@ def tables(form: type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, type]]
     """A table and those in it: where each stands, and what declares it."""
     yield f"`[{'.'.join(path)}]`" if path else "At the top", form
     for said in keys_of(form).values():
-        inner = [(option, (*path, said.name)) for option in alternatives(said.hint)]
+        inner = [(option, (*path, said.name)) for option in forms_of(said.hint, said.key)]
         if is_mapping(said.hint):
             names = alternatives(get_args(said.hint)[1])
             inner = [(option, (*path, said.name, "NAME")) for option in names]
@@ -121,7 +122,7 @@ def row(said: Declared) -> str:
 
 def kind_of(said: Declared) -> str:
     """The type of a key in words, with its unit, range and choices."""
-    kinds = " or ".join(dict.fromkeys(one_kind(o, said) for o in alternatives(said.hint)))
+    kinds = " or ".join(dict.fromkeys(one_kind(o, said) for o in forms_of(said.hint, said.key)))
     unit, range_ = said.key.unit, said.key.range
     if unit and not range_.endswith(f" {unit}"):
         kinds += f" ({unit})"

@@ -34,6 +34,8 @@ class Key:
     names : raises InputError at a name that a table of names cannot have.
     rest : whether it holds all keys of its table that are not declared.
     chooser : which of several types of table it is.
+    forms : gives the types of table that it can be, by the `name` in the table; without one it is
+        the first.
     """
 
     words: str
@@ -52,6 +54,7 @@ class Key:
     names: Callable[[str], Any] | None = None
     rest: bool = False
     chooser: Chooser | None = None
+    forms: Callable[[], Mapping[str, type]] | None = None
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -133,6 +136,11 @@ def alternatives(hint: Any) -> tuple[Any, ...]:
     if get_origin(hint) in (Union, types.UnionType):
         return tuple(option for option in get_args(hint) if option is not type(None))
     return (hint,)
+
+
+def forms_of(hint: Any, said: Key) -> tuple[Any, ...]:
+    """The types that a value can be: those of its union, or the tables that it can be."""
+    return tuple(said.forms().values()) if said.forms else alternatives(hint)
 
 
 def is_list(hint: Any) -> bool:

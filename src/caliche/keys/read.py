@@ -113,7 +113,17 @@ class _Place:
     def value(self, hint: Any, value: Any) -> Any:
         """A value of TOML as the type that is declared."""
         options = alternatives(hint)
-        chooser = self.said.key.chooser
+        chooser, forms = self.said.key.chooser, self.said.key.forms
+        if forms is not None and isinstance(value, Mapping):
+            where, known = inside(self.where, self.name), forms()
+            name = value.get("name", next(iter(known)))
+            if name not in known:
+                raise InputError(
+                    f"name in {where} to be one of {', '.join(known)}",
+                    repr(name),
+                    nearest(str(name), known),
+                )
+            return read(known[name], value, where)
         if (
             chooser is not None
             and isinstance(value, Mapping)

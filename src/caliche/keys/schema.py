@@ -15,6 +15,7 @@ from caliche.keys.declare import (
     Key,
     alternatives,
     elements,
+    forms_of,
     is_list,
     is_mapping,
     keys_of,
@@ -88,8 +89,8 @@ def _described(said: Declared, definitions: dict[str, Any], extends: bool) -> di
 
 def _value(hint: Any, said: Key, definitions: dict[str, Any], extends: bool) -> dict[str, Any]:
     """What a value of a type can be."""
-    options = [_one(option, said, definitions, extends) for option in alternatives(hint)]
-    if extends and any(dataclasses.is_dataclass(option) for option in alternatives(hint)):
+    options = [_one(option, said, definitions, extends) for option in forms_of(hint, said)]
+    if extends and any(dataclasses.is_dataclass(option) for option in forms_of(hint, said)):
         options.append({"const": False})
     return options[0] if len(options) == 1 else {"anyOf": options}
 

@@ -17,7 +17,6 @@ from caliche.estimation.tangent_run import run_with_tangents
 from caliche.evaluation.clock import clock_line
 from caliche.evaluation.prior_check import PriorCheck, check_prior
 from caliche.evaluation.sensor_screen import screen_first, screen_signs
-from caliche.experiments.config.lad import LaDConfig
 from caliche.experiments.experiment import Experiment
 from caliche.problems.inverse import InverseProblem
 from caliche.runs.trained import untrained
@@ -46,7 +45,7 @@ def check_experiment(
     prior (0 for none), fits once and screens the sensors. `keep` is given those draws.
     """
     config = experiment.config
-    if isinstance(config.model, LaDConfig) and config.model.learns and experiment.fluxes is None:
+    if config.model.learns and experiment.fluxes is None:
         experiment = untrained(experiment, config.training.seed)
     yield f"{config.title}"
     yield from _window(experiment)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from caliche.errors import InputError, nearest
-from caliche.experiments.config.lad import LaDConfig
 from caliche.experiments.config.parse import parse
 from caliche.experiments.config.tables import ExperimentConfig
 from caliche.experiments.config.toml import load_raw, merge, parse_override
@@ -216,11 +215,7 @@ def _site(name: str, table: JointSiteTable, common: Mapping[str, Any], folder: P
                 raw = {**raw, section: kept}
         raw = merge(raw, more)
     config = parse(raw, where, f"{name} ({source})")
-    attributes: dict[str, str | float] = {}
-    if isinstance(config.model, LaDConfig):
-        defaults = {"vegetation": "grass", "soil": "medium"}
-        attributes = {key: str(config.model.options.get(key, d)) for key, d in defaults.items()}
-    attributes |= table.attributes
+    attributes: dict[str, str | float] = {**config.model.attributes, **table.attributes}
     return SiteConfig(name, config, attributes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,7 +34,9 @@ def parameters(
 
     Of an experiment: which are free, fixed or tied, and their priors in words. Reads no data.
     """
+    from caliche.cards.models import MODELS
     from caliche.experiments.config.toml import bundled
+    from caliche.experiments.declared_parameters import of_soil_heat
     from caliche.models.soil_heat.closures import CLOSURES
     from caliche.terminal.tables import print_table
 
@@ -46,18 +47,18 @@ def parameters(
         print_table(header, rows, drop=["source", "what it is"])
         _as_json(json_, header, rows)
         return
-    known = {"soil-heat": list(CLOSURES), **{name: [name] for name in CLOSURES}, "lad": []}
+    known = [*MODELS, *CLOSURES]
     if what is not None and what not in known:
         raise InputError(
             f"a model, one of {', '.join(known)}; or an experiment",
             repr(what),
             nearest(what, [*known, *bundled()]),
         )
-    rows = []
-    if what != "lad":
-        rows += [_declared("soil-heat", d) for d in _soil_heat(known[what or "soil-heat"])]
-    if what in (None, "lad"):
-        rows += [_declared("lad", d) for d in _lad()]
+    if what in CLOSURES:
+        rows = [_declared("soil-heat", d) for d in of_soil_heat([what])]
+    else:
+        cards = MODELS.values() if what is None else [MODELS[what]]
+        rows = [_declared(card.name, d) for card in cards for d in card.declared()]
     header = ["parameter", "model", "unit", "default", "bounds", "prior", "what it is", "source"]
     print_table(header, rows, drop=["prior"] if what is None else ["prior", "model"])
     _as_json(json_, header, rows)
@@ -73,27 +74,6 @@ def _declared(model: str, d: ParameterDeclaration) -> list[str]:
     """A row; where an experiment frees a parameter and says nothing else, its prior is flat."""
     bounds = f"{d.lower:g} to {d.upper:g}"
     return [d.name, model, d.unit, f"{d.default:g}", bounds, "flat", d.long_name, d.source]
-
-
-def _soil_heat(closures: Iterable[str]) -> list[ParameterDeclaration]:
-    """Every parameter of SoilHeat with these closures."""
-    from caliche.models import SoilHeat
-    from caliche.models.soil_heat.closures import CLOSURES
-
-    declared = {}
-    for name in closures:
-        closure = CLOSURES[name]
-        for moisture in ("parameter", "bucket")[: 1 if closure.per_wetness is None else 2]:
-            model = SoilHeat((0.0, 0.1, 1.0), 1800.0, turbulence=closure, moisture=moisture)
-            declared |= {d.name: d for d in model.declarations}
-    return list(declared.values())
-
-
-def _lad() -> list[ParameterDeclaration]:
-    """Every parameter of LaD, of its default cover (grass) and soil (medium)."""
-    from caliche.models import LaD
-
-    return list(LaD(1800.0, soil_freezing=True).declarations)
 
 
 def _of_experiment(experiment: Experiment) -> tuple[list[str], list[list[str]]]:

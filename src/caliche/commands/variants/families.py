@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from caliche.commands.variants.config import Kind, Variant
-from caliche.experiments.config.tables import ExperimentConfig, ModelConfig
+from caliche.experiments.config.tables import ExperimentConfig
 from caliche.models.soil_heat.closures import CLOSURES
 from caliche.physics.column_schemes import IMPLICIT_FRACTION
 from caliche.variables import stream_name, variable
@@ -30,7 +30,7 @@ def default_variants(config: ExperimentConfig, values: Values) -> list[Variant]:
     ----------
     values : every parameter of the base by name, where it is free at its estimate.
     """
-    names = FAMILIES if isinstance(config.model, ModelConfig) else ANY_MODEL
+    names = FAMILIES if config.model.structural else ANY_MODEL
     return [v for name in names for v in FAMILIES[name](config, values)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -98,14 +98,23 @@ class LaDConfig:
     period: float | None = None
     fluxes: str = "bulk"
     states: bool = True
+    structural: bool = False
 
     @property
     def learns(self) -> bool:
         """Whether the fluxes have to be learned before the model says anything."""
         return FLUXES[self.fluxes] is not None
 
-    def build(self, time_step: float) -> LaD:
-        """The model, with a time step in s; a network in it is the smallest there can be."""
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """Vegetation and soil."""
+        defaults = {"vegetation": "grass", "soil": "medium"}
+        return {key: str(self.options.get(key, d)) for key, d in defaults.items()}
+
+    def build(
+        self, time_step: float, varying: Sequence[str] = (), initial_values: Any = None
+    ) -> LaD:
+        """See `ModelOptions`; a network in the model is the smallest there can be."""
         from caliche.models import LaD  # not needed to list experiments
 
         model = LaD(time_step, **self.options)
@@ -121,16 +130,17 @@ class LaDConfig:
         return HybridFluxes.build(kind, self.states, bulk, width, depth, seed)
 
 
-def make_lad(
-    table: LaDTable, given: Mapping[str, Any], where: str, time_step: float, dry: bool
+def read_lad(
+    table: LaDTable, given: Mapping[str, Any], where: str, window: Any, synthetic: Any
 ) -> LaDConfig:
     """Configuration of a [model] table with name = "lad", of which some keys were `given`.
 
     Raises
     ------
-    InputError : an option that LaD cannot have, or (`dry`) a synthetic forcing without humidity,
-        wind and precipitation.
+    InputError : an option that LaD cannot have, or a synthetic forcing without humidity, wind and
+        precipitation.
     """
+    dry = synthetic is not None and synthetic.forcing == "huang-2026"
     if FLUXES[table.fluxes] is not None and table.scheme == "code":
         raise InputError(
             f"scheme = 'smooth' in {where} with a network in the fluxes",
@@ -148,5 +158,5 @@ def make_lad(
     days = table.spin_up_period_days
     period = None if days is None else days * 86400.0
     config = LaDConfig(options, period=period, fluxes=table.fluxes, states=table.states)
-    config.build(time_step)  # checks heights
+    config.build(window.time_step)  # checks heights
     return config

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from caliche.errors import InputError
-from caliche.experiments.config.lad import LaDConfig, LaDTable, make_lad
-from caliche.experiments.config.tables import ModelConfig, SoilHeatKeys, Synthetic, Window
+from caliche.experiments.config.soil_heat import ModelConfig, SoilHeatKeys
+from caliche.experiments.config.tables import Synthetic, Window
 from caliche.keys.declare import key, keys_of
 from caliche.variables import variable
 
@@ -34,27 +34,19 @@ class SoilHeatTable(SoilHeatKeys):
     )
 
 
-def model_form(own: Mapping[str, Any], around: Mapping[str, Any]) -> type:
-    """Which model a [model] table is of."""
-    return LaDTable if own.get("name") == "lad" else SoilHeatTable
-
-
-def make_model(
-    table: SoilHeatTable | LaDTable,
+def read_soil_heat(
+    table: SoilHeatTable,
     given: Mapping[str, Any],
     where: str,
     window: Window,
     synthetic: Synthetic | None,
-) -> ModelConfig | LaDConfig:
-    """The model of a table, of which some keys were `given`.
+) -> ModelConfig:
+    """SoilHeat of a table.
 
     Raises
     ------
     InputError : options that do not go together, or depths off the grid.
     """
-    if isinstance(table, LaDTable):
-        dry = synthetic is not None and synthetic.forcing == "huang-2026"
-        return make_lad(table, given, where, window.time_step, dry)
     shared = {said.field: getattr(table, said.field) for said in keys_of(SoilHeatKeys).values()}
     config = ModelConfig(**shared, node_depths=_grid(table, where))
     stream = config.bottom_stream

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from caliche.cards.models import MODELS, model_tables
 from caliche.errors import InputError
 from caliche.experiments.config.methods import MethodTable, make_method
-from caliche.experiments.config.models import LaDTable, SoilHeatTable, make_model, model_form
 from caliche.experiments.config.parameters import (
     CorrelationTable,
     NuisanceTable,
@@ -86,7 +86,7 @@ class ExperimentTable:
         "files with data, each under a name of its own", {}, chooser=source_form
     )
     derive: DeriveTable = key("streams that are computed from others", {})
-    model: SoilHeatTable | LaDTable = key("which model, and its options", {}, chooser=model_form)
+    model: Any = key("which model, and its options", {}, forms=model_tables)
     parameters: Mapping[str, ParameterConfig] = key(
         "parameters of the model that are free, fixed or tied; the others have their defaults", {}
     )
@@ -135,7 +135,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
         sources={k: make_source(s, table.site) for k, s in table.sources.items()},
         derive_surface_temperature=surface and (surface.emissivity, surface.reflected),
         derive_incoming_longwave=table.derive.incoming_longwave,
-        model=make_model(
+        model=MODELS[table.model.name].options(
             table.model, raw.get("model", {}), inside(where, "model"), window, synthetic
         ),
         parameters=table.parameters,

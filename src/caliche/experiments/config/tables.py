@@ -13,8 +13,9 @@ import numpy as np
 from caliche.data.longwave import LongwaveBalance
 from caliche.data.source import Source
 from caliche.errors import InputError
-from caliche.experiments.config.lad import LaDConfig
+from caliche.experiments.config.soil_heat import ModelConfig
 from caliche.experiments.config.training import TrainingConfig
+from caliche.experiments.options import ModelOptions
 from caliche.experiments.weather import FORCINGS
 from caliche.keys.declare import key
 
@@ -27,14 +28,6 @@ VARIATIONS = {
     "diurnal": "harmonics of the day",
     "seasonal": "harmonics of the year",
 }
-SCHEMES = ("sdirk2", "crank-nicolson", "backward-euler")
-TURBULENCE = ("combined", "bowen-ratio", "bulk-transfer", "monin-obukhov")
-MOISTURE = ("parameter", "bucket")
-LONGWAVE = ("kirchhoff", "unweighted")
-BOTTOMS = ("fixed-temperature", "varying-temperature", "measured-temperature", "zero-flux")
-INITIALS = ("bottom-temperature", "uniform", "observed", "estimated")
-INTERPOLATIONS = ("linear", "cubic")
-MODELS = ("soil-heat", "lad")
 
 
 @dataclass(frozen=True)
@@ -87,65 +80,6 @@ class SitesConfig:
 
     start: np.datetime64 | None
     end: np.datetime64 | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SoilHeatKeys:
-    """What [model] and its configuration have in common for `caliche.models.SoilHeat`."""
-
-    name: Literal["soil-heat"] = key("which model", "soil-heat", choices=MODELS)
-    scheme: str = key("numerical scheme of the time steps", "sdirk2", choices=SCHEMES)
-    turbulence: str = key("closure of the turbulent fluxes", "combined", choices=TURBULENCE)
-    longwave: str = key(
-        "whether incoming longwave radiation counts with the emissivity",
-        "kirchhoff",
-        choices=LONGWAVE,
-    )
-    bottom: str = key("condition at the bottom", "fixed-temperature", choices=BOTTOMS)
-    bottom_stream: str | None = key(
-        'soil temperature that a bottom = "measured-temperature" follows', None
-    )
-    initial: str = key(
-        "how temperatures at the start are found", "bottom-temperature", choices=INITIALS
-    )
-    initial_depths: tuple[float, ...] = key(
-        "depths of the observed or estimated initial profile", (), unit="m"
-    )
-    initial_interpolation: str = key(
-        "interpolation between those depths", "linear", choices=INTERPOLATIONS
-    )
-    layer_bottoms: tuple[float, ...] = key(
-        "depths at which soil layers end, each with properties of its own", (), unit="m"
-    )
-    spin_up_period_days: float | None = key(
-        "first part of the window that is repeated until the state is periodic",
-        None,
-        unit="days",
-        above=0,
-    )
-    moisture: str = key(
-        "surface moisture: a parameter, or a store of water that rain fills",
-        "parameter",
-        choices=MOISTURE,
-    )
-    measurement_height: float | None = key(
-        'height of the air\'s sensors above displacement, for turbulence = "monin-obukhov"',
-        None,
-        unit="m",
-        above=0,
-    )
-
-    @property
-    def period(self) -> float | None:
-        """Period (s) of a periodic spin-up, or None."""
-        return None if self.spin_up_period_days is None else self.spin_up_period_days * 86400.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig(SoilHeatKeys):
-    """A model and its grid; keys as in `caliche.models.SoilHeat`."""
-
-    node_depths: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +255,7 @@ class ExperimentConfig:
     sources: Mapping[str, Source]
     derive_surface_temperature: tuple[float, bool] | None
     derive_incoming_longwave: LongwaveBalance | None
-    model: ModelConfig | LaDConfig
+    model: ModelOptions
     parameters: Mapping[str, ParameterConfig]
     observations: Mapping[str, ObservationConfig]
     nuisances: Mapping[str, NuisanceConfig]
