@@ -104,7 +104,7 @@ def test_json_in_a_file(caliche, tmp_path):
     for bad in (tmp_path, tmp_path / "no" / "file.json"):
         outcome = caliche("parameters", "--json", bad)
         assert outcome.code == 2
-        assert "a file that can be written" in outcome.err
+        assert outcome.err.startswith("caliche: Expected a file that can be written. Got ")
 
 
 @pytest.mark.parametrize(

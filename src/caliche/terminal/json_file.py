@@ -14,23 +14,28 @@ from caliche.errors import InputError
 
 
 class JsonAnswer:
-    """Where `--json` writes; made before any computation, so that a bad path is refused first.
-
-    With `-` everything else that the command prints goes to the standard error from then on;
-    `caliche.cli.main` puts the standard output back.
-
-    Raises
-    ------
-    InputError : a file that cannot be written.
-    """
+    """Where `--json` writes; `-` is the standard output."""
 
     def __init__(self, path: str) -> None:
         self._path: Path | None = None if path == "-" else Path(path)
         self._stream: TextIO = sys.stdout
+
+    def prepare(self) -> None:
+        """Before any computation: refuse a file that cannot be written.
+
+        With `-` everything else that the command prints goes to the standard error from now on;
+        `caliche.cli.main` puts the standard output back.
+
+        Raises
+        ------
+        InputError : a file that cannot be written.
+        """
         if self._path is None:
             sys.stdout = sys.stderr
         elif self._path.is_dir() or not self._path.absolute().parent.is_dir():
-            raise InputError("a file that can be written", path, "a file in a folder that exists")
+            raise InputError(
+                "a file that can be written", str(self._path), "a file in a folder that exists"
+            )
 
     def write(self, found: Mapping[str, Any] | Sequence[Any]) -> None:
         """Write what was found; a number that is not finite is written as null."""
@@ -49,12 +54,19 @@ class JsonAnswer:
         typer.echo(f"\nWritten: {self._path}")
 
 
+def _prepared(answer: JsonAnswer | None) -> JsonAnswer | None:
+    if answer is not None:
+        answer.prepare()
+    return answer
+
+
 JsonOption = Annotated[
     JsonAnswer | None,
     typer.Option(
         "--json",
         metavar="FILE",
         parser=JsonAnswer,
+        callback=_prepared,
         help="Write what was found as JSON, too; -: to the standard output, which then holds "
         "nothing else.",
     ),

@@ -28,9 +28,9 @@ def set_option(
 
 
 def out_option(default: str) -> Any:
-    """`--out`, the folder to write; an empty default is none."""
+    """`--out`, of a command that goes on with what was stopped."""
     text = "Folder to write. The same command with the same --out goes on where it was stopped."
-    return typer.Option(help=text + (f" [default: {default}]" if default else ""))
+    return typer.Option(help=f"{text} [default: {default}]")
 
 
 def new_folder_option(default: str) -> Any:

@@ -57,7 +57,8 @@ class Progress:
             console=console,
             transient=True,
         )
-        self._task = self._bar.add_task("compiling", total=None, name=self._name)
+        what = "compiling" if self._begin else "working"
+        self._task = self._bar.add_task(what, total=None, name=self._name)
         self._bar.start()
 
     def __exit__(self, *_: object) -> None:

@@ -117,8 +117,7 @@ class _Member:
 
 
 def _folder(experiment: Experiment, out: Path | None) -> Path:
-    stopped = out is not None and (out / CONFIG).is_file() and not (out / "summary.json").is_file()
-    if out is None or not stopped:
+    if out is None or not (out / CONFIG).is_file():
         return new_folder(out, f"{experiment.config.name}-training")
     if (out / CONFIG).read_text(encoding="utf-8") != as_run(experiment, out):
         raise InputError(
@@ -126,6 +125,8 @@ def _folder(experiment: Experiment, out: Path | None) -> Path:
             "another configuration",
             "choose another --out, or leave the configuration as it was",
         )
+    if (out / "summary.json").is_file():  # finished, and refused
+        return new_folder(out, "")
     return out
 
 
