@@ -29,6 +29,7 @@ from caliche.estimation.method import (
     run_method,
 )
 from caliche.estimation.outcome import best_start, curvature_result, first_guesses, reason_of
+from caliche.estimation.programs import make_room
 from caliche.estimation.result import Result
 from caliche.estimation.timing import Stopwatch
 from caliche.estimation.unused import with_unused
@@ -73,6 +74,7 @@ def estimate(
     InputError : an unknown method or option; too few members of an ensemble that run.
     """
     watch, given = Stopwatch(), problem
+    make_room()
     chosen = method_of(method, options) if isinstance(method, str) else method
     if isinstance(chosen, MemberMethod):
         found = estimate_by_members(

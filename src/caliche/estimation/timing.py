@@ -30,14 +30,24 @@ def _compiling_since(began: float) -> float:
     return total
 
 
+def _listen() -> None:
+    global _listening
+    if not _listening:
+        jax.monitoring.register_event_duration_secs_listener(_record)
+        _listening = True
+
+
+def stages_compiled() -> int:
+    """How often something was traced, lowered or compiled since this module began to listen."""
+    _listen()
+    return len(_intervals)
+
+
 class Stopwatch:
     """Wall-clock time since it was made, split into compiling and running."""
 
     def __init__(self) -> None:
-        global _listening
-        if not _listening:
-            jax.monitoring.register_event_duration_secs_listener(_record)
-            _listening = True
+        _listen()
         self._began = time.perf_counter()
 
     def seconds(self) -> dict[str, float]:

@@ -39,6 +39,7 @@ from caliche.estimation.hyperparameters import (
 from caliche.estimation.information import at_their_word, godambe, what_is_told, with_information
 from caliche.estimation.method import RUNNING, Callback, History, Outcome, at_bound, settled
 from caliche.estimation.outcome import curvature_result, reason_of
+from caliche.estimation.programs import make_room
 from caliche.estimation.result import Result
 from caliche.estimation.timing import Stopwatch
 from caliche.problems.base import NormalEquations, Problem
@@ -97,6 +98,7 @@ def fit_site(
 
     Returns the problem with its hyperparameters as they were found, the fit, and what they are.
     """
+    make_room()
     asked = Unknown() if unknown is None else unknown
     if asked.information:
         problem = with_information(problem, None)
