@@ -368,6 +368,7 @@ def test_the_folder_of_a_design(twin_design, tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == [
         "design.csv",
         "design.json",
+        "run.json",
         "sd-against-depths.png",
         "sd-against-depths.svg",
     ]

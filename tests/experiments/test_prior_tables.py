@@ -39,7 +39,7 @@ def test_a_tie_in_toml():
 
 def test_parameters_of_an_experiment_in_words(capsys):
     tie = 'parameters.albedo={tied_to="emissivity", factor=0.3}'
-    parameters("twin-two-depths", [*CORRELATED, tie])
+    parameters("twin-two-depths", set_=[*CORRELATED, tie])
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     conductivity = rows["thermal_conductivity"]
     for part in (

@@ -76,6 +76,8 @@ def estimate(
     watch, given = Stopwatch(), problem
     make_room()
     chosen = method_of(method, options) if isinstance(method, str) else method
+    if chosen.max_iterations < 1:
+        raise InputError("at least one iteration", str(chosen.max_iterations), "allow some more")
     if isinstance(chosen, MemberMethod):
         found = estimate_by_members(
             problem, chosen, starts, seed, callback, unknown, checkpoint, watch
