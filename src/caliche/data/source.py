@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xarray import Dataset
+
 from caliche.data.missing import NUMBERS as MISSING
 from caliche.errors import InputError, nearest
 from caliche.keys.declare import key
@@ -185,6 +187,7 @@ class Source:
         files with the same streams can be used together.
     ranges : by stream, the smallest and the largest value (SI) to believe, instead of those that
         caliche has; values outside are read as missing.
+    data : what the file of a table would hold, in memory; `path` is then but a name.
 
     Raises
     ------
@@ -205,6 +208,7 @@ class Source:
     variables: Sequence[str] = ()
     leave_out: Sequence[str] = ()
     ranges: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    data: Dataset | None = field(default=None, compare=False, repr=False)
 
     def wants(self, stream: str) -> bool:
         """Whether a stream is to be read, as `variables` and `leave_out` say.

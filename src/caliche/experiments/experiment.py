@@ -26,7 +26,7 @@ from caliche.data.site import derive_surface_temperature, select_window
 from caliche.errors import InputError, nearest
 from caliche.estimation.hyperparameters import Hyperparameters, Unknown, with_hyperparameters
 from caliche.experiments import twin
-from caliche.experiments.config.read import read_config
+from caliche.experiments.config.read import config_from_dict, read_config
 from caliche.experiments.config.tables import ExperimentConfig
 from caliche.experiments.error_model import stream_sigma, with_error_model
 from caliche.experiments.models import build_model, refuse_untrained
@@ -69,6 +69,31 @@ class Experiment:
     config: ExperimentConfig
     found: Hyperparameters | None = None
     fluxes: FluxLaw | None = None
+
+    @classmethod
+    def from_dict(
+        cls,
+        config: Mapping[str, Any],
+        data: Any = None,
+        name: str = "experiment",
+        folder: Path | None = None,
+    ) -> Experiment:
+        """The experiment of a table such as a TOML file holds.
+
+        Parameters
+        ----------
+        config : tables within tables, `extends` included; tuples and numpy values are welcome.
+        data : in place of files: a pandas DataFrame or xarray Dataset for the only source, or
+            a mapping of such by the names of sources. Its source says `time` and `columns` as for
+            a file with format = "table", and needs no path.
+        name : of the experiment, unless the table has one.
+        folder : that relative paths begin from; the current one without it.
+
+        Raises
+        ------
+        InputError : a configuration that cannot be, or data of no source.
+        """
+        return cls(config_from_dict(config, data, name, folder))
 
     def calibrated(self, found: Hyperparameters | None) -> Experiment:
         """The experiment with its unknown hyperparameters as they were found."""
@@ -113,8 +138,10 @@ class Experiment:
             return twin.synthetic_forcing(c.window, c.synthetic.forcing)
         opened = []
         for source in c.sources.values():
-            path = find_data(source.path, c.folder)
-            opened.append(open_source(type(source)(**{**vars(source), "path": path})))
+            if source.data is None:
+                path = find_data(source.path, c.folder)
+                source = dataclasses.replace(source, path=path)
+            opened.append(open_source(source))
         merged = merge_sources(opened)
         if c.derive_incoming_longwave is not None:
             merged = derive_incoming_longwave(merged, c.derive_incoming_longwave)

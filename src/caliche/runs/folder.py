@@ -21,6 +21,7 @@ from caliche.estimation import Result
 from caliche.experiments.experiment import Experiment
 from caliche.files.manifest import write_manifest
 
+_PLACES = ("lat", "lon", "latitude", "longitude")
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
 
 
@@ -77,7 +78,8 @@ def as_run(experiment: Experiment, folder: Path, result: Result | None = None) -
     """The configuration with what the command line changed, as TOML that can be run again.
 
     Files found beside the configuration are named relative to the run folder; those of
-    CALICHE_DATA keep their names, so that the folder tells nothing of the machine.
+    CALICHE_DATA keep their names, so that the folder tells nothing of the machine. Data in memory
+    are the files that `write_data` leaves.
     """
     raw = {"name": experiment.config.name, **experiment.config.raw}
     if result is not None:
@@ -90,12 +92,28 @@ def as_run(experiment: Experiment, folder: Path, result: Result | None = None) -
     sources = {}
     for name, source in raw.get("sources", {}).items():
         path = Path(source["path"])
-        if not path.is_absolute() and (base / path).exists():
+        if name in experiment.config.data:
+            path = Path(_data_file(name))
+        elif not path.is_absolute() and (base / path).exists():
             path = Path(os.path.relpath(base / path, folder.absolute()))
         sources[name] = {**source, "path": path.as_posix()}
     if sources:
         raw["sources"] = sources
     return tomli_w.dumps(raw)
+
+
+def write_data(experiment: Experiment, folder: Path) -> None:
+    """Data that were given in memory, as the files that `as_run` names."""
+    for name, source in experiment.config.sources.items():
+        if source.data is not None and source.time is not None:
+            columns = [part for c in source.columns.values() for part in (c.name, c.qc) if part]
+            places = [name for name in _PLACES if name in source.data.variables]
+            kept = source.data[[*dict.fromkeys([source.time.column, *columns, *places])]]
+            kept.to_netcdf(folder / _data_file(name), engine="h5netcdf")
+
+
+def _data_file(name: str) -> str:
+    return f"data-{name}.nc"
 
 
 def versions() -> dict[str, str]:

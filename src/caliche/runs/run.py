@@ -25,7 +25,7 @@ from caliche.files.whole_file import remove
 from caliche.remarks import Remark
 from caliche.runs.dataset import result_dataset
 from caliche.runs.ensemble import add_ensemble
-from caliche.runs.folder import as_run, finite, new_folder, state_file, write_whole
+from caliche.runs.folder import as_run, finite, new_folder, state_file, write_data, write_whole
 from caliche.runs.summary import summarise
 
 
@@ -104,6 +104,7 @@ def run_experiment(
     def write(inside: Path) -> None:
         text = as_run(experiment, folder, result)
         (inside / "config.toml").write_text(text, encoding="utf-8")
+        write_data(experiment, inside)
         (inside / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
         dataset = result_dataset(experiment, result, prediction, guess)
         dataset.to_netcdf(inside / "result.nc", engine="h5netcdf")

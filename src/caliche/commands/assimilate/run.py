@@ -27,7 +27,7 @@ from caliche.files.checkpoint import fingerprint
 from caliche.problems.inverse import InverseProblem
 from caliche.problems.window import cut
 from caliche.remarks import Remark, as_table, capitalised, unlike
-from caliche.runs.folder import as_run, finite, versions
+from caliche.runs.folder import as_run, finite, versions, write_data
 from caliche.variables import variable
 from caliche.wording import number_of
 
@@ -78,6 +78,7 @@ def run_assimilation(
             callback(number, total, record)
 
     folder.begin(as_run(experiment, out))
+    write_data(experiment, out)
     found = assimilate_windows(problem, settings, method, folder, begun)
     summary = _summarise(experiment, problem, found, settings, days, command)
     folder.write_dataset("result.nc", _dataset(experiment, problem, found, summary))

@@ -36,7 +36,7 @@ from caliche.files.checkpoint import fingerprint
 from caliche.parameters import ParameterSpace
 from caliche.problems.inverse import InverseProblem
 from caliche.remarks import Remark, as_table, from_table, same_misfit, unlike
-from caliche.runs.folder import as_run, finite, versions
+from caliche.runs.folder import as_run, finite, versions, write_data
 from caliche.wording import number_of
 
 
@@ -360,6 +360,7 @@ def _finish(
     )
 
     folder.write("config.toml", as_run(experiment, folder.path))
+    write_data(experiment, folder.path)
     folder.write("compare.csv", as_csv(rows, problem.space.names))
     folder.write("compare.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
     return summary

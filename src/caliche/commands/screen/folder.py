@@ -19,7 +19,7 @@ from caliche.commands.screen.outputs import Outputs
 from caliche.commands.screen.words import COURSE, CYCLE, MEAN, RMSE, sentences, warnings_of
 from caliche.experiments.experiment import Experiment
 from caliche.parameters.space import ParameterSpace
-from caliche.runs.folder import as_run, finite, versions, write_whole
+from caliche.runs.folder import as_run, finite, versions, write_data, write_whole
 from caliche.sensitivity.designs import SOBOL
 from caliche.sensitivity.indices import Indices
 from caliche.variables import variable
@@ -53,6 +53,7 @@ def write_screening(
 
     def write(inside: Path) -> None:
         (inside / "config.toml").write_text(as_run(experiment, folder), encoding="utf-8")
+        write_data(experiment, inside)
         text = reduced(experiment, folder, summary)
         (inside / "reduced.toml").write_text(text, encoding="utf-8")
         text = json.dumps(summary, indent=1, allow_nan=False)

@@ -12,7 +12,7 @@ from caliche.evaluation.prediction import observed_series, predict
 from caliche.evaluation.scores import score
 from caliche.experiments.experiment import Experiment
 from caliche.runs.dataset import series_dataset
-from caliche.runs.folder import as_run, new_folder, write_whole
+from caliche.runs.folder import as_run, new_folder, write_data, write_whole
 from caliche.variables import variable
 
 
@@ -38,6 +38,7 @@ def run_simulation(
 
     def write(inside: Path) -> None:
         (inside / "config.toml").write_text(as_run(experiment, folder), encoding="utf-8")
+        write_data(experiment, inside)
         series_dataset(experiment, prediction).to_netcdf(
             inside / "simulation.nc", engine="h5netcdf"
         )

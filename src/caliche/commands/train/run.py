@@ -36,7 +36,7 @@ from caliche.models.loop.time_loop import simulate
 from caliche.problems.inverse import InverseProblem
 from caliche.remarks import FAILED, Remark, as_table, capitalised, error_size_remarks, unlike
 from caliche.runs.dataset import series_dataset
-from caliche.runs.folder import as_run, finite, new_folder, versions
+from caliche.runs.folder import as_run, finite, new_folder, versions, write_data
 from caliche.runs.trained import CONFIG, NETWORK, untrained
 from caliche.variables import label
 
@@ -80,6 +80,7 @@ def run_training(
     folder.mkdir(parents=True, exist_ok=True)
     write_manifest(folder, "train")
     write_text(folder / CONFIG, as_run(experiment, folder))
+    write_data(experiment, folder)
     members = []
     for seed in range(t.seed, t.seed + t.seeds):
         start = untrained(experiment, seed)

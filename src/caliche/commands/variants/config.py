@@ -71,10 +71,10 @@ def variant_config(base: ExperimentConfig, changes: Mapping[str, Any]) -> Experi
     ):
         model.pop("measurement_height", None)
     raw["model"] = model
-    after = _declared(parse(raw, base.folder, base.name))
+    after = _declared(parse(raw, base.folder, base.name, base.data))
     said = changes.get("parameters", {})
     raw["parameters"] = _parameters(base, _declared(base), after, said)
-    return parse(raw, base.folder, base.name)
+    return parse(raw, base.folder, base.name, base.data)
 
 
 def _declared(config: ExperimentConfig) -> list[str]:

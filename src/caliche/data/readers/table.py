@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import xarray as xr
 
@@ -95,12 +93,14 @@ def _stream(
 def _open(source: Source, axis: TimeAxis) -> CsvTable | _NetCdf:
     """The table behind a path, told by its suffix."""
     path = source.path
+    if source.data is not None:
+        return _NetCdf(source.data, path.name, axis.column)
     check_exists(path)
     suffix = path.suffix.lower()
     if suffix in SEPARATORS:
         return CsvTable(path, SEPARATORS[suffix], missing=source.missing)
     if suffix in NETCDF:
-        return _NetCdf(path, axis.column)
+        return _NetCdf(open_netcdf(path), path.name, axis.column)
     known = ", ".join([*SEPARATORS, *NETCDF])
     raise InputError(
         f"a table with a suffix of {known}", f"{path.name}", "convert it, or correct its suffix"
@@ -110,9 +110,8 @@ def _open(source: Source, axis: TimeAxis) -> CsvTable | _NetCdf:
 class _NetCdf:
     """A table in netCDF: one variable per column, along one time axis."""
 
-    def __init__(self, path: Path, time: str) -> None:
-        self.name = path.name
-        self.dataset = open_netcdf(path)
+    def __init__(self, dataset: xr.Dataset, name: str, time: str) -> None:
+        self.name, self.dataset = name, dataset
         self._require(time)
         dims = self.dataset[time].dims
         if len(dims) != 1:

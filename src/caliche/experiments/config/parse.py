@@ -107,15 +107,17 @@ class ExperimentTable:
     )
 
 
-def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
-    """The configuration that a table says.
+def parse(
+    raw: Mapping[str, Any], folder: Path, name: str, data: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
+    """The configuration that a table says; `data` of sources that are in memory, by name.
 
     Raises
     ------
     InputError : keys that are unknown, missing, of a wrong type or out of range, or that do not go
         together.
     """
-    where = f"experiment {name}"
+    where, data = f"experiment {name}", data or {}
     table = read(ExperimentTable, raw, where)
     utc_offset, synthetic = table.site.utc_offset, table.synthetic
     window = make_window(table.window, inside(where, "window"), utc_offset, synthetic)
@@ -132,7 +134,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
         window=window,
         synthetic=synthetic,
         sites=make_sites(table.sites, utc_offset),
-        sources={k: make_source(s, table.site) for k, s in table.sources.items()},
+        sources={k: make_source(s, table.site, k, data) for k, s in table.sources.items()},
         derive_surface_temperature=surface and (surface.emissivity, surface.reflected),
         derive_incoming_longwave=table.derive.incoming_longwave,
         model=MODELS[table.model.name].options(
@@ -146,6 +148,7 @@ def parse(raw: Mapping[str, Any], folder: Path, name: str) -> ExperimentConfig:
         raw=raw,
         prior_correlations=prior_correlations(table.prior_correlations, where),
         weights=table.likelihood.weights,
+        data=data,
     )
     _check(config, where, _only_sites(raw))
     return config

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from caliche.data.longwave import LongwaveBalance
+from caliche.data.memory import as_table
 from caliche.data.missing import NUMBERS
 from caliche.data.source import (
     FLUXES,
@@ -22,6 +23,7 @@ from caliche.data.source import (
     TimeAxis,
     check_place,
 )
+from caliche.errors import InputError
 from caliche.experiments.config.window import SiteTable
 from caliche.keys.declare import key, keys_of
 from caliche.variables import variable
@@ -115,8 +117,8 @@ def source_form(own: Mapping[str, Any], around: Mapping[str, Any]) -> type:
     return TowerTable if own.get("format") in TOWERS else SourceTable
 
 
-def make_source(table: SourceTable, site: SiteTable) -> Source:
-    """A source; the site's place stands in where it gives none."""
+def make_source(table: SourceTable, site: SiteTable, name: str, data: Mapping[str, Any]) -> Source:
+    """A source; the site's place stands in where it gives none, `data` for its file."""
     said = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
     fluxnet = None
     if isinstance(table, TowerTable):
@@ -125,4 +127,15 @@ def make_source(table: SourceTable, site: SiteTable) -> Source:
         fluxnet = Fluxnet(**options, latitude=table.latitude, longitude=table.longitude)
     said["latitude"] = site.latitude if table.latitude is None else table.latitude
     said["longitude"] = site.longitude if table.longitude is None else table.longitude
-    return Source(**said, site=site.name, fluxnet=fluxnet)
+    source = Source(**said, site=site.name, fluxnet=fluxnet)
+    if name not in data:
+        return source
+    if source.time is None:
+        raise InputError(
+            f"format = 'table' for {name}, whose data are in memory",
+            repr(source.format),
+            "leave format out, or name a file",
+        )
+    offset = source.time.utc_offset or 0.0
+    held = as_table(data[name], name, source.time.column, offset)
+    return dataclasses.replace(source, data=held)

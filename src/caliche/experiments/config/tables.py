@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -242,6 +242,7 @@ class ExperimentConfig:
 
     weights : whether streams count in the misfit with the information that their residuals say they
         hold, or as declared, with that information in the error bars alone.
+    data : by source, what is in memory instead of in a file.
     """
 
     name: str
@@ -264,6 +265,7 @@ class ExperimentConfig:
     raw: Mapping[str, Any]
     prior_correlations: Mapping[tuple[str, str], float]
     weights: Literal["information", "declared"] = "information"
+    data: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def soil_heat(self) -> ModelConfig:

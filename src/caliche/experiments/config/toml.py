@@ -83,19 +83,32 @@ def load_raw(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"valid TOML in {path.name}", str(error), "correct that line") from None
+    return extended(raw, folder, path.name, (*seen, experiment)), folder, name
+
+
+def extended(
+    raw: Mapping[str, Any], folder: Path, name: str, seen: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """A table merged into what it extends; paths are relative to `folder`, `seen` extend it.
+
+    Raises
+    ------
+    InputError : extends something that is no experiment, or itself.
+    """
+    raw = dict(raw)
     parent = raw.pop("extends", None)
-    if parent is not None and not isinstance(parent, str):
+    if parent is None:
+        return raw
+    if not isinstance(parent, str):
         raise InputError(
-            f"the name of an experiment for extends in {path.name}",
+            f"the name of an experiment for extends in {name}",
             repr(parent),
             'write extends = "west-phoenix", or the path of a .toml file',
         )
-    if parent is not None:
-        inside = folder / parent if parent.endswith(".toml") else parent
-        base = load_raw(str(inside), (*seen, experiment))[0]
-        base.pop("name", None)  # a child is not its parent
-        raw = merge(base, raw)
-    return raw, folder, name
+    inside = folder / parent if parent.endswith(".toml") else parent
+    base = load_raw(str(inside), seen)[0]
+    base.pop("name", None)  # a child is not its parent
+    return merge(base, raw)
 
 
 def _text(path: Path) -> str:
