@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from caliche.errors import InputError
+from caliche.wording import number_of
 
 
 def as_table(data: Any, name: str, time: str, utc_offset: float) -> xr.Dataset:
@@ -38,7 +39,7 @@ def as_table(data: Any, name: str, time: str, utc_offset: float) -> xr.Dataset:
     if len(columns) < data.shape[1]:
         raise InputError(
             f"columns of different names in the data of {name}",
-            f"{data.shape[1]} columns with {len(columns)} names",
+            f"{number_of(data.shape[1], 'column')} with {number_of(len(columns), 'name')}",
             "rename them",
         )
     if time not in columns and isinstance(data.index, pd.DatetimeIndex):
