@@ -7,13 +7,13 @@ JAX: the maker of a built-in method is a name, imported when the method is made.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from caliche._lazy import load
 from caliche.errors import InputError, nearest
 
 REFERENCE = "docs/methods.md"
@@ -72,10 +72,7 @@ class MethodCard:
         return {name: p.default for name, p in parameters.items() if name != "name"}
 
     def _made_by(self) -> Callable[..., Any]:
-        if not isinstance(self.maker, str):
-            return self.maker
-        module, _, name = self.maker.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return load(self.maker) if isinstance(self.maker, str) else self.maker
 
 
 def by_gradients(iterations: int, inner: int = 0) -> Runs:

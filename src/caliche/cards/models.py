@@ -7,10 +7,11 @@ is needed.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from caliche._lazy import load
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,7 @@ def model_tables() -> Mapping[str, type]:
 
 
 def _loaded(what: Any) -> Any:
-    if not isinstance(what, str):
-        return what
-    module, _, name = what.partition(":")
-    return getattr(importlib.import_module(module), name)
+    return load(what) if isinstance(what, str) else what
 
 
 _TABLES, _PARAMETERS = "caliche.experiments.config", "caliche.experiments.declared_parameters"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from caliche._lazy import load
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,3 @@ class Command:
     def write_page(self, folder: Path) -> Path:
         """Write the page of a folder of this command, and return its path."""
         return load(self.page)(folder)
-
-
-def load(place: str) -> Any:
-    """The object at `module:name`."""
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)

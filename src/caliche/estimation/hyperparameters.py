@@ -203,15 +203,14 @@ def estimate_hyperparameters(
         if not np.isfinite(outcome.final.cost[0]):
             break
         found = np.asarray(outcome.final.u[0])
-        part = 0.5 if weighed and iteration > WEIGHING_ROUNDS else 1.0
         there = fit is None or not weighed or fit.distance(found) < CENTRE_SETTLED
         if change < SETTLED and there and outcome.final.status[0] == CONVERGED:
             u, settled = found, True
             break
         # The term of the information is linear, and how long errors last is found in whole lags.
-        # Whole steps of its centre can go to and fro for ever; the mean of all of them does not.
-        fit = fit_of(problem, np.asarray(u) + part * (found - np.asarray(u)))
+        # Whole steps of its centre can go to and fro for ever, so they are halved.
         keep = iteration > WEIGHING_ROUNDS
+        fit = fit_of(problem, 0.5 * (np.asarray(u) + found) if weighed and keep else found)
         problem, u, change, spent, told = updated(problem, unknown, fit, told, keep_weights=keep)
         runs += 2 * (1 + problem.space.size)  # the derivatives of residuals and of predictions
     u = np.asarray(u)

@@ -84,9 +84,9 @@ class Parts:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         # This first: a folder with anything but this in it is taken for something else.
-        write_text_once(
-            self.path / MANIFEST, json.dumps(manifest(self._command, run), indent=1) + "\n"
-        )
+        if self.begun is None:
+            text = json.dumps(manifest(self._command, run), indent=1)
+            write_text_once(self.path / MANIFEST, f"{text}\n")
         self.check(run)
         self.parts.mkdir(exist_ok=True)
         if config is not None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 
 def workbench():
-    """The heavy imports, with JAX set up before its first computation."""
-    from caliche.runtime import configure
-
-    configure()
-    from caliche.experiments import load_experiment
+    """What loads, runs and reports an experiment, with JAX set up before its first computation."""
+    load_experiment = loader()
     from caliche.report import write_report
     from caliche.runs.run import run_experiment
 
@@ -16,7 +13,7 @@ def workbench():
 
 
 def loader():
-    """The heavy imports, with JAX set up before its first computation."""
+    """What loads an experiment, with JAX set up before its first computation."""
     from caliche.runtime import configure
 
     configure()

@@ -11,11 +11,10 @@ from typing import Any
 import xarray as xr
 
 from caliche.commands.assimilate.figures import forecast_figure, parameters_figure, series_figure
-from caliche.errors import InputError
 from caliche.files.whole_file import write_text
 from caliche.report import numbers, style, wording
 from caliche.report.limits import cut_note
-from caliche.report.pages import render_page
+from caliche.report.pages import reading, render_page
 from caliche.report.plates import Plate
 from caliche.variables import label
 
@@ -31,17 +30,11 @@ def write_assimilation_page(folder: Path) -> Path:
     InputError : summary.json, config.toml or result.nc is missing or cannot be read.
     """
     folder = Path(folder)
-    try:
+    with reading(folder, "a folder that caliche assimilate wrote"):
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         config = (folder / "config.toml").read_text("utf-8")
         with xr.open_dataset(folder / "result.nc", engine="h5netcdf") as opened:
             found = opened.load()
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "a folder that caliche assimilate wrote",
-            f"{type(error).__name__} in {folder}: {error}",
-            "give the command that began it again",
-        ) from error
     return write_text(folder / PAGE, render(summary, config, found))
 
 

@@ -36,7 +36,7 @@ from caliche.errors import InputError
 from caliche.estimation.ensemble.ask_tell import AskTell, Found
 from caliche.estimation.verdict import FAR, far_from_prior, prior_distance
 from caliche.evaluation.verdict import vector_remarks
-from caliche.files.manifest import write_manifest
+from caliche.files.manifest import read_json, write_manifest
 from caliche.files.whole_file import clear, write_text
 from caliche.remarks import Remark, as_table, ended
 from caliche.runs.folder import finite, versions
@@ -221,7 +221,7 @@ class Workers:
         """Outputs of one member, and why it failed; run only if that was not done before."""
         text = json.dumps(content, indent=1) + "\n"
         asked, status = folder / "parameters.json", folder / "status.json"
-        known = _read_json(status)
+        known = read_json(status)
         if not (known and asked.is_file() and asked.read_text("utf-8") == text):
             folder.mkdir(parents=True, exist_ok=True)
             for name in ("outputs.json", "outputs.csv", "status.json"):
@@ -284,13 +284,6 @@ def _end(process: subprocess.Popen) -> None:
         else:
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _read_outputs(folder: Path, config: DriveConfig) -> tuple[list[float], str]:
@@ -363,7 +356,7 @@ def _remarks(config: DriveConfig, job: AskTell, found: Found) -> list[Remark]:
 def _finish(config: DriveConfig, folder: Path, job: AskTell, command: str | None) -> Driven:
     found = job.result()
     # From the members' folders: a drive that was stopped and went on counts all of them.
-    told = (_read_json(path) or {} for path in sorted(folder.glob("iteration_*/**/status.json")))
+    told = (read_json(path) or {} for path in sorted(folder.glob("iteration_*/**/status.json")))
     reasons = counted(str(status["reason"]) for status in told if status.get("reason"))
     entries = {}
     for p in config.parameters:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from caliche.commands.joint.figures import scores_plate, values_plate
 from caliche.commands.joint.tables import score_rows, value_rows
-from caliche.errors import InputError
 from caliche.files.whole_file import write_text
 from caliche.report import style
 from caliche.report.numbers import pretty_unit
-from caliche.report.pages import render_page
+from caliche.report.pages import reading, render_page
 from caliche.report.wording import capital
 
 PAGE = "report.html"
@@ -25,15 +24,9 @@ def write_joint_page(folder: Path) -> Path:
     InputError : summary.json or config.toml is missing or cannot be read.
     """
     folder = Path(folder)
-    try:
+    with reading(folder, "a folder that caliche joint wrote"):
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         config = (folder / "config.toml").read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "a folder that caliche joint wrote",
-            f"{type(error).__name__} in {folder}: {error}",
-            "give the command that began it again",
-        ) from error
     with style.report_style():
         plates = [scores_plate(summary), values_plate(summary)]
     header, rows = value_rows(summary)

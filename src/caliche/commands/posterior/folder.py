@@ -22,14 +22,6 @@ from caliche.variables import variable
 JSON, ARRAYS = "posterior.json", "posterior.nc"
 
 
-def read_json(folder: Path) -> dict[str, Any]:
-    """What an earlier call wrote; empty if there is nothing that can be read."""
-    try:
-        return json.loads((folder / JSON).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
 def write_json(folder: Path, summary: Mapping[str, Any]) -> None:
     """Write posterior.json."""
     write_text(folder / JSON, json.dumps(summary, indent=1, allow_nan=False) + "\n")

@@ -22,11 +22,11 @@ import xarray as xr
 from caliche.commands.posterior.agreement import METHODS, agreement
 from caliche.commands.posterior.ensembles import ENSEMBLES, ensemble_entries, ensemble_posterior
 from caliche.commands.posterior.folder import (
+    JSON,
     add_groups,
     bands_dataset,
     members_dataset,
     profile_dataset,
-    read_json,
     update_dataset,
     write_json,
 )
@@ -39,6 +39,7 @@ from caliche.estimation.information import with_information
 from caliche.estimation.result import Result
 from caliche.evaluation.predictive import predictive_bands
 from caliche.experiments.experiment import Experiment
+from caliche.files.manifest import read_json
 from caliche.files.whole_file import remove
 from caliche.posterior.gaussian_draws import gaussian_draws
 from caliche.posterior.profile import LEVELS, profile
@@ -211,7 +212,7 @@ def _begin(
     """The new posterior.json, with what an earlier one holds that is still right."""
     misfit = min(start.misfit for start in result.starts)
     errors = "inflated" if options.inflated else "declared"
-    old = read_json(folder)
+    old = read_json(folder / JSON) or {}
     same = old.get("errors") == errors and abs(old.get("misfit", np.inf) - misfit) < UNCHANGED
     kept = {k: old[k] for k in KEPT if same and k in old}
     largest = max((r.inflation for r in curvature.residuals.values()), default=1.0)

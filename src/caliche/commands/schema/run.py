@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from caliche.commands.command import load
+from caliche._lazy import load
 from caliche.commands.registry import COMMANDS
 from caliche.errors import InputError, nearest
 from caliche.keys.schema import schema_of

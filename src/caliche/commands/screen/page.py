@@ -15,11 +15,10 @@ from matplotlib.figure import Figure
 
 from caliche.commands.screen.figures import caption, effects_figure, maps_figure
 from caliche.commands.screen.tables import stream_table
-from caliche.errors import InputError
 from caliche.files.whole_file import write_text
 from caliche.report import numbers, style
 from caliche.report.limits import cut_note
-from caliche.report.pages import render_page
+from caliche.report.pages import reading, render_page
 from caliche.report.plates import Plate
 from caliche.report.wording import capital
 
@@ -34,17 +33,11 @@ def write_screening_page(folder: Path) -> Path:
     InputError : summary.json, config.toml or screening.nc is missing or cannot be read.
     """
     folder = Path(folder)
-    try:
+    with reading(folder, "a folder that caliche screen wrote"):
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         config = (folder / "config.toml").read_text("utf-8")
         with xr.open_dataset(folder / "screening.nc", engine="h5netcdf") as opened:
             found = opened.load()
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "a folder that caliche screen wrote",
-            f"{type(error).__name__} in {folder}: {error}",
-            "give the command that began it again",
-        ) from error
     plates = []
     for name, which, figure in _figures(summary, found):
         with mpl.rc_context({"svg.hashsalt": name}):

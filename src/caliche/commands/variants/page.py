@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from caliche.commands.variants.figures import parameter_plate, signed
-from caliche.errors import InputError
 from caliche.files.whole_file import write_text
 from caliche.report import numbers, wording
-from caliche.report.pages import render_page
+from caliche.report.pages import reading, render_page
 from caliche.report.run import words
 from caliche.report.style import report_style
 
@@ -29,15 +28,9 @@ def write_variants_page(folder: Path) -> Path:
     InputError : variants.json or config.toml is missing or cannot be read.
     """
     folder = Path(folder)
-    try:
+    with reading(folder, "a folder with the variants.json and config.toml of caliche variants"):
         run = json.loads((folder / "variants.json").read_text("utf-8"))
         config = (folder / "config.toml").read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "a folder with the variants.json and config.toml of caliche variants",
-            f"{type(error).__name__} in {folder}: {error}",
-            "give the command that began it again",
-        ) from error
     return write_text(folder / PAGE, render(run, config))
 
 
