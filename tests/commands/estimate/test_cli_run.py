@@ -66,6 +66,7 @@ def test_check_refuses_a_misfit_that_overflows(caliche, tower):
     assert "a finite misfit at the first guess" in outcome.err
 
 
+@pytest.mark.drawn
 def test_a_tower_from_file_to_report(caliche, tower):
     tower.write()
     outcome = caliche("estimate", "tower.toml", "--out", "first", "--seed", 3)

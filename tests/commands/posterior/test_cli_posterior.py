@@ -42,6 +42,7 @@ def test_importing_the_command_line_stays_cheap():
     assert outcome.stdout == "[]\n", outcome.stderr
 
 
+@pytest.mark.drawn
 def test_an_experiment_to_profiles_and_report(caliche, tower):
     tower.write()
     outcome = caliche("posterior", "tower.toml", "--out", "run")
