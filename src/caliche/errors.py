@@ -22,10 +22,15 @@ class InputError(ValueError):
         super().__init__(f"Expected {expected}. Got {got}. Try: {suggestion}{end}")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A suggestion naming the known words closest to `word`, or all of them if none is close."""
+def nearest(word: str, known: Iterable[str], likeness: float = 0.5) -> str:
+    """A suggestion naming the known words closest to `word`, or all of them if none is close.
+
+    Parameters
+    ----------
+    likeness : how alike two words have to be, from 0 to 1 (the same).
+    """
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
+    close = difflib.get_close_matches(word, known, n=2, cutoff=likeness)
     if close:
         return "did you mean " + " or ".join(repr(name) for name in close) + "?"
     return "one of " + ", ".join(known)

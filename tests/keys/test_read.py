@@ -66,6 +66,11 @@ def test_values_are_of_the_types_that_are_declared():
     ("text", "message"),
     [
         ("numbr = 0.5", "a known key in file x. Got 'numbr'. Try: did you mean 'number'?"),
+        ("depth = 1", "a known key in file x. Got 'depth'. Try: move it to [inner]."),
+        (
+            "[inner]\ndepth = 1\nwhole = 3",
+            "a known key in file x, [inner]. Got 'whole'. Try: move it to the top of the file.",
+        ),
         ("number = '1'", "a number for number in file x. Got '1'. Try: write number = NUMBER."),
         ("number = true", "a number for number in file x. Got True"),
         ("number = nan", "a finite number for number in file x. Got nan"),

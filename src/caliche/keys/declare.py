@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -141,6 +141,15 @@ def alternatives(hint: Any) -> tuple[Any, ...]:
 def forms_of(hint: Any, said: Key) -> tuple[Any, ...]:
     """The types that a value can be: those of its union, or the tables that it can be."""
     return tuple(said.forms().values()) if said.forms else alternatives(hint)
+
+
+def tables_of(form: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every table that a form can have and its path, without those whose names are free."""
+    yield path, form
+    for name, said in keys_of(form).items():
+        for inner in forms_of(said.hint, said.key):
+            if dataclasses.is_dataclass(inner):
+                yield from tables_of(inner, f"{path}.{name}" if path else name)
 
 
 def is_list(hint: Any) -> bool:

@@ -18,6 +18,7 @@ from caliche.keys.declare import (
     is_list,
     is_mapping,
     keys_of,
+    tables_of,
     words_of,
 )
 
@@ -48,6 +49,11 @@ def read(form: type[Table], table: Mapping[str, Any], where: str) -> Table:
     ------
     InputError : a key that is unknown, missing, of a wrong type or out of its range.
     """
+    return _read(form, table, where, form)
+
+
+def _read(form: Any, table: Mapping[str, Any], where: str, whole: Any) -> Any:
+    """See `read`; `whole` declares all of the file, where a misplaced key may belong."""
     known = keys_of(form)
     rest = next((said for said in known.values() if said.key.rest), None)
     others = [name for name in table if name not in known or known[name] is rest]
@@ -58,8 +64,8 @@ def read(form: type[Table], table: Mapping[str, Any], where: str) -> Table:
         }
     else:
         for name in others:
-            raise InputError(f"a known key in {where}", repr(name), nearest(name, known))
-    values = {said.field: _read_key(said, table, where) for said in known.values()}
+            raise InputError(f"a known key in {where}", repr(name), _meant(name, known, whole))
+    values = {said.field: _read_key(said, table, where, whole) for said in known.values()}
     made = form(**values)
     check = getattr(made, "check", None)
     if check is not None:
@@ -73,10 +79,20 @@ def inside(where: str, name: str) -> str:
     return f"{where.removesuffix(']')}{'.' if '[' in where else ', ['}{name}]"
 
 
-def _read_key(said: Declared, table: Mapping[str, Any], where: str) -> Any:
+def _meant(name: str, known: Mapping[str, Declared], whole: Any) -> str:
+    """What to do about an unknown key: the table that has it, or the known keys closest to it."""
+    homes = dict.fromkeys(path for path, form in tables_of(whole) if name in keys_of(form))
+    if not homes:
+        return nearest(name, known)
+    close = nearest(name, known, 0.8)
+    move = "move it to " + " or ".join(f"[{h}]" if h else "the top of the file" for h in homes)
+    return f"{move}; {close}" if close.endswith("?") else move
+
+
+def _read_key(said: Declared, table: Mapping[str, Any], where: str, whole: Any) -> Any:
+    place = _Place(said, said.name, where, table, whole)
     if said.name in table:
-        return _Place(said, said.name, where, table).value(said.hint, table[said.name])
-    place = _Place(said, said.name, where, table)
+        return place.value(said.hint, table[said.name])
     if said.default is REQUIRED:
         line = place.line(place.kind(alternatives(said.hint)[0]))
         raise InputError(f"{said.name} in {where}", "nothing", f"add {line}")
@@ -87,12 +103,14 @@ def _read_key(said: Declared, table: Mapping[str, Any], where: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where a value stands: what is declared of it, its name, its table, and that table's place."""
+    """Where a value stands: what is declared of it, its name, its table, that table's place, and
+    what declares the whole file."""
 
     said: Declared
     name: str
     where: str
     table: Mapping[str, Any]
+    whole: Any
 
     def kind(self, hint: Any) -> Any:
         """The kind of TOML that a type is written as."""
@@ -123,13 +141,14 @@ class _Place:
                     repr(name),
                     nearest(str(name), known),
                 )
-            return read(known[name], value, where)
+            return _read(known[name], value, where, self.whole)
         if (
             chooser is not None
             and isinstance(value, Mapping)
             and dataclasses.is_dataclass(options[0])
         ):
-            return read(chooser(value, self.table), value, inside(self.where, self.name))
+            form = chooser(value, self.table)
+            return _read(form, value, inside(self.where, self.name), self.whole)
         fits = [o for o in options if _fits(value, self.kind(o))]
         option = (fits or options)[0]
         kind = self.kind(option)
@@ -140,7 +159,7 @@ class _Place:
             named = f"{noun or _KINDS[kind][0]} for {self.name} in {self.where}"
             raise InputError(named, repr(value), f"write {self.line(kind)}")
         if dataclasses.is_dataclass(option):
-            return read(option, value, inside(self.where, self.name))  # type: ignore[arg-type]
+            return _read(option, value, inside(self.where, self.name), self.whole)
         if is_mapping(option):
             return self.mapping(get_args(option)[1], value)
         if is_list(option):
@@ -153,7 +172,7 @@ class _Place:
         for name, inner in value.items():
             if self.said.key.names is not None:
                 self.said.key.names(name)
-            found[name] = _Place(self.said, name, where, value).value(hint, inner)
+            found[name] = _Place(self.said, name, where, value, self.whole).value(hint, inner)
         return found
 
     def list(self, hint: Any, values: list[Any]) -> tuple[Any, ...]:
@@ -199,7 +218,7 @@ class _Place:
                 raise InputError(
                     f"a table for {where}", repr(table), f"write [[{self.name}]] with {example}"
                 )
-            found.append(read(form, table, where))
+            found.append(_read(form, table, where, self.whole))
         return tuple(found)
 
     def scalar(self, option: Any, kind: Any, value: Any) -> Any:

@@ -26,8 +26,6 @@ def read_config(experiment: str | Path, overrides: Sequence[str] = ()) -> Experi
     raw, folder, name = load_raw(str(experiment))
     for text in overrides:
         raw = merge(raw, parse_override(text))
-    if "seed" in raw:  # a common slip
-        raise InputError("seed inside [method]", "seed at the top level", "move it to [method]")
     return parse(raw, folder, name)
 
 
