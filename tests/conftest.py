@@ -39,8 +39,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.02")
 for name in ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"):
     given = os.environ[name.upper()]
     jax.config.update(name, float(given) if name.endswith("secs") else given)
-# Of the two ways in which XLA makes machine code of fused operations, the one that compiles faster
-# (half to two thirds of the time, measured on single programs); results differ in round-off at most.
+# Of the two ways in which XLA makes machine code of fused operations, the one that compiles in half
+# to two thirds of the time, measured on single programs; results differ in round-off at most.
 _FASTER = "--xla_cpu_use_fusion_emitters=false"
 if "xla_cpu_use_fusion_emitters" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FASTER}".strip()

@@ -13,7 +13,6 @@ import pytest
 import xarray as xr
 
 from caliche.files.manifest import write_manifest
-from caliche.report import style
 
 PARAMETERS = {
     "thermal_conductivity": (0.826, 0.043, "W m-1 K-1", 0.1, 3.0, 1.5, 0.85),
@@ -43,12 +42,6 @@ method = "lm"
 starts = 5
 seed = 1
 """
-
-
-@pytest.fixture(autouse=True)
-def drawn(undrawn, monkeypatch) -> None:
-    """Every figure is drawn here: they are what these tests are about."""
-    monkeypatch.setattr(style, "to_svg", undrawn)
 
 
 @pytest.fixture

@@ -209,6 +209,7 @@ def test_killed_and_resumed_is_identical(done, file, tmp_path):
     assert not (tmp_path / "run" / "stages").exists()
 
 
+@pytest.mark.ci
 def test_a_site_that_cannot_be_is_named_and_the_others_go_on(tmp_path):
     truth = "[sites.three.set.synthetic.truth]\n"
     broken = JOINT.replace(truth, f"{truth}albedo_of_snow = 0.5\n")
@@ -223,6 +224,7 @@ def test_a_site_that_cannot_be_is_named_and_the_others_go_on(tmp_path):
     assert "left out" not in summary["scores"]
 
 
+@pytest.mark.ci
 def test_clusters_give_labels(tmp_path):
     joint = JOINT.replace('thermal_conductivity = "cover"', 'thermal_conductivity = "cluster"')
     joint += '[clusters]\nnumber = 2\npredictors = ["cover", "residuals"]\n'

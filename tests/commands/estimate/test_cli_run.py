@@ -211,6 +211,7 @@ def test_a_summary_on_a_terminal(capsys, monkeypatch, columns):
     assert "Note: Look here." in out
 
 
+@pytest.mark.ci
 def test_a_whole_run_in_a_pipe_of_its_own(tower):
     """Nothing that the tests set up (double precision, for one) is needed."""
     tower.write()
