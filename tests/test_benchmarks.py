@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.ci
+
 CHECKOUT = Path(__file__).parents[1]
 # Quick to compile, and one that may be missing.
 SMOKED = ("ensemble", "eager")

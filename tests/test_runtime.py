@@ -40,6 +40,7 @@ def run(code: str, tmp_path, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.ci
 def test_results_do_not_depend_on_the_settings(tmp_path):
     with_them, without, from_cache = (
         np.array(run(COMPUTE.format(setting=setting), tmp_path).stdout.split(), float)

@@ -171,6 +171,7 @@ SMALL = (
 )
 
 
+@pytest.mark.ci
 def test_methods_side_by_side_on_a_twin(caliche, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     methods = "etki:members=12,4denvar:iterated=true;members=12"

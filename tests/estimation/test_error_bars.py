@@ -80,6 +80,7 @@ def autoregressive(rng: np.random.Generator, n: int, rho: float) -> np.ndarray:
     return values
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("rho", "naive_coverage"), [(0.0, (0.90, 0.99)), (0.5, (0.6, 0.83)), (0.7, (0.4, 0.72))]
 )

@@ -47,6 +47,7 @@ def test_every_start_of_the_authors_finds_the_truth(data_folder, depths, toleran
         np.testing.assert_allclose(found, truth, rtol=tolerance)
 
 
+@pytest.mark.ci
 def test_error_bars_of_the_noisy_twin_are_right():
     """100 noise draws: the bars cover the truth, and are as long as the estimates scatter."""
     experiment = perfect("twin-two-depths")

@@ -35,7 +35,12 @@ def sensor_wrong(kind, truth):
 
 
 @pytest.mark.parametrize(
-    "kind", ["clock-offset", "bias", pytest.param("depth-offset", marks=pytest.mark.slow)]
+    "kind",
+    [
+        "bias",
+        pytest.param("clock-offset", marks=pytest.mark.ci),
+        pytest.param("depth-offset", marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_wrong_is_named(kind):
     truth = WRONG[kind]

@@ -17,6 +17,8 @@ from caliche.errors import InputError
 from caliche.experiments import load_experiment
 from caliche.experiments.config.read import read_config
 
+pytestmark = pytest.mark.ci
+
 SMALL = (
     "model.nodes=9",
     "model.depth=0.4",

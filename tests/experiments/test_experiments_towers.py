@@ -22,6 +22,7 @@ def scored(scores, *names):
         assert scores[name]["rmse"] > 0.0
 
 
+@pytest.mark.ci
 def test_west_phoenix_from_twenty_starts(calibrate):
     run = calibrate("west-phoenix")
     assert run.result.converged

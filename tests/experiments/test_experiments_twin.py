@@ -175,9 +175,10 @@ def test_result_opens_in_plain_xarray(run):
         assert estimate["albedo"] == run.result.parameters["albedo"].estimate
 
 
+@pytest.mark.drawn
 def test_the_report_needs_the_folder_alone(run, tmp_path, monkeypatch):
     monkeypatch.delenv("CALICHE_DATA", raising=False)
-    first = (run.folder / "report.html").read_bytes()
+    first = write_report(run.folder).read_bytes()
     moved = tmp_path / "moved"
     shutil.copytree(run.folder, moved)
     (moved / "report.html").unlink()

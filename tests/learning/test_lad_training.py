@@ -21,6 +21,8 @@ from caliche.parameters import ParameterSpace
 from caliche.parameters.space import free_parameter
 from lad_cases import parameters, run, weather
 
+pytestmark = pytest.mark.ci
+
 STEP, DAYS = 3600.0, 13
 SIGMA = {"latent_heat_flux": 10.0, "sensible_heat_flux": 10.0}
 FREEDOM = (math.inf, 5.0)  # the second with heavy tails

@@ -56,6 +56,7 @@ def sites():
     return attributes, problems
 
 
+@pytest.mark.ci
 def test_a_known_map_is_found(sites):
     attributes, problems = sites
     network = ParameterNetwork.build(problems[0].space, attributes[:N_TRAINING], seed=0)

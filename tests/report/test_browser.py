@@ -12,7 +12,7 @@ import pytest
 
 from caliche.report import write_report
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.ci, pytest.mark.drawn]
 
 _FLAGS = (
     "--headless=new",

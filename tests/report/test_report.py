@@ -45,6 +45,7 @@ def page_of(folder):
     return write_report(folder).read_text("utf-8")
 
 
+@pytest.mark.drawn
 def test_the_report_of_a_usual_run(run_folder):
     before = dict(mpl.rcParams)
     path = write_report(run_folder)
@@ -101,12 +102,14 @@ def test_what_the_report_says(run_folder):
     assert "This calibration did not converge" not in text
 
 
+@pytest.mark.drawn
 def test_everything_is_escaped(run_folder):
     text = page_of(run_folder)
     assert "The experiment &lt;b&gt;as it was run&lt;/b&gt; &amp; nothing else" in text
     assert "Four parameters from &lt;two&gt; soil temperatures &amp; nothing else." in text
 
 
+@pytest.mark.drawn
 def test_a_malicious_name_is_escaped_in_figures_too(build_run):
     def spoil(summary, dataset):
         summary["parameters"]["deep_temperature"]["long_name"] = '<script>"x"</script> & co'
@@ -118,6 +121,7 @@ def test_a_malicious_name_is_escaped_in_figures_too(build_run):
     assert _Page(text).open == []
 
 
+@pytest.mark.drawn
 def test_nothing_is_loaded_from_outside(run_folder):
     text = page_of(run_folder)
     page = _Page(text)
@@ -128,12 +132,14 @@ def test_nothing_is_loaded_from_outside(run_folder):
     assert not re.search(r"url\((?!#)", text)
 
 
+@pytest.mark.drawn
 def test_ids_are_unique_and_every_reference_meets_one(run_folder):
     page = _Page(page_of(run_folder))
     assert len(page.ids) == len(set(page.ids))
     assert {r[1:] for r in page.references} <= set(page.ids)
 
 
+@pytest.mark.drawn
 def test_a_rebuild_is_identical_to_the_byte(run_folder):
     first = write_report(run_folder).read_bytes()
     with mpl.rc_context({"font.size": 30, "axes.grid": True}):
@@ -177,6 +183,7 @@ def test_a_summary_without_its_parameters(run_folder):
         write_report(run_folder)
 
 
+@pytest.mark.drawn
 def test_the_smallest_run(build_run):
     folder = build_run(
         steps=100,
@@ -197,6 +204,7 @@ def test_the_smallest_run(build_run):
     assert "hold-out, not used" not in text
 
 
+@pytest.mark.drawn
 def test_a_run_of_gaps_and_nulls(build_run):
     def spoil(summary, dataset):
         for name in list(dataset.data_vars):
@@ -252,6 +260,7 @@ def test_optional_parts_of_a_run_may_be_absent(build_run):
     assert "Times are in UTC" in text
 
 
+@pytest.mark.drawn
 def test_a_run_without_free_parameters(build_run):
     def fix(summary, dataset):
         for entry in summary["parameters"].values():
@@ -261,6 +270,7 @@ def test_a_run_without_free_parameters(build_run):
     assert "No parameter was free." in page_of(build_run("fixed", change=fix))
 
 
+@pytest.mark.drawn
 def test_a_year_of_half_hours_stays_small(build_run):
     path = write_report(build_run(steps=17520, step_minutes=30, starts=50, iterations=200))
     assert path.stat().st_size < 3e6
@@ -269,6 +279,7 @@ def test_a_year_of_half_hours_stays_small(build_run):
     assert "Close up" in text
 
 
+@pytest.mark.drawn
 def test_energy_closure_with_every_term_measured(build_run):
     def add(summary, dataset):
         net = dataset["net_radiation_observed"]
@@ -333,6 +344,7 @@ def test_what_varies_and_estimated_errors_are_told(build_run, knots, over):
     assert "from one time step to the next: 0.91 for outgoing longwave" in text
 
 
+@pytest.mark.drawn
 def test_a_band_of_one_step_does_not_scale_the_figure(build_run):
     def spoil(summary, dataset):
         band = dataset["soil_temperature_0.05m_band"]
@@ -355,6 +367,7 @@ def test_a_band_of_one_step_does_not_scale_the_figure(build_run):
     assert max(float(t) for t in re.findall(r">(\d{2,7})</text>", figures["Mean day"])) < 2000
 
 
+@pytest.mark.drawn
 def test_the_close_up_of_a_long_record_says_how_it_was_chosen(build_run):
     folder = build_run(steps=4000)
     assert (
@@ -366,6 +379,7 @@ def test_the_close_up_of_a_long_record_says_how_it_was_chosen(build_run):
     assert not run.holdout[window].any()
 
 
+@pytest.mark.drawn
 def test_dollars_and_underscores_in_names_stay_what_they_are(build_run):
     names = r"costs of $\albedo^{2 & 3_$ 5$"
 

@@ -99,7 +99,6 @@ def done(file):
     lines: list[str] = []
     found, stages = calibrate_jointly(read_joint(file), file.parent / "run", True, lines.append)
     summary = write_joint(found, file.parent / "run", "caliche joint twins.toml")
-    write_joint_page(file.parent / "run")
     return found, stages, summary, lines
 
 
@@ -135,6 +134,7 @@ def test_scores_of_all_four_calibrations(done):
     assert any("left out of the calibration" in text for text in summary["sentences"])
 
 
+@pytest.mark.drawn
 def test_folder_opens_without_caliche(done, file):
     found = done[0]
     with xr.open_dataset(file.parent / "run" / "result.nc", engine="h5netcdf") as data:
@@ -148,7 +148,7 @@ def test_folder_opens_without_caliche(done, file):
     assert table[0].startswith("parameter,where,estimate,sd,")
     assert any(line.startswith("thermal_conductivity,grass,") for line in table)
     assert any(",a new site," in line for line in table)
-    page = (file.parent / "run" / "report.html").read_text()
+    page = write_joint_page(file.parent / "run").read_text()
     assert "<svg" in page
     assert "http-equiv" not in page
 
@@ -209,6 +209,7 @@ def test_killed_and_resumed_is_identical(done, file, tmp_path):
     assert not (tmp_path / "run" / "stages").exists()
 
 
+@pytest.mark.ci
 def test_a_site_that_cannot_be_is_named_and_the_others_go_on(tmp_path):
     truth = "[sites.three.set.synthetic.truth]\n"
     broken = JOINT.replace(truth, f"{truth}albedo_of_snow = 0.5\n")
@@ -223,6 +224,7 @@ def test_a_site_that_cannot_be_is_named_and_the_others_go_on(tmp_path):
     assert "left out" not in summary["scores"]
 
 
+@pytest.mark.ci
 def test_clusters_give_labels(tmp_path):
     joint = JOINT.replace('thermal_conductivity = "cover"', 'thermal_conductivity = "cluster"')
     joint += '[clusters]\nnumber = 2\npredictors = ["cover", "residuals"]\n'

@@ -16,6 +16,8 @@ import caliche
 from caliche import estimate_sites
 from caliche.sites import Share, join
 
+pytestmark = pytest.mark.ci
+
 ON_DEVICES = """
 import sys, caliche
 devices = int(sys.argv[1])

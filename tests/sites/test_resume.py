@@ -15,6 +15,8 @@ from caliche import estimate_sites
 from caliche.commands.sites.run import Progress
 from caliche.sites import Share
 
+pytestmark = pytest.mark.ci
+
 KILLED = """
 import os, signal, sys, caliche
 caliche.configure()

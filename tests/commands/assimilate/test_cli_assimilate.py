@@ -58,6 +58,7 @@ def test_the_folder_holds_the_windows(run):
         assert 0.7 < stream["chi_square_ratio"] < 1.5
 
 
+@pytest.mark.drawn
 def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(run, caliche, tmp_path):
     out = tmp_path / "stopped"
     shutil.copytree(run.folder, out)

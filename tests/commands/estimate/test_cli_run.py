@@ -66,6 +66,7 @@ def test_check_refuses_a_misfit_that_overflows(caliche, tower):
     assert "a finite misfit at the first guess" in outcome.err
 
 
+@pytest.mark.drawn
 def test_a_tower_from_file_to_report(caliche, tower):
     tower.write()
     outcome = caliche("estimate", "tower.toml", "--out", "first", "--seed", 3)
@@ -210,6 +211,7 @@ def test_a_summary_on_a_terminal(capsys, monkeypatch, columns):
     assert "Note: Look here." in out
 
 
+@pytest.mark.ci
 def test_a_whole_run_in_a_pipe_of_its_own(tower):
     """Nothing that the tests set up (double precision, for one) is needed."""
     tower.write()

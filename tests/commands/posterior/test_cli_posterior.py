@@ -42,6 +42,7 @@ def test_importing_the_command_line_stays_cheap():
     assert outcome.stdout == "[]\n", outcome.stderr
 
 
+@pytest.mark.drawn
 def test_an_experiment_to_profiles_and_report(caliche, tower):
     tower.write()
     outcome = caliche("posterior", "tower.toml", "--out", "run")
@@ -76,6 +77,7 @@ def test_an_experiment_to_profiles_and_report(caliche, tower):
     assert "predictive bands" not in page
 
 
+@pytest.mark.ci
 def test_ensembles_stand_beside_curvature(caliche, tower):
     """In the table, the report and the files; with what they foresee of the hold-out."""
     # Beside a bound an ensemble would say that it is not the posterior.
@@ -117,6 +119,7 @@ def test_ensembles_stand_beside_curvature(caliche, tower):
     assert "Hold-out, as each method&#39;s draws foresee it" in page
 
 
+@pytest.mark.ci
 def test_declared_errors_give_narrower_intervals(caliche, tower):
     tower.write()
     assert caliche("estimate", "tower.toml", "--out", "run").code == 0

@@ -9,6 +9,7 @@ import pytest
 TWIN = "twin-two-depths"
 
 
+@pytest.mark.drawn
 def test_screen_says_what_matters(caliche, tmp_path):
     folder = tmp_path / "found"
     settings = ("--set", "synthetic.hours=30", "--set", "method.starts=1")

@@ -48,6 +48,7 @@ def site(tower):
     return tower
 
 
+@pytest.mark.drawn
 def test_train_then_score_report_and_resume(site, caliche, tmp_path):
     toml, out = site.write(), tmp_path / "run"
     done = caliche("train", toml, "--out", out)

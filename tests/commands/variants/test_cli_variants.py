@@ -32,6 +32,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.drawn
 def test_from_the_command_to_the_page(caliche, here):
     outcome = caliche(
         *TWIN,

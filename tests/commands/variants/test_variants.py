@@ -23,6 +23,8 @@ from caliche.errors import InputError
 from caliche.experiments import bundled, load_experiment, read_config
 from caliche.experiments.experiment import Experiment
 
+pytestmark = pytest.mark.ci
+
 SMALL = ("synthetic.hours=48", "model.nodes=21", "model.depth=0.4", "method.starts=2")
 PERFECT = (*SMALL, "synthetic.noise=false")
 

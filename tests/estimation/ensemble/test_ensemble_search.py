@@ -11,6 +11,7 @@ from oracle_models import Branin
 from problems import LinearGaussian, Rosenbrock
 
 
+@pytest.mark.ci
 def test_many_starts_find_the_three_minima_of_branin():
     result = estimate(Branin.problem(), "cma", starts=8, seed=2)
     assert result.converged

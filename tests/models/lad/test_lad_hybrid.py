@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -33,10 +34,11 @@ def model_with(kind: str, states: bool, seed: int = 0, size: float = 1.0, **opti
     return standardised(model, parameters(model), weather(3, STEP, 285.0))
 
 
-MODELS = {
-    name: model_with(kind, states, soil_freezing=True)
-    for name, (kind, states) in zip(NAMES, CASES, strict=True)
-}
+@functools.cache
+def model_of(name: str) -> LaD:
+    """One of the four, made when a test asks for it."""
+    kind, states = CASES[NAMES.index(name)]
+    return model_with(kind, states, soil_freezing=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -45,7 +47,7 @@ MODELS = {
 @settings(max_examples=60)
 @given(unit=UNIT)
 def test_every_step_closes_and_no_store_is_overdrawn(name, unit):
-    model = MODELS[name]
+    model = model_of(name)
     params, state, forcing = draw(model, unit)
     after, now = one_step(model, params, state, forcing)
     water, energy, moved = budgets(model, params, state, after, now, forcing)
@@ -98,13 +100,13 @@ def test_untrained_it_is_bulk_transfer(kind):
 def test_what_it_declares():
     """A network that gives the fluxes has no use for resistances."""
     own = {d.name for d in LaD(STEP).declarations}
-    assert {d.name for d in MODELS["conductance-states"].declarations} == {
+    assert {d.name for d in model_of("conductance-states").declarations} == {
         *own,
         "freezable_water",
     }
-    without = {d.name for d in MODELS["flux-states"].declarations}
+    without = {d.name for d in model_of("flux-states").declarations}
     assert {"stomatal_resistance", "roughness_length"} <= own - without
-    laws = [MODELS[name].law for name in NAMES]
+    laws = [model_of(name).law for name in NAMES]
     assert [len(law.input_names) for law in laws] == [12, 6, 12, 12]  # type: ignore[attr-defined]
     assert len(WEATHER) == len(STATES) == 6
 
@@ -112,7 +114,7 @@ def test_what_it_declares():
 def test_states_are_seen_only_if_asked_for():
     forcing = at()
     for name, sees in (("flux-states", True), ("flux-weather", False)):
-        model = MODELS[name]
+        model = model_of(name)
         params = parameters(model)
         prepared = model.prepare(params)
         found = [
@@ -126,7 +128,7 @@ def test_states_are_seen_only_if_asked_for():
 @pytest.mark.parametrize("name", NAMES)
 def test_slope_by_surface_temperature(name):
     """The implicit step takes the law's derivative, which is what differences say."""
-    model, forcing = MODELS[name], at()
+    model, forcing = model_of(name), at()
     values = {**parameters(model), **model.law.prepare(parameters(model))}
     cold = Conditions(
         (jnp.asarray(287.0),) * 5, jnp.asarray(0.1), jnp.asarray(0.5), jnp.asarray(0.6)
@@ -180,7 +182,7 @@ def test_gradients_by_weights(name):
 
 def test_inputs_are_standardised():
     """Over the run that gave the statistics, every input that varies has mean 0 and sd 1."""
-    model = MODELS["flux-states"]
+    model = model_of("flux-states")
     law, forcing = model.fluxes, weather(3, STEP, 285.0)
     assert isinstance(law, HybridFluxes)
     again = standardised(model, parameters(model), forcing).fluxes

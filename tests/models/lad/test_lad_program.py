@@ -13,9 +13,12 @@ from caliche.experiments.experiment import load_experiment
 from caliche.problems.inverse import InverseProblem
 
 WRITTEN_FOR = "0.10.2"
-pytestmark = pytest.mark.skipif(
-    jaxlib.__version__ != WRITTEN_FOR, reason=f"counts are those of jaxlib {WRITTEN_FOR}"
-)
+pytestmark = [
+    pytest.mark.ci,
+    pytest.mark.skipif(
+        jaxlib.__version__ != WRITTEN_FOR, reason=f"counts are those of jaxlib {WRITTEN_FOR}"
+    ),
+]
 PROGRAMS = {
     "cost": InverseProblem.cost,
     "gradient": jax.value_and_grad(InverseProblem.cost, 1),

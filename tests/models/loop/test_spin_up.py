@@ -152,6 +152,7 @@ NAMES = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("name", "varying"),
     [

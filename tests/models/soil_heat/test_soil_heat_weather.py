@@ -14,6 +14,8 @@ from caliche.models import SoilHeat, simulate
 from caliche.models.soil_heat.closures import CLOSURES, MONIN_OBUKHOV
 from weather_cases import corners, scale, stacked, weather
 
+pytestmark = pytest.mark.ci
+
 DEPTHS = (0.0, 0.02, 0.06, 0.15, 0.3)
 SCHEMES = ("backward-euler", "crank-nicolson", "sdirk2")
 TIME_STEPS = (60.0, 600.0, 1800.0, 3600.0, 10800.0, 86400.0)
