@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from caliche.models.base import Diagnostics, Forcing, Model, Params, Prepared, State
 from caliche.models.loop.dependence import depends
+from caliche.models.loop.run import run
 from caliche.models.loop.time_loop import Cut, ParamsInTime, cut, start_run, varying_leaves
 
 
@@ -119,7 +120,7 @@ def simulate_tangents(
         total, kept = absorb(total, inputs_now, Tangents(values, slopes))
         return (state, d_state, total), kept
 
-    (_, _, total), series = jax.lax.scan(body, (state, d_state, total), (rest, later))
+    (_, _, total), series = run(body, (state, d_state, total), (rest, later))
     return total, kept, series
 
 
@@ -190,7 +191,7 @@ def _tangents_in_time(
         return (state, d_state, total), kept
 
     _, rest = cut(forcing)
-    carry, kept_later = jax.lax.scan(body, (state, d_state, total), (rest, later, series))
+    carry, kept_later = run(body, (state, d_state, total), (rest, later, series))
     return carry[2], kept, kept_later
 
 
