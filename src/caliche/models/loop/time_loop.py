@@ -101,13 +101,16 @@ def simulate_total(
     inputs: Any,
     segments: int = 1,
     period: int = 0,
+    state: State | None = None,
 ) -> Any:
     """Run a model and keep only a running total, `absorb(total, inputs of the time, output)`.
 
     `inputs` is a pytree of arrays (time + 1, ...), or one that is cut, such as observations;
     `absorb` is called for time 0 as well. The rest is as in `simulate`.
     """
-    prepare, params_later, rest, state, initial = start_run(model, params, forcing, output, period)
+    prepare, params_later, rest, state, initial = start_run(
+        model, params, forcing, output, period, state
+    )
     at_zero, later = cut(inputs)
     total = absorb(total, at_zero, initial)
 
