@@ -212,6 +212,14 @@ def _of_residuals(residuals: Mapping[str, ResidualStatistics]) -> Iterator[Remar
             yield from error_size_remarks(name, label(name), factor, "residuals")
 
 
+def failure_note(failed: int, runs: int) -> tuple[Remark, ...]:
+    """A remark on members that failed, if any did."""
+    if not failed:
+        return ()
+    text = f"The model failed in {failed} of {runs} member runs; they were left out."
+    return (Remark("failed-members", text, False),)
+
+
 def judged(given: Problem, result: Result) -> Result:
     """The result of an estimation of the problem that was given, with what the problem tells.
 

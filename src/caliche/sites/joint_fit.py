@@ -37,8 +37,16 @@ from caliche.estimation.hyperparameters import (
     information_at,
 )
 from caliche.estimation.information import at_their_word, godambe, what_is_told, with_information
-from caliche.estimation.method import RUNNING, Callback, History, Outcome, at_bound, settled
-from caliche.estimation.outcome import curvature_result, reason_of
+from caliche.estimation.method import (
+    RUNNING,
+    Callback,
+    History,
+    Outcome,
+    at_bound,
+    reason_of,
+    settled,
+)
+from caliche.estimation.outcome import curvature_result
 from caliche.estimation.programs import make_room
 from caliche.estimation.result import Result
 from caliche.estimation.timing import Stopwatch

@@ -65,7 +65,7 @@ def test_an_epoch_sees_every_batch_once_in_an_order_of_its_own():
     method = method_of("etki", {"batches": 5, "members": 4})
     state = method.begin(reservoir(*draws()).space, np.zeros(3), 0)
     orders = [
-        [method.batch(state._replace(iteration=5 * epoch + k)) for k in range(5)]
+        [method.batch(state._replace(iteration=5 * epoch + k))[0] for k in range(5)]
         for epoch in range(4)
     ]
     assert all(sorted(order) == list(range(5)) for order in orders)

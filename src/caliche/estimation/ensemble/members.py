@@ -1,8 +1,12 @@
-"""`estimate` for methods that run members: a compiled batch, many iterations, one result."""
+"""The search of every method that runs members: a compiled batch of them, iteration by iteration.
+
+An ensemble begins at the prior and ends as the posterior; a search begins at each start in turn,
+and is judged by the Gauss-Newton step still to go.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -11,13 +15,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.errors import InputError
-from caliche.estimation.curvature import posterior
-from caliche.estimation.ensemble.batches import Batch
+from caliche.estimation.density import physical
+from caliche.estimation.ensemble.batches import Batch, RecordBatches
 from caliche.estimation.ensemble.core import MemberMethod, Verdict
 from caliche.estimation.ensemble.engine import Engine, keep, resume
-from caliche.estimation.ensemble.hyperparameters import estimate_in_rounds
-from caliche.estimation.ensemble.result import ensemble_result, failure_note
-from caliche.estimation.hyperparameters import Hyperparameters, Unknown, information_at, of_one_site
 from caliche.estimation.method import (
     CONVERGED,
     NOT_FINITE,
@@ -25,89 +26,83 @@ from caliche.estimation.method import (
     STATUS,
     Callback,
     History,
-    Iterate,
     Outcome,
+    ended,
     remaining_step,
 )
-from caliche.estimation.outcome import best_start, curvature_result, first_guesses
-from caliche.estimation.result import Result
-from caliche.estimation.timing import Stopwatch
+from caliche.estimation.outcome import prior_cost
 from caliche.files.checkpoint import Checkpoint, fingerprint
 from caliche.problems.base import Problem
+from caliche.problems.inverse import InverseProblem
 
 # A search has arrived when the Gauss-Newton step still to go is shorter, in posterior sds.
 ARRIVED = 0.1
 
 
-def estimate_by_members(
-    problem: Problem,
-    method: MemberMethod,
-    starts: int | Float[Array, "start parameter"],
-    seed: int,
-    callback: Callback | None,
-    unknown: Unknown | None,
-    checkpoint: Checkpoint | None,
-    watch: Stopwatch,
-) -> Result:
-    """See `caliche.estimate`. An ensemble begins at the prior, a search at each start in turn."""
-    bars = unknown is not None and unknown.information == "bars"
-    if unknown is None or not (unknown or (bars and method.gaussian)):
-        result = _estimate(problem, method, starts, seed, callback, checkpoint, watch)
-        if not bars:
-            return result
-        told = information_at(of_one_site(problem), result.u, declared=True)
-        return dataclasses.replace(result, hyperparameters=Hyperparameters(information=told))
+class Members:
+    """A method that runs members: see `MemberMethod` for what each has of its own.
 
-    def fit(
-        problem: Problem, starts: Any, callback: Callback | None, kept: Checkpoint | None
-    ) -> Result:
-        return _estimate(problem, method, starts, seed, callback, kept, watch)
+    What stands here is that of a search over all of the record.
+    """
 
-    def residuals(problem: Problem, u: np.ndarray) -> np.ndarray:
-        return Batch(problem).grid(u)
+    needs_gradient = False
+    keeps_state = True
+    gives_posterior = False
+    centre_first = False
+    tempered = False
+    by_chance = False
+    batches = 1
 
-    site = of_one_site(problem)
-    return estimate_in_rounds(site, unknown, fit, residuals, starts, callback, checkpoint, watch)
+    @property
+    def updates(self) -> int:
+        return 1
 
+    def batch(self, state: Any) -> tuple[int, np.ndarray]:
+        raise NotImplementedError
 
-def _estimate(
-    problem: Problem,
-    method: MemberMethod,
-    starts: int | Float[Array, "start parameter"],
-    seed: int,
-    callback: Callback | None,
-    checkpoint: Checkpoint | None,
-    watch: Stopwatch,
-) -> Result:
-    begin = np.asarray(first_guesses(problem.space, starts, seed))
-    if method.gaussian and len(begin) > 1:
-        raise InputError(
-            f"one start with method {method.name}, whose ensemble is drawn from the prior",
-            f"{len(begin)} starts",
-            "leave starts out; members = 100 makes the ensemble larger",
-        )
-    batch, windows = Batch(problem), None
-    if getattr(method, "batches", 1) > 1:
-        # It builds on this module.
-        from caliche.estimation.ensemble.batches import RecordBatches
+    def promise_kept(self, state: Any, half_square: float) -> Verdict | None:
+        return None
 
-        windows = RecordBatches(problem, method.batches)  # type: ignore[attr-defined]
-    engines = [Engine(method, problem.space, u, seed + 1000003 * k) for k, u in enumerate(begin)]
-    mark = ""
-    if checkpoint is not None:
-        mark = _mark(problem, method, begin, seed)
-        if checkpoint.resume:
-            resume(checkpoint.path, mark, engines)
-    _run(engines, batch, windows, callback, checkpoint, mark)
-    if method.gaussian:
-        return ensemble_result(problem, method, engines[0], batch.grid, seed, watch)
-    return _search_result(problem, method, engines, seed, watch)
+    def search(
+        self: MemberMethod,
+        problem: Problem,
+        starts: Float[Array, "start parameter"],
+        callback: Callback | None = None,
+        checkpoint: Checkpoint | None = None,
+        seed: int = 0,
+    ) -> Outcome:
+        """See `caliche.estimation.method.Method`.
+
+        Raises
+        ------
+        InputError : several starts of an ensemble; too few members that run; a state of another
+            problem; a record that cannot be cut into so many batches.
+        """
+        begin = np.asarray(starts)
+        if self.gives_posterior and len(begin) > 1:
+            raise InputError(
+                f"one start with method {self.name}, whose ensemble is drawn from the prior",
+                f"{len(begin)} starts",
+                "leave starts out; members = 100 makes the ensemble larger",
+            )
+        batch = Batch(problem)
+        windows = RecordBatches(problem, self.batches) if self.batches > 1 else None
+        engines = [Engine(self, problem.space, u, seed + 1000003 * k) for k, u in enumerate(begin)]
+        mark = ""
+        if checkpoint is not None:
+            mark = fingerprint(self, seed, begin, problem)
+            if checkpoint.resume:
+                resume(checkpoint.path, mark, engines)
+        _run(engines, batch, windows, callback, checkpoint, mark)
+        if self.gives_posterior:
+            return _of_ensemble(problem, engines[0], batch)
+        return _of_search(problem, engines)
 
 
 def _run(
     engines: list[Engine],
     batch: Batch,
-    windows: Any,
+    windows: RecordBatches | None,
     callback: Callback | None,
     checkpoint: Checkpoint | None,
     mark: str,
@@ -118,7 +113,10 @@ def _run(
         while engine.verdict is None:
             before = engine.state.iteration
             part, u = engine.batch, engine.ask()
-            engine.tell(batch.residuals(u) if part is None else windows.residuals(u, *part))
+            if part is None or windows is None:
+                engine.tell(batch.residuals(u))
+            else:
+                engine.tell(windows.residuals(u, *part))
             if engine.state.iteration == before:
                 continue  # some members are drawn anew first
             engine.demand_effect()
@@ -131,24 +129,76 @@ def _run(
                 callback(iteration, best, left)
 
 
-def _mark(problem: Problem, method: MemberMethod, starts: np.ndarray, seed: int) -> str:
-    return fingerprint(method, seed, starts, problem)
+# -- an ensemble -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleOutcome(Outcome):
+    """Where an ensemble ended; its J is that at the estimate, to which its way leads.
+
+    engine : which is done.  batch : to run more members.
+    residual : (time + 1, stream) at the estimate.
+    misfit : what the observations say of it in J, all but the prior.
+    """
+
+    engine: Engine
+    batch: Batch
+    residual: np.ndarray
+    misfit: float
+
+    @property
+    def members(self) -> np.ndarray:
+        """Members u (N, P) of the posterior."""
+        found = self.engine.posterior
+        assert found is not None
+        return found
+
+
+def _of_ensemble(problem: Problem, engine: Engine, batch: Batch) -> EnsembleOutcome:
+    space, u = problem.space, engine.estimate
+    residual = batch.grid(u[None])[0]
+    term = term_of(problem, physical(space, u))
+    misfit = 0.5 * float(np.sum(residual**2) + np.sum(term**2))
+    cost = misfit + prior_cost(space, u)
+    verdict = engine.verdict or Verdict(False, "it was not finished")
+    status = CONVERGED if verdict.converged else RUNNING
+    final = ended(
+        u[None],
+        np.array([cost]),
+        np.array([np.nan]),
+        np.array([status if np.isfinite(cost) else NOT_FINITE]),
+        np.array([engine.runs + 1]),
+    )
+    controls = np.stack([*engine.controls, u])
+    return EnsembleOutcome(
+        final=final,
+        history=History(np.array([[*engine.misfits, cost]]), controls[None]),
+        n_iterations=len(controls),
+        reasons=(verdict.reason,),
+        failed=sum(engine.failed),
+        engine=engine,
+        batch=batch,
+        residual=residual,
+        misfit=misfit,
+    )
+
+
+def term_of(problem: Problem, values: np.ndarray) -> np.ndarray:
+    """Residuals (..., row) of the term of the information at physical values (..., P)."""
+    if not isinstance(problem, InverseProblem) or problem.adjustment is None:
+        return np.zeros((*values.shape[:-1], 0))
+    term = problem.adjustment
+    return (values - np.asarray(term.centre)) @ np.asarray(term.root).T
 
 
 # -- a search --------------------------------------------------------------------------------
 
 
-def _search_result(
-    problem: Problem,
-    method: MemberMethod,
-    engines: list[Engine],
-    seed: int,
-    watch: Stopwatch,
-) -> Result:
-    """Error bars from the curvature at the best member; judged by the step still to go there."""
+def _of_search(problem: Problem, engines: list[Engine]) -> Outcome:
+    """The best members, judged by the step still to go there."""
     cost = np.array([engine.misfits[-1] for engine in engines])
     controls = np.stack([engine.estimate for engine in engines])
-    remaining = _remaining(problem, jnp.asarray(controls))
+    remaining = np.asarray(_remaining(problem, jnp.asarray(controls)))
     verdicts = [engine.verdict or Verdict(False, "") for engine in engines]
     arrived = [v.converged and left < ARRIVED for v, left in zip(verdicts, remaining, strict=True)]
     status = np.where(arrived, CONVERGED, RUNNING)
@@ -160,41 +210,24 @@ def _search_result(
         misfits[k, : len(engine.misfits)] = engine.misfits
         ways[k, : len(engine.misfits)] = engine.controls
     runs = np.array([engine.runs for engine in engines])
-    outcome = Outcome(
-        Iterate(controls, cost, remaining, status, runs),  # type: ignore[arg-type]
+    return Outcome(
+        ended(controls, cost, remaining, status, runs),
         History(misfits, ways),
         longest,
-    )
-    best = best_start(outcome.final)
-    curvature = posterior(problem, controls[best])
-    result = curvature_result(
-        problem,
-        method.name,
-        _reason(verdicts[best], float(remaining[best]), int(status[best])),
-        seed,
-        outcome,
-        best,
-        curvature,
-        None,
-        0,
-        watch,
-    )
-    failed = sum(sum(engine.failed) for engine in engines)
-    return dataclasses.replace(
-        result, remarks=(*result.remarks, *failure_note(failed, int(runs.sum())))
+        tuple(
+            _reason(verdict, float(left), int(s))
+            for verdict, left, s in zip(verdicts, remaining, status, strict=True)
+        ),
+        sum(sum(engine.failed) for engine in engines),
     )
 
 
 @jax.jit
-def _remaining_of(problem: Problem, u: Float[Array, "start p"]) -> Float[Array, " start"]:
+def _remaining(problem: Problem, u: Float[Array, "start p"]) -> Float[Array, " start"]:
     def one(u: Float[Array, " p"]) -> Float[Array, ""]:
         return remaining_step(problem, u, problem.normal_equations(u))
 
     return jax.lax.map(one, u)
-
-
-def _remaining(problem: Problem, u: Float[Array, "start p"]) -> np.ndarray:
-    return np.asarray(_remaining_of(problem, u))
 
 
 def _reason(verdict: Verdict, remaining: float, status: int) -> str:
