@@ -25,6 +25,7 @@ import numpy as np
 import caliche
 from caliche.estimation.curvature import posterior
 from caliche.evaluation.prediction import predict, score_windows
+from caliche.names import without_knot
 from caliche.runs.folder import PACKAGES
 
 caliche.configure()
@@ -366,7 +367,7 @@ def phoenix_section(data: Path) -> list[str]:
 
 def knots_text(result: caliche.Result, parameter: str) -> str:
     """Least and largest of a parameter that follows the day."""
-    values = [p.estimate for n, p in result.parameters.items() if n.startswith(f"{parameter}[")]
+    values = [p.estimate for n, p in result.parameters.items() if without_knot(n) == parameter]
     return f"{scaled(parameter, min(values))} to {scaled(parameter, max(values))} in the day"
 
 

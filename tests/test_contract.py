@@ -203,12 +203,30 @@ def result_of(method: str) -> Result:
 
 def starts_of(method: str) -> int:
     """An ensemble has one start, the prior."""
-    return 3 if method in METHODS or not MEMBER_METHODS[method]().gaussian else 1
+    return 3 if method in METHODS or not MEMBER_METHODS[method]().gives_posterior else 1
 
 
 @pytest.fixture(params=[*METHODS, *MEMBER_METHODS])
 def result(request) -> Result:
     return result_of(request.param)
+
+
+@pytest.mark.parametrize(
+    "card", [*METHODS.values(), *MEMBER_METHODS.values()], ids=lambda c: c.name
+)
+def test_every_method_searches_and_is_what_its_card_says(card):
+    method = card()
+    assert isinstance(method, Method)
+    assert method.needs_gradient == card.needs_gradient
+    assert method.keeps_state == card.keeps_state
+    assert method.gives_posterior == card.gives_posterior
+    problem = LinearGaussian.problem()
+    outcome = method.search(problem, problem.space.initial()[None], seed=4)
+    assert outcome.final.u.shape == (1, 2)
+    assert outcome.history.misfit.shape == (1, outcome.n_iterations)
+    assert outcome.history.u.shape == (1, outcome.n_iterations, 2)
+    assert len(outcome.reasons) == 1
+    assert outcome.failed == 0
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -245,7 +263,7 @@ def test_method_that_runs_members_is_one(name):
         assert state.iteration == k
         assert one.estimate(state).shape == (2,)
         found = one.posterior(state)
-        assert (found is not None) == one.gaussian
+        assert (found is not None) == one.gives_posterior
         if name == "4denvar":
             assert one.verdict(state).converged
             break

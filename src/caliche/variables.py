@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, replace
 
 from caliche.errors import InputError, nearest
+from caliche.names import site_of, without_site
 
 
 @dataclass(frozen=True)
@@ -328,9 +329,8 @@ def label(stream: str) -> str:
 
     `<stream>@<site>` is that of a site among several.
     """
-    if "@" in stream:
-        stream, _, site = stream.partition("@")
-        return f"{label(stream)}, {site}"
+    if site := site_of(stream):
+        return f"{label(without_site(stream))}, {site}"
     entry = variable(stream)
     # The sign convention after the comma belongs to a table, not to a sentence.
     words = entry.long_name.partition(",")[0]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.flatten_util import ravel_pytree
 
 from caliche.assimilation import windows
 from caliche.assimilation.forecast import innovation_chi_square
@@ -166,6 +169,22 @@ def test_the_state_is_handed_on_with_its_derivative():
     jacobian = rows(forcing, KEEP)[STEPS].sum(axis=0)
     np.testing.assert_allclose(slopes, jacobian[None], rtol=1e-12)
     assert state[0] == pytest.approx(jacobian / SCALE @ (MEAN + SCALE * u))
+
+
+def test_a_window_starts_from_what_it_was_handed_and_parameters_stay_those_of_the_model():
+    problem = reservoir(*draws())
+    pieces, u = cut(problem, STEPS), np.array([0.3, -0.2, 0.5])
+    first = window_problem(problem, pieces[0], first_of_all(problem))
+    state, slopes = carry(first, u, pieces[0].carry)
+    handed = dataclasses.replace(first_of_all(problem), state=state, slopes=slopes, centre=u)
+    second = window_problem(problem, pieces[1], handed)
+    moved = jnp.asarray(u + 0.1)
+    params = second.space.to_physical(moved)
+    assert set(params) == {d.name for d in problem.space.declarations}
+    assert second.model is problem.model
+    start = ravel_pytree(second.initial_state(moved, params))[0]
+    np.testing.assert_allclose(start, state + slopes @ np.full(3, 0.1), rtol=1e-14)
+    assert problem.initial_state(moved, params) is None
 
 
 def test_means_and_clocks_reach_across_the_cuts():

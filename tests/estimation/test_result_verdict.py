@@ -12,8 +12,15 @@ from caliche.errors import InputError
 from caliche.estimation import estimate
 from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
 from caliche.estimation.hyperparameters import Unknown
-from caliche.estimation.method import CONVERGED, GIVEN_UP, RUNNING, STATUS, Iterate, creeping
-from caliche.estimation.outcome import reason_of
+from caliche.estimation.method import (
+    CONVERGED,
+    GIVEN_UP,
+    RUNNING,
+    STATUS,
+    Iterate,
+    creeping,
+    reason_of,
+)
 from caliche.estimation.verdict import prior_distance
 from caliche.parameters import Flat, LogNormal, Normal
 from caliche.remarks import headline

@@ -40,9 +40,9 @@ from caliche.estimation.method import (
     CONVERGED,
     STATUS,
     History,
-    Iterate,
     Outcome,
     at_bound,
+    ended,
     run_method,
 )
 from caliche.estimation.outcome import best_start, curvature_result
@@ -257,7 +257,7 @@ def _minimum(window: WindowProblem, start: np.ndarray, method: LevenbergMarquard
 def _unchanged(handed: Handed) -> Outcome:
     """The outcome of a window in which nothing was observed."""
     zero, u = np.zeros(1), handed.mean[None]
-    final = Iterate(u, zero, zero, np.array([CONVERGED]), np.zeros(1, int))  # type: ignore[arg-type]
+    final = ended(u, zero, zero, np.array([CONVERGED]), np.zeros(1, int))
     return Outcome(final, History(zero[None], u[None]), 0)
 
 

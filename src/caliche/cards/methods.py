@@ -48,6 +48,21 @@ class MethodCard:
     when: str
     runs: Runs = field(default_factory=lambda: by_gradients(UNCOUNTED_ITERATIONS))
 
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether it follows derivatives of the model."""
+        return self.kind == "descent"
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether it keeps its state in a file, and goes on from there."""
+        return self.kind != "descent"
+
+    @property
+    def gives_posterior(self) -> bool:
+        """Whether it begins at the prior and ends as members of the posterior."""
+        return self.kind == "ensemble"
+
     def __call__(self, **options: Any) -> Any:
         """The method with these options.
 
@@ -125,6 +140,12 @@ def method_of(name: str, options: Mapping[str, Any]) -> Any:
 def card_of(name: str) -> MethodCard | None:
     """The card of a method, None if there is none of that name."""
     return METHODS.get(name) or MEMBER_METHODS.get(name)
+
+
+def keeps_state(name: str) -> bool:
+    """Whether a method keeps its state in a file; False of a name that is unknown."""
+    card = card_of(name)
+    return card is not None and card.keeps_state
 
 
 for _card in (

@@ -29,7 +29,7 @@ from caliche.estimation.curvature import lag1_autocorrelation, linearised, poste
 from caliche.estimation.density import log_evidence
 from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
 from caliche.estimation.information import InformationEstimate, kept, with_information
-from caliche.estimation.method import CONVERGED, Method, Outcome, run_method
+from caliche.estimation.method import CONVERGED, Descent, Outcome, run_method
 from caliche.estimation.tangent_run import run_with_tangents
 from caliche.observations import Observations
 from caliche.problems.base import Problem
@@ -137,6 +137,21 @@ class Hyperparameters:
         return Hyperparameters(**{**said, "information": known, "log_evidence": evidence})
 
 
+class Searched(NamedTuple):
+    """What a search found, hyperparameters included.
+
+    problem : with them.  outcome : of the last search.  hyper : None if none were estimated.
+    earlier_runs : model runs before the last search.  share : powers of the streams of `problem`
+    over those in J of the outcome.
+    """
+
+    problem: Problem
+    outcome: Outcome
+    hyper: Hyperparameters | None = None
+    earlier_runs: int = 0
+    share: float = 1.0
+
+
 def of_one_site(problem: Problem) -> InverseProblem:
     """The problem, whose hyperparameters can be estimated.
 
@@ -180,7 +195,7 @@ def estimate_hyperparameters(
     problem: InverseProblem,
     u: Float[Array | np.ndarray, " parameter"],
     unknown: Unknown,
-    method: Method | None = None,
+    method: Descent | None = None,
     run: Callable[..., Outcome] = run_method,
 ) -> tuple[InverseProblem, np.ndarray, Hyperparameters]:
     """The problem with its unknown hyperparameters estimated, and its optimum near `u`.

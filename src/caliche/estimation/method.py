@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from caliche.files.checkpoint import Checkpoint
 from caliche.parameters.space import ParameterSpace
 from caliche.problems.base import NormalEquations, Problem
 
@@ -30,6 +32,10 @@ STATUS = {
 # A start is given up where its J is this far above the best that converged (nothing would ever
 # choose it), and where the pace of so many last iterations would not close half of that gap.
 FAR_ABOVE, WATCHED = 10.0, 25
+
+# A search that can go no further has arrived if no more than this (posterior standard deviations)
+# is left: the error of a model's own iterations hides what a smaller step would bring.
+NEGLIGIBLE = 1e-3
 
 # A flat prior's logistic coordinate this far out is within 1e-6 of the range from its bound.
 BOUND_REACHED = 14.0
@@ -51,36 +57,15 @@ class Iterate(NamedTuple):
     model_runs: Int[Array, ""]
 
 
+def ended(u: Any, cost: Any, remaining: Any, status: Any, model_runs: Any) -> Iterate:
+    """Where starts ended, of arrays with a leading start axis."""
+    return Iterate(u, cost, remaining, status, model_runs)
+
+
 def unjudged(u: Float[Array, " parameter"]) -> Iterate:
     """The iterate of a start that has not been evaluated yet."""
     infinite = jnp.asarray(jnp.inf)
     return Iterate(u, infinite, infinite, jnp.asarray(RUNNING), jnp.asarray(0))
-
-
-@runtime_checkable
-class Method(Protocol):
-    """A method advances one start; starts are vectorised outside.
-
-    A method is hashable, and equal to one with the same settings: it is part of the key under
-    which compiled programs are kept.
-
-    `init` gives a state whose field `iterate` is an `Iterate`; it does not run the model, so that
-    there is one program to compile. `advance` makes one recorded iteration, which may be several
-    inner ones, and judges where it has come to; the first one judges the start itself.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def max_iterations(self) -> int: ...
-
-    @property
-    def tolerance(self) -> float: ...
-
-    def init(self, problem: Problem, u: Float[Array, " parameter"]) -> Any: ...
-
-    def advance(self, problem: Problem, state: Any) -> Any: ...
 
 
 def at_bound(space: ParameterSpace, u: Any, gradient: Any) -> Any:
@@ -169,15 +154,95 @@ class History:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where every start ended, how it got there and what it cost."""
+    """Where every start ended, how it got there and what it cost.
+
+    reasons : why each start ended, where the method has words of its own for it.
+    failed : model runs that failed, of all starts.
+    """
 
     final: Iterate  # leaves have a leading start axis
     history: History
     n_iterations: int
+    reasons: tuple[str, ...] = ()
+    failed: int = 0
 
 
 Callback = Callable[[int, float, int], None]
 """Called after each iteration with its number, the best misfit and how many starts still run."""
+
+
+@runtime_checkable
+class Method(Protocol):
+    """What `estimate` asks of a method: a search from every start.
+
+    A method is hashable, and equal to one with the same settings: it is part of the key under
+    which compiled programs are kept.
+
+    needs_gradient : whether it follows derivatives of the model.
+    keeps_state : whether it goes on from a checkpoint.
+    gives_posterior : whether it begins at the prior and ends as members of the posterior.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_iterations(self) -> int: ...
+
+    @property
+    def needs_gradient(self) -> bool: ...
+
+    @property
+    def keeps_state(self) -> bool: ...
+
+    @property
+    def gives_posterior(self) -> bool: ...
+
+    def search(
+        self,
+        problem: Problem,
+        starts: Float[Array, "start parameter"],
+        callback: Callback | None = None,
+        checkpoint: Checkpoint | None = None,
+        seed: int = 0,
+    ) -> Outcome:
+        """Where the search ends from each start; `seed` is that of its random numbers, if any."""
+        ...
+
+
+class Descent(ABC):
+    """A method that follows gradients and advances one start; starts are vectorised outside.
+
+    `init` gives a state whose field `iterate` is an `Iterate`; it does not run the model, so that
+    there is one program to compile. `advance` makes one recorded iteration, which may be several
+    inner ones, and judges where it has come to; the first one judges the start itself.
+    It has converged when the step still to go is below `tolerance` posterior standard deviations.
+    """
+
+    name: str
+    max_iterations: int
+    tolerance: float
+
+    needs_gradient = True
+    keeps_state = False
+    gives_posterior = False
+
+    @abstractmethod
+    def init(self, problem: Problem, u: Float[Array, " parameter"]) -> Any: ...
+
+    @abstractmethod
+    def advance(self, problem: Problem, state: Any) -> Any: ...
+
+    def search(
+        self,
+        problem: Problem,
+        starts: Float[Array, "start parameter"],
+        callback: Callback | None = None,
+        checkpoint: Checkpoint | None = None,
+        seed: int = 0,
+    ) -> Outcome:
+        """See `Method`. Nothing is left to chance, and no state is kept."""
+        return run_method(self, problem, starts, callback)
 
 
 def settled(state: Any) -> Any:
@@ -189,12 +254,12 @@ def settled(state: Any) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _init(method: Method, problem: Problem, starts: Float[Array, "start p"]) -> Any:
+def _init(method: Descent, problem: Problem, starts: Float[Array, "start p"]) -> Any:
     return settled(jax.vmap(method.init, in_axes=(None, 0))(problem, starts))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _advance(method: Method, problem: Problem, state: Any) -> Any:
+def _advance(method: Descent, problem: Problem, state: Any) -> Any:
     """One iteration of every start that still runs; the others stay as they are."""
     if state.iterate.status.shape[0] == 1:  # a model of scalars is faster than one of vectors of 1
         alone = method.advance(problem, jax.tree.map(lambda x: x[0], state))
@@ -210,7 +275,7 @@ def _advance(method: Method, problem: Problem, state: Any) -> Any:
 
 
 def run_method(
-    method: Method,
+    method: Descent,
     problem: Problem,
     starts: Float[Array, "start parameter"],
     callback: Callback | None = None,
@@ -238,7 +303,40 @@ def run_method(
             best = float(np.min(cost, initial=np.inf, where=np.isfinite(cost)))
             callback(iteration, best, int((status == RUNNING).sum()))
     history = History(np.stack(costs, axis=1), np.stack(controls, axis=1))
-    return Outcome(jax.device_get(state.iterate), history, iteration)
+    final = jax.device_get(state.iterate)
+    reasons = tuple(reason_of(method, final, k) for k in range(len(final.status)))
+    return Outcome(final, history, iteration, reasons)
+
+
+def is_rough(method: Descent, final: Iterate, best: int) -> bool:
+    """Whether a start counts as arrived with a step left that is more than negligible."""
+    left = float(final.remaining[best])
+    return int(final.status[best]) == CONVERGED and left >= max(NEGLIGIBLE, method.tolerance)
+
+
+def reason_of(method: Descent, final: Iterate, best: int) -> str:
+    """Why a method stopped, in words."""
+    status = int(final.status[best])
+    remaining = float(final.remaining[best])
+    if is_rough(method, final, best):
+        return (
+            f"converged to {remaining:.2g} posterior standard deviations and no nearer: the misfit "
+            "is rough there, and no step lowers it any more"
+        )
+    if status == CONVERGED:
+        why = f"less than the tolerance of {method.tolerance:g}"
+        if remaining >= method.tolerance:
+            why = "and no step lowers the misfit any more"
+        return (
+            f"converged: the next Gauss-Newton step would move the parameters by {remaining:.1g} "
+            f"of their standard deviations, {why}"
+        )
+    if status == NOT_FINITE:
+        return f"{STATUS[status]}, from any start" if len(final.status) > 1 else STATUS[status]
+    return (
+        f"{STATUS[status]}; the next Gauss-Newton step would still move the parameters by "
+        f"{remaining:.2g} standard deviations"
+    )
 
 
 def creeping(costs: Sequence[np.ndarray], status: np.ndarray, left: int) -> np.ndarray:

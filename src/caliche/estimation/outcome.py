@@ -9,22 +9,19 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError
 from caliche.estimation.curvature import Posterior, derived_quantities
-from caliche.estimation.descent.levenberg_marquardt import NEGLIGIBLE
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.intervals import intervals, quadratic_at, to_physical
 from caliche.estimation.method import (
     BOUND_REACHED,
     CONVERGED,
-    NOT_FINITE,
     STATUS,
     Iterate,
-    Method,
     Outcome,
 )
 from caliche.estimation.optima import find_optima
 from caliche.estimation.result import ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
-from caliche.estimation.verdict import remarks_of
+from caliche.estimation.verdict import failure_note, remarks_of
 from caliche.parameters.space import Entry, ParameterSpace
 from caliche.problems.base import Problem
 from caliche.remarks import SAME_MISFIT
@@ -127,7 +124,10 @@ def curvature_result(
         trajectory=trajectory,
         residuals=curvature.residuals,
         derived=derived_quantities(problem, curvature),
-        remarks=remarks_of(space, parameters, curvature, starts, optima, left),
+        remarks=(
+            *remarks_of(space, parameters, curvature, starts, optima, left),
+            *failure_note(outcome.failed, int(np.sum(final.model_runs))),
+        ),
         prior_cost=prior_cost(space, curvature.u),
         hyperparameters=hyper,
         optima=optima,
@@ -185,34 +185,3 @@ def correlation_of(covariance: np.ndarray) -> np.ndarray:
     correlation = covariance / np.outer(scale, scale)
     np.fill_diagonal(correlation, 1.0)
     return np.clip(correlation, -1.0, 1.0)
-
-
-def is_rough(method: Method, final: Iterate, best: int) -> bool:
-    """Whether a start counts as arrived with a step left that is more than negligible."""
-    left = float(final.remaining[best])
-    return int(final.status[best]) == CONVERGED and left >= max(NEGLIGIBLE, method.tolerance)
-
-
-def reason_of(method: Method, final: Iterate, best: int) -> str:
-    """Why a method stopped, in words."""
-    status = int(final.status[best])
-    remaining = float(final.remaining[best])
-    if is_rough(method, final, best):
-        return (
-            f"converged to {remaining:.2g} posterior standard deviations and no nearer: the misfit "
-            "is rough there, and no step lowers it any more"
-        )
-    if status == CONVERGED:
-        why = f"less than the tolerance of {method.tolerance:g}"
-        if remaining >= method.tolerance:
-            why = "and no step lowers the misfit any more"
-        return (
-            f"converged: the next Gauss-Newton step would move the parameters by {remaining:.1g} "
-            f"of their standard deviations, {why}"
-        )
-    if status == NOT_FINITE:
-        return f"{STATUS[status]}, from any start" if len(final.status) > 1 else STATUS[status]
-    return (
-        f"{STATUS[status]}; the next Gauss-Newton step would still move the parameters by "
-        f"{remaining:.2g} standard deviations"
-    )

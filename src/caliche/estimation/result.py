@@ -10,6 +10,7 @@ import numpy as np
 from caliche.estimation.curvature import ResidualStatistics
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.optima import Optimum
+from caliche.names import without_knot
 from caliche.parameters.space import ParameterSpace
 from caliche.remarks import Remark
 
@@ -54,7 +55,7 @@ def with_the_rest(
         )
     for tie in space.ties:
         d, factor = declared[tie.name], tie.multiple
-        of = [p for n, p in found.items() if n.partition("[")[0] == tie.to]
+        of = [p for n, p in found.items() if without_knot(n) == tie.to]
         sd = sd_naive = interval = None
         if len(of) == 1 and of[0].sd is not None and of[0].sd_naive is not None:
             sd, sd_naive = abs(factor) * of[0].sd, abs(factor) * of[0].sd_naive

@@ -67,6 +67,7 @@ def run_with_tangents(problem: Problem, u: Float[Array, " parameter"]) -> Tangen
         output,
         keep,
         period=problem.period,
+        state_of=problem.initial_state,
     )
     energy = {
         name: jnp.append(initial.values[n + k], series.values[n + k])

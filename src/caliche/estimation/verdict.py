@@ -16,6 +16,7 @@ from caliche.estimation.information import InformationEstimate
 from caliche.estimation.method import GIVEN_UP, NOT_FINITE, STATUS
 from caliche.estimation.optima import Optimum, equally_good, optima_note
 from caliche.estimation.result import ParameterEstimate, Result, Start
+from caliche.names import without_knot
 from caliche.parameters.priors import Prior
 from caliche.parameters.space import ParameterSpace
 from caliche.problems.base import Problem
@@ -81,7 +82,7 @@ def bound_remarks(
     priors = {entry.name: entry.parameter.prior for entry in space.entries}
     knots = set()
     for p in parameters.values():
-        stem, prior = p.name.partition("[")[0], priors.get(p.name)
+        stem, prior = without_knot(p.name), priors.get(p.name)
         pressed = prior is not None and _is_pressed(prior, p.estimate)
         if p.fixed or not (p.at_bound or pressed) or (p.knot is not None and stem in knots):
             continue
@@ -209,6 +210,14 @@ def _of_residuals(residuals: Mapping[str, ResidualStatistics]) -> Iterator[Remar
         if r.n and np.isfinite(r.variance_ratio):
             factor = float(np.sqrt(r.variance_ratio))
             yield from error_size_remarks(name, label(name), factor, "residuals")
+
+
+def failure_note(failed: int, runs: int) -> tuple[Remark, ...]:
+    """A remark on members that failed, if any did."""
+    if not failed:
+        return ()
+    text = f"The model failed in {failed} of {runs} member runs; they were left out."
+    return (Remark("failed-members", text, False),)
 
 
 def judged(given: Problem, result: Result) -> Result:

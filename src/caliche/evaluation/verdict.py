@@ -18,6 +18,7 @@ from caliche.data.origin import stream_origins
 from caliche.data.quality import utc_text
 from caliche.errors import InputError
 from caliche.evaluation.scores import Score, score
+from caliche.names import at_site
 from caliche.remarks import Remark, error_size_remarks, unlike
 from caliche.variables import AMOUNTS, VARIABLES, Variable, label, variable
 from caliche.wording import agree, number_of
@@ -70,7 +71,7 @@ def score_remarks(fit: Mapping[str, Mapping[str, Any]], where: str = "") -> Iter
     """
     for name, s in fit.items():
         r, nse = s.get("r"), s.get("nse")
-        about = (f"{name}@{where}" if where else name,)
+        about = (at_site(name, where),)
         what = label(about[0])
         if r is not None and r < AGAINST:
             yield Remark(

@@ -33,6 +33,7 @@ from caliche.experiments.models import build_model, refuse_untrained
 from caliche.experiments.space import make_nuisances, make_space, true_parameters
 from caliche.models.base import Model, ParameterDeclaration
 from caliche.models.lad.fluxes import FluxLaw
+from caliche.names import without_knot
 from caliche.observations import Nuisance, Observations, Stream, make_operator
 from caliche.parameters import ParameterSpace
 from caliche.problems.inverse import InverseProblem
@@ -187,7 +188,7 @@ class Experiment:
             return None
         found: dict[str, float] = {}
         for name, value in self.config.synthetic.truth.items():
-            knots = [n for n in self.space.names if n.partition("[")[0] == name]
+            knots = [n for n in self.space.names if without_knot(n) == name]
             if isinstance(value, tuple):
                 found |= dict(zip(knots, value, strict=True))
             else:

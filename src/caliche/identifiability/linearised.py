@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError
 from caliche.estimation.method import RANK_TOLERANCE
+from caliche.names import without_knot
 from caliche.parameters.space import FreeParameter, ParameterSpace
 from caliche.problems.inverse import InverseProblem
 
@@ -233,7 +234,7 @@ def triangle(rows: np.ndarray) -> np.ndarray:
 
 def _entry(space: ParameterSpace, name: str, value: float) -> Entry:
     by_name: dict[str, FreeParameter] = {p.name: p for p in space.free}
-    p = by_name.get(name) or by_name.get(name.partition("[")[0])
+    p = by_name.get(name) or by_name.get(without_knot(name))
     if p is None:
         return Entry(name, name, "1", value, "flat", -math.inf, math.inf, None, 1.0)
     d, prior = p.declaration, p.prior

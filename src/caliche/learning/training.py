@@ -32,6 +32,7 @@ from caliche.estimation.method import settled
 from caliche.files.checkpoint import read_leaves, write_leaves
 from caliche.models.base import Forcing
 from caliche.models.lad.neural_fluxes import HybridFluxes, Network
+from caliche.models.loop.run import run
 from caliche.models.loop.time_loop import simulate
 from caliche.problems.inverse import InverseProblem
 from caliche.wording import number_of
@@ -311,11 +312,11 @@ def _survey(problem: InverseProblem, windows: Windows, u: Array) -> tuple[Array,
     params = problem.space.to_physical(u)
     state = simulate(problem.model, params, windows.lead, lambda _: ())[0]
 
-    def run(state: Any, window: Window) -> tuple[Any, tuple]:
+    def through(state: Any, window: Window) -> tuple[Any, tuple]:
         after, squares = _run(problem, params, window, state)
         return after, (state, squares)
 
-    _, (starts, squares) = jax.lax.scan(run, state, windows.each)
+    _, (starts, squares) = run(through, state, windows.each)
     both = (windows.each.fitted, windows.each.held_out)
     counts = jnp.stack([jnp.sum(mask, dtype=jnp.float64) for mask in both])
     return jnp.sum(squares, axis=0) / counts, starts

@@ -20,6 +20,7 @@ from itertools import combinations
 import numpy as np
 
 from caliche.errors import InputError, nearest
+from caliche.names import at_site
 from caliche.parameters.correlation import correlation_between
 from caliche.parameters.space import FreeParameter, ParameterSpace
 from caliche.parameters.variation import Variation
@@ -114,7 +115,7 @@ def share(
         tuple(
             row
             for p in space.free
-            for row in range(*where[_named(p.name, kinds[p.name].labels[k])].indices(joint.size))
+            for row in range(*where[at_site(p.name, kinds[p.name].labels[k])].indices(joint.size))
         )
         for k, space in enumerate(spaces)
     )
@@ -123,10 +124,6 @@ def share(
         leads = [where[order[m]].start for m in correlation.members]
         mix[np.ix_(leads, leads)] = np.asarray(correlation.root)
     return SharedSpace(joint, rows, mix)
-
-
-def _named(name: str, label: str) -> str:
-    return f"{name}@{label}" if label else name
 
 
 def _take(
@@ -139,7 +136,7 @@ def _take(
     own: bool,
 ) -> None:
     """Take a site's parameter into the joint ones, or check that it is the one there."""
-    name = _named(mine.name, label)
+    name = at_site(mine.name, label)
     if mine.name in space.variations:
         if not own:
             raise InputError(
@@ -178,7 +175,7 @@ def _pooled(
                 f"{kind.spread:g}",
                 'share = "global" for one value, "site" for nothing shared',
             )
-        members = [n for n in dict.fromkeys(_named(name, k) for k in kind.labels) if n in free]
+        members = [n for n in dict.fromkeys(at_site(name, k) for k in kind.labels) if n in free]
         if not all(free[n].prior.informative for n in members):
             raise InputError(
                 f"a normal or log-normal prior of {name}, as its values are pooled",

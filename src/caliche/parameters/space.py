@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from caliche.errors import InputError, nearest
 from caliche.models.base import ParameterDeclaration
+from caliche.names import at_knot
 from caliche.parameters.correlation import Correlation, Pairs, correlation_between
 from caliche.parameters.priors import Flat, Prior, extremes, within
 from caliche.parameters.ties import Tie, check_tie
@@ -76,7 +77,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        return self.parameter.name if self.knot is None else f"{self.parameter.name}[{self.knot}]"
+        return self.parameter.name if self.knot is None else at_knot(self.parameter.name, self.knot)
 
     @property
     def long_name(self) -> str:

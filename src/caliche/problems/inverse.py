@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from caliche.models.base import Model
+from caliche.models.base import Model, State
 from caliche.models.loop.tangents import Tangents, simulate_tangents
 from caliche.models.loop.time_loop import Cut, ParamsInTime, cut, simulate, simulate_total
 from caliche.observations import ObservationOperator, Observations
@@ -110,16 +110,32 @@ class InverseProblem(Problem):
     def derived_labels(self) -> Mapping[str, tuple[str, str]]:
         return self.model.derived_labels
 
-    def predict(self, params: ParamsInTime) -> Float[Array, "time stream"]:
-        """Predicted observations (time + 1, stream) for physical parameters."""
+    def predict(
+        self, params: ParamsInTime, state: State | None = None
+    ) -> Float[Array, "time stream"]:
+        """Predicted observations (time + 1, stream) for physical parameters, from a state or as the
+        model starts."""
         _, initial, series = simulate(
-            self.model, params, self.forcing, self.operator.select, period=self.period
+            self.model,
+            params,
+            self.forcing,
+            self.operator.select,
+            period=self.period,
+            state=state,
         )
         return self.operator.finish(initial, series, params)
 
     def forward(self, u: Float[Array, " parameter"]) -> Float[Array, "time stream"]:
         """Predicted observations (time + 1, stream) at a control vector."""
-        return self.predict(self.space.to_physical(u))
+        params = self.space.to_physical(u)
+        return self.predict(params, self.initial_state(u, params))
+
+    def initial_state(
+        self, u: Float[Array, " parameter"] | tuple, params: ParamsInTime
+    ) -> State | None:
+        """The state at the start, at a control vector and the parameters that it stands for; None
+        where the model itself says how to start."""
+        return None
 
     @property
     def pointwise(self) -> bool:
@@ -151,9 +167,10 @@ class InverseProblem(Problem):
             return total
 
         forcing, seen = self.record
+        params = self.space.to_physical(u)
         return simulate_total(
             self.model,
-            self.space.to_physical(u),
+            params,
             forcing,
             self.operator.select,
             absorb,
@@ -161,6 +178,7 @@ class InverseProblem(Problem):
             seen,
             segments,
             self.period,
+            self.initial_state(u, params),
         )
 
     def misfit_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
@@ -187,6 +205,7 @@ class InverseProblem(Problem):
             seen,
             self.in_block,
             self.period,
+            self.initial_state,
         )
         if self.in_block:
             hessian = [
@@ -211,6 +230,7 @@ class InverseProblem(Problem):
             self.operator.select,
             keep,
             period=self.period,
+            state_of=self.initial_state,
         )
         return self.finish_tangents(u, initial, series)
 

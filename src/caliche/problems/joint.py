@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.names import at_site
 from caliche.observations import Observations
 from caliche.parameters.shared import SharedSpace, Sharing, share
 from caliche.parameters.space import ParameterSpace
@@ -72,7 +73,7 @@ class JointProblem(Problem):
     @property
     def stream_names(self) -> tuple[str, ...]:
         pairs = zip(self.sites, self.problems, strict=True)
-        return tuple(f"{name}@{site}" for site, p in pairs for name in p.stream_names)
+        return tuple(at_site(name, site) for site, p in pairs for name in p.stream_names)
 
     @property
     def observations(self) -> Observations:
@@ -133,13 +134,13 @@ class JointProblem(Problem):
     def derived(self, u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
         found = {}
         for site, problem, own in zip(self.sites, self.problems, self.controls(u), strict=True):
-            found |= {f"{name}@{site}": value for name, value in problem.derived(own).items()}
+            found |= {at_site(name, site): value for name, value in problem.derived(own).items()}
         return found
 
     @property
     def derived_labels(self) -> Mapping[str, tuple[str, str]]:
         return {
-            f"{name}@{site}": (unit, f"{text}, {site}")
+            at_site(name, site): (unit, f"{text}, {site}")
             for site, problem in zip(self.sites, self.problems, strict=True)
             for name, (unit, text) in problem.derived_labels.items()
         }

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -24,103 +22,59 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from caliche.errors import InputError
-from caliche.models.base import Diagnostics, Forcing, Model, ParameterDeclaration, Params, State
+from caliche.models.base import State
 from caliche.models.loop.time_loop import ParamsInTime, simulate
 from caliche.observations import ObservationOperator
 from caliche.observations.nuisances import reach
-from caliche.parameters.space import ParameterSpace
 from caliche.problems.inverse import InverseProblem
 from caliche.variables import variable
 
 
-def _control(k: int) -> str:
-    """The name under which entry k of u travels to the model among its parameters."""
-    return f"control vector, entry {k}"
-
-
-class WindowSpace(ParameterSpace):
-    """A parameter space whose physical parameters carry the control vector along."""
-
-    def to_physical(self, u: Float[Array, " parameter"] | tuple) -> dict[str, Float[Array, "..."]]:
-        own = {_control(k): jnp.asarray(u[k]) for k in range(self.size)}
-        return {**super().to_physical(u), **own}
-
-
-class CarriedModel(eqx.Module):
-    """A model that starts from a state handed over: state + slopes (u - centre).
+class Carried(eqx.Module):
+    """A state handed over: state + slopes (u - centre).
 
     Attributes
     ----------
-    own : () whether it starts as the model says instead, as the first window does.
+    own : () whether the run starts as the model says instead, as the first window does.
     state, slopes : (state,) and (state, P), all numbers of the model's state in a row.
     centre : (P,) the u at which the state is `state`.
     """
 
-    model: Model
     own: Array
     state: Float[Array, " state"]
     slopes: Float[Array, "state p"]
     centre: Float[Array, " p"]
 
-    @property
-    def declarations(self) -> tuple[ParameterDeclaration, ...]:
-        return self.model.declarations
-
-    @property
-    def forcing_variables(self) -> tuple[str, ...]:
-        return self.model.forcing_variables
-
-    @property
-    def diagnostics(self) -> tuple[str, ...]:
-        return self.model.diagnostics
-
-    @property
-    def depths(self) -> Mapping[str, np.ndarray]:
-        return self.model.depths
-
-    @property
-    def derived_labels(self) -> Mapping[str, tuple[str, str]]:
-        return self.model.derived_labels
-
-    def derived(self, params: Params) -> Mapping[str, Float[Array, ""]]:
-        return self.model.derived(params)
-
-    def prepare(self, params: Params) -> tuple[Any, Array]:
-        names = [_control(k) for k in range(len(self.centre))]
-        rest = {name: value for name, value in params.items() if name not in names}
-        return self.model.prepare(rest), jnp.stack([params[name] for name in names])
-
-    def init_state(self, prepared: tuple[Any, Array], forcing: Forcing) -> State:
-        inner, control = prepared
-        own, unravel = ravel_pytree(self.model.init_state(inner, forcing))
-        carried = self.state + self.slopes @ (control - self.centre)
-        return unravel(jnp.where(self.own, own, carried))
-
-    def diagnose(self, prepared: tuple[Any, Array], state: State) -> Diagnostics:
-        return self.model.diagnose(prepared[0], state)
-
-    def step(
-        self, prepared: tuple[Any, Array], state: State, forcing: Forcing
-    ) -> tuple[State, Diagnostics]:
-        return self.model.step(prepared[0], state, forcing)
+    def at(self, u: Float[Array, " p"], own: State) -> State:
+        """The state at u, of the structure of the model's own."""
+        numbers, unravel = ravel_pytree(own)
+        return unravel(jnp.where(self.own, numbers, self.state + self.slopes @ (u - self.centre)))
 
 
 class WindowProblem(InverseProblem):
-    """An inverse problem with another Gaussian prior of u than that of its space.
+    """An inverse problem with another Gaussian prior of u than that of its space, which starts from
+    a state that depends on u.
 
     Attributes
     ----------
+    carried : the state at the start; None as the model says.
     mean : (P,) of the prior.
     root : (P, P) with root^T root the information (inverse covariance); zero along what nothing is
         known of.
     """
 
+    carried: Carried | None = None
     mean: Float[Array, " p"] = eqx.field(default_factory=lambda: jnp.zeros(0))
     root: Float[Array, "p p"] = eqx.field(default_factory=lambda: jnp.zeros((0, 0)))
 
     def background(self, u: Float[Array, " p"]) -> Float[Array, " p"]:
         """Residuals of the prior."""
         return self.root @ (u - self.mean)
+
+    def initial_state(self, u: Float[Array, " p"] | tuple, params: ParamsInTime) -> State | None:
+        if self.carried is None:
+            return None
+        return self.carried.at(jnp.stack(list(u)), own_state(self, params))
 
 
 @dataclass(frozen=True)
@@ -202,17 +156,21 @@ def independent_of_parameters(problem: InverseProblem) -> InverseProblem:
     return dataclasses.replace(problem, model=for_varying(moved))
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _state_size(problem: InverseProblem, _: None = None) -> Array:
-    params = problem.space.to_physical(problem.space.initial())
+def own_state(problem: InverseProblem, params: ParamsInTime) -> State:
+    """The state in which a model itself starts."""
     first = {name: value[0] for name, value in problem.forcing.items()}
     constant = {n: v if v.ndim == 0 else v[0] for n, v in params.items()}
-    return ravel_pytree(problem.model.init_state(problem.model.prepare(constant), first))[0]
+    return problem.model.init_state(problem.model.prepare(constant), first)
 
 
 def state_size(problem: InverseProblem) -> int:
     """How many numbers the state of the model has."""
-    return jax.eval_shape(_state_size, problem).shape[0]
+
+    def numbers(problem: InverseProblem) -> Array:
+        params = problem.space.to_physical(problem.space.initial())
+        return ravel_pytree(own_state(problem, params))[0]
+
+    return jax.eval_shape(numbers, problem).shape[0]
 
 
 @dataclass(frozen=True)
@@ -222,7 +180,7 @@ class Handed:
     mean, information : (P,), (P, P) of the Gaussian prior of u; the cost is built from them.
     score : (P, P) covariance of the prior's part of the gradient, which is `information` if the
         errors are what they are declared to be; the error bars are built from it.
-    state, slopes, centre : see `CarriedModel`; an empty state before the first window.
+    state, slopes, centre : see `Carried`; an empty state before the first window.
     """
 
     mean: np.ndarray
@@ -264,22 +222,21 @@ def window_problem(problem: InverseProblem, piece: Piece, handed: Handed) -> Win
     observations = dataclasses.replace(
         observed, values=rows(observed.values), mask=mask, sigma=sigma
     )
-    space = {f.name: getattr(problem.space, f.name) for f in dataclasses.fields(problem.space)}
-    space["fixed"] = {n: rows(v) if v.ndim else v for n, v in problem.space.fixed.items()}
-    model = CarriedModel(
-        problem.model,
+    fixed = {n: rows(v) if v.ndim else v for n, v in problem.space.fixed.items()}
+    carried = Carried(
         jnp.asarray(piece.start == 0),
         jnp.asarray(handed.state),
         jnp.asarray(handed.slopes),
         jnp.asarray(handed.centre),
     )
     return WindowProblem(
-        model=model,
+        model=problem.model,
         forcing={name: rows(values) for name, values in problem.forcing.items()},
         operator=problem.operator,
         observations=observations,
-        space=WindowSpace(**space),
+        space=dataclasses.replace(problem.space, fixed=fixed),
         period=problem.period if piece.start == 0 else 0,
+        carried=carried,
         mean=jnp.asarray(handed.mean),
         root=jnp.asarray(square_root(handed.information)),
     )
@@ -292,7 +249,10 @@ def _carry(problem: InverseProblem, u: Float[Array, " p"], steps: int) -> tuple[
 
     def final(u: Float[Array, " p"]) -> tuple[Array, Array]:
         params: ParamsInTime = space.to_physical(u)
-        state, _, _ = simulate(problem.model, params, forcing, lambda _: (), period=problem.period)
+        start = problem.initial_state(u, params)
+        state, _, _ = simulate(
+            problem.model, params, forcing, lambda _: (), period=problem.period, state=start
+        )
         flat = ravel_pytree(state)[0]
         return flat, flat
 

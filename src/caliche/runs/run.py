@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from caliche.cards.methods import MEMBER_METHODS
+from caliche.cards.methods import keeps_state
 from caliche.estimation import Result, estimate
 from caliche.estimation.ensemble.hyperparameters import forget_rounds
 from caliche.estimation.method import Callback
@@ -71,9 +71,9 @@ def run_experiment(
     name = c.name if method is None else method
     options = c.options if name == c.name else {}
     if starts is None:
-        starts = 1 if name in MEMBER_METHODS and name != c.name else c.starts
+        starts = 1 if keeps_state(name) and name != c.name else c.starts
     state = state_file(folder)
-    keeps = resume or name in MEMBER_METHODS
+    keeps = resume or keeps_state(name)
     result = estimate(
         problem,
         name,

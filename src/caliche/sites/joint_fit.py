@@ -37,11 +37,20 @@ from caliche.estimation.hyperparameters import (
     information_at,
 )
 from caliche.estimation.information import at_their_word, godambe, what_is_told, with_information
-from caliche.estimation.method import RUNNING, Callback, History, Outcome, at_bound, settled
-from caliche.estimation.outcome import curvature_result, reason_of
+from caliche.estimation.method import (
+    RUNNING,
+    Callback,
+    History,
+    Outcome,
+    at_bound,
+    reason_of,
+    settled,
+)
+from caliche.estimation.outcome import curvature_result
 from caliche.estimation.programs import make_room
 from caliche.estimation.result import Result
 from caliche.estimation.timing import Stopwatch
+from caliche.names import at_site
 from caliche.problems.base import NormalEquations, Problem
 from caliche.problems.inverse import InverseProblem
 from caliche.problems.joint import JointProblem, controls_of
@@ -177,7 +186,7 @@ def joint_posterior(problem: JointProblem, u: np.ndarray) -> Posterior:
         by_u = mix[list(rows)]
         seen = seen._replace(jacobian=seen.jacobian @ by_u)
         known = own.observations.information
-        names = tuple(f"{name}@{site}" for name in own.stream_names)
+        names = tuple(at_site(name, site) for name in own.stream_names)
         powers = np.ones(len(names)) if known is None else np.asarray(known)
         sites.append((names, seen, powers, known is None, own.operator.time_step / 3600.0))
     by_word = np.sum([rows.hessian.sum(axis=0) for _, rows, *_ in sites], axis=0)

@@ -10,6 +10,7 @@ from caliche.errors import InputError
 from caliche.estimation import estimate
 from caliche.estimation.ensemble.ask_tell import AskTell
 from caliche.files.checkpoint import Checkpoint
+from caliche.problems.joint import joint_problem
 from reservoir_cases import KEEP, N, draws, posterior_of, reservoir, standardised
 
 BATCHES = 4
@@ -65,7 +66,7 @@ def test_an_epoch_sees_every_batch_once_in_an_order_of_its_own():
     method = method_of("etki", {"batches": 5, "members": 4})
     state = method.begin(reservoir(*draws()).space, np.zeros(3), 0)
     orders = [
-        [method.batch(state._replace(iteration=5 * epoch + k)) for k in range(5)]
+        [method.batch(state._replace(iteration=5 * epoch + k))[0] for k in range(5)]
         for epoch in range(4)
     ]
     assert all(sorted(order) == list(range(5)) for order in orders)
@@ -86,3 +87,9 @@ def test_what_cannot_be_cut_is_refused():
     space = reservoir(values, forcing).space
     with pytest.raises(InputError, match="all observations at once"):
         AskTell("etki", space, np.zeros(3), 1.0, batches=2)
+
+
+def test_the_records_of_several_sites_are_not_cut():
+    site = reservoir(*draws())
+    with pytest.raises(InputError, match="one site where a record is cut into batches"):
+        estimate(joint_problem({"A": site, "B": site}), "etki", batches=2)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.cards.methods import MEMBER_METHODS, UNCOUNTED_ITERATIONS, by_gradients, card_of
+from caliche.cards.methods import UNCOUNTED_ITERATIONS, by_gradients, card_of
 from caliche.commands.compare.folder import CompareFolder, find_folder, what_is_compared
 from caliche.errors import InputError
 from caliche.estimation import estimate
@@ -236,7 +236,8 @@ def _one(
 ) -> tuple[Row, np.ndarray | None]:
     """One method from one seed, and its estimate u."""
     row = Row(asked.label, seed)
-    ensemble = asked.name in MEMBER_METHODS and MEMBER_METHODS[asked.name].kind == "ensemble"
+    card = card_of(asked.name)
+    ensemble = card is not None and card.gives_posterior
     try:
         result = estimate(
             problem, asked.name, starts=1 if ensemble else begin[None], seed=seed, **asked.options

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from caliche.names import at_knot, knot_of, without_knot
 from caliche.report.numbers import plain, rounded, share, with_unit
 from caliche.variables import variable
 from caliche.wording import listing, number_of
@@ -124,13 +125,13 @@ def abbreviations(names: Sequence[str]) -> list[str]:
     """Short headings: first letters of the words of a long name; numbered where they coincide."""
     codes: list[str] = []
     for name in names:
-        words, _, rest = name.partition("[")
+        words, knot = without_knot(name), knot_of(name)
         parts = words.split("_")
         code = (
             name
             if len(name) <= 8
             else "".join(part if part[:1].isdigit() else part[:1] for part in parts)
-            + (f"[{rest}" if rest else "")
+            + (at_knot("", knot) if knot else "")
         )
         twins = sum(c.rstrip("0123456789") == code for c in codes)
         codes.append(f"{code}{twins + 1}" if twins else code)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from caliche.cards.methods import MEMBER_METHODS, METHODS
+from caliche.cards.methods import MEMBER_METHODS, METHODS, keeps_state
 from caliche.terminal.exits import NOT_CONVERGED, STARTED
 from caliche.terminal.json_file import JsonOption
 from caliche.terminal.options import (
@@ -59,7 +59,7 @@ def estimate(
     folder = (fresh_folder if fresh else new_folder)(out, loaded.config.name)
     loaded.problem()  # bad data are told before any progress is shown
     state, name = state_file(folder), loaded.config.name
-    goes_on = state.is_file() and (method or loaded.config.method.name) in MEMBER_METHODS
+    goes_on = state.is_file() and keeps_state(method or loaded.config.method.name)
     with (
         stoppable(f"{state} is kept", folder, out, state.is_file),
         Progress(f"Calibrating {name}", f"Calibrating {name} (compiling first)") as progress,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from caliche.names import without_knot
 from caliche.report.numbers import plain, value_and_sd
 from caliche.terminal.tables import print_headline, print_notes, print_scores, print_table
 from caliche.wording import number_of
@@ -70,10 +71,10 @@ def _few_knots(parameters: Mapping[str, Any]) -> dict[str, Any]:
     groups: dict[str, list[Any]] = {}
     for name, p in parameters.items():
         if p.get("knot") is not None:
-            groups.setdefault(name.partition("[")[0], []).append(p)
+            groups.setdefault(without_knot(name), []).append(p)
     rows: dict[str, Any] = {}
     for name, p in parameters.items():
-        parent = name.partition("[")[0]
+        parent = without_knot(name)
         group = groups.get(parent, []) if p.get("knot") is not None else []
         if len(group) <= MOST_KNOTS:
             rows[name] = p

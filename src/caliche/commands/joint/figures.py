@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from caliche.names import site_of
 from caliche.report import style
 from caliche.report.figures import scaled
 from caliche.report.limits import axis_limits, cut_note, drawable, set_limits
@@ -79,7 +80,9 @@ def values_plate(summary: Mapping[str, Any]) -> Plate:
                 else ""
             )
         )
-        text = known[0]["long_name"].rpartition(", ")[0] if "@" in name else name.replace("_", " ")
+        text = (
+            known[0]["long_name"].rpartition(", ")[0] if site_of(name) else name.replace("_", " ")
+        )
         ax.set_title(f"{text}{shared}", fontsize=8.5)
         ax.set_xlabel(unit, fontsize=8.5)
     grid[0, 0].legend(loc="best", fontsize=8)

@@ -26,6 +26,7 @@ from caliche.estimation.method import CONVERGED
 from caliche.estimation.result import ParameterEstimate
 from caliche.evaluation.verdict import data_remarks, score_remarks
 from caliche.files.whole_file import write_text, written_aside
+from caliche.names import at_site, site_of, without_site
 from caliche.remarks import Remark, as_table, ended, error_size_remarks, unlike
 from caliche.runs.folder import finite, versions
 from caliche.variables import label
@@ -129,11 +130,11 @@ def remarks(fit: JointFit) -> tuple[Remark, ...]:
         fitted = {name: asdict(s) for name, s in inside.items() if observations[name].fit}
         found += score_remarks(fitted, site.name)
         for name, s in inside.items():
-            sigma, where = observations[name].sigma, f"{name}@{site.name}"
+            sigma, where = observations[name].sigma, at_site(name, site.name)
             if observations[name].fit and sigma and s.rmse is not None:
                 found += error_size_remarks(where, label(where), s.rmse / sigma, "residuals")
         for remark in data_remarks(site.experiment):
-            names = tuple(f"{name}@{site.name}" for name in remark.about)
+            names = tuple(at_site(name, site.name) for name in remark.about)
             sentence = f"{site.name}: {remark.sentence[0].lower()}{remark.sentence[1:]}"
             found.append(dataclasses.replace(remark, sentence=sentence, about=names))
     return unlike(found)
@@ -168,7 +169,7 @@ def _prior(fit: JointFit, row: int) -> str:
     entry = fit.problem.space.entries[row]
     d = entry.parameter.declaration
     words = entry.parameter.prior.describe(d.unit)
-    return f"{words}, pooled" if d.name.partition("@")[0] in fit.spreads else words
+    return f"{words}, pooled" if without_site(d.name) in fit.spreads else words
 
 
 def _who(fit: JointFit, row: int) -> list[str]:
@@ -215,12 +216,12 @@ def operational_table(fit: JointFit) -> str:
     writer.writerow(["parameter", "where", "estimate", "sd", "lower95", "upper95", "unit", "sites"])
     for k, name in enumerate(fit.result.names):
         p = fit.result.parameters[name]
-        parameter, _, where = name.partition("@")
+        parameter, where = without_site(name), site_of(name)
         low, high = p.interval or (np.nan, np.nan)
         numbers = [f"{x:.6g}" for x in (p.estimate, np.nan if p.sd is None else p.sd, low, high)]
         writer.writerow([parameter, where or "all sites", *numbers, p.unit, " ".join(_who(fit, k))])
     for name, values in new_site(fit).items():
-        unit = next(p.unit for n, p in fit.result.parameters.items() if n.partition("@")[0] == name)
+        unit = next(p.unit for n, p in fit.result.parameters.items() if without_site(n) == name)
         numbers = [f"{values[0]:.6g}", "", *(f"{x:.6g}" for x in values[1:])]
         writer.writerow([name, "a new site", *numbers, unit, ""])
     return text.getvalue()
@@ -235,7 +236,7 @@ def new_site(fit: JointFit) -> dict[str, tuple[float, float, float]]:
     found, space, mix = {}, fit.problem.space, np.asarray(fit.problem.mix)
     w, covariance = mix @ fit.result.u, mix @ fit.result.covariance_u @ mix.T
     for name, spread in fit.spreads.items():
-        rows = [k for k, n in enumerate(space.names) if n.partition("@")[0] == name]
+        rows = [k for k, n in enumerate(space.names) if without_site(n) == name]
         rho = 1.0 - spread**2
         matrix = rho + (1.0 - rho) * np.eye(len(rows))
         weights = np.linalg.solve(matrix, np.full(len(rows), rho))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from caliche.names import site_of, without_site
 from caliche.report.numbers import interval, number, rounded, value_and_sd
 from caliche.variables import label
 
@@ -16,11 +17,11 @@ def value_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     header = ["parameter", "where", "estimate ± sd", "95 % interval", "prior", "unit"]
     rows = []
     for name, p in summary["parameters"].items():
-        stem, _, where = name.partition("@")
+        where = site_of(name)
         value, sd = number(p["estimate"]), number(p["sd"])
         rows.append(
             [
-                stem,
+                without_site(name),
                 where or "all sites",
                 value_and_sd(value, sd),
                 interval(p["interval95"], sd, value),

@@ -18,6 +18,7 @@ from caliche._version import __version__
 from caliche.commands.screen.outputs import Outputs
 from caliche.commands.screen.words import COURSE, CYCLE, MEAN, RMSE, sentences, warnings_of
 from caliche.experiments.experiment import Experiment
+from caliche.names import without_knot
 from caliche.parameters.space import ParameterSpace
 from caliche.runs.folder import as_run, finite, versions, write_data, write_whole
 from caliche.sensitivity.designs import SOBOL
@@ -153,7 +154,7 @@ def summarise(
         **told,
         "samples_left": found.rows,
         "groups": {
-            name: list(dict.fromkeys(entries[k].partition("[")[0] for k in columns))
+            name: list(dict.fromkeys(without_knot(entries[k]) for k in columns))
             for name, columns in zip(names, found.groups.columns, strict=True)
         },
         "parameters": {

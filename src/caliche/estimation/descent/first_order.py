@@ -22,6 +22,7 @@ from caliche.estimation.method import (
     CONVERGED,
     NOT_FINITE,
     RUNNING,
+    Descent,
     Iterate,
     remaining_step,
     unjudged,
@@ -41,7 +42,7 @@ Update = Callable[[Problem, Array, Any], tuple[Array, Any, Array]]
 
 
 @dataclass(frozen=True)
-class GradientMethod:
+class GradientMethod(Descent):
     """An optax optimiser in whitened coordinates, `inner` updates between judgements."""
 
     name: str

@@ -15,9 +15,11 @@ from jaxtyping import Array, Float, Int
 
 from caliche.estimation.method import (
     CONVERGED,
+    NEGLIGIBLE,
     NOT_FINITE,
     RUNNING,
     STALLED,
+    Descent,
     Iterate,
     Spectrum,
     remaining_step,
@@ -31,9 +33,6 @@ from caliche.problems.base import NormalEquations, Problem
 # that a start would stick to it.
 LONGEST_MOVE = 2.0
 LARGEST_DAMPING = 1e14
-# A search that can go no further has arrived if no more than this (posterior standard deviations)
-# is left: the error of a model's own iterations hides what a smaller step would bring.
-NEGLIGIBLE = 1e-3
 # One that has moved J by less than this (or its share of J, if that is smaller) in so many
 # iterations goes no further either: the misfit is rough, as where a surface decouples from the air
 # at night. Within this distance of the optimum it counts as arrived.
@@ -55,7 +54,7 @@ class LevenbergMarquardtState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LevenbergMarquardt:
+class LevenbergMarquardt(Descent):
     """Levenberg-Marquardt: the default for a differentiable model and up to some dozens of
     parameters.
 

@@ -118,10 +118,10 @@ class AskTell:
                 nearest(method, MEMBER_METHODS),
             )
         chosen = method_of(method, options)
-        if getattr(chosen, "batches", 1) > 1:
+        if chosen.batches > 1:
             raise InputError(
                 "all observations at once from a model that is not caliche's",
-                f"batches = {chosen.batches}",  # type: ignore[attr-defined]
+                f"batches = {chosen.batches}",
                 "leave out batches",
             )
         start = np.asarray(self.space.initial())

@@ -2,7 +2,7 @@
 
 A member's run over a window starts from a state of its own: that of a run over all that comes
 before at one control vector, the mean of the ensemble when the epoch began, moved to the member by
-its derivative there (`CarriedModel`). That costs one run with tangents an epoch; it is exact for a
+its derivative there (`Carried`). That costs one run with tangents an epoch; it is exact for a
 linear model, and as good as the ensemble is narrow for another.
 """
 
@@ -41,7 +41,11 @@ class RecordBatches:
     InputError : a problem or a number of batches that cannot be cut.
     """
 
-    def __init__(self, problem: InverseProblem, number: int) -> None:
+    def __init__(self, problem: Problem, number: int) -> None:
+        if not isinstance(problem, InverseProblem):
+            raise InputError(
+                "one site where a record is cut into batches", "several", "leave out batches"
+            )
         if problem.space.variations:
             raise InputError(
                 "constant parameters where a record is cut into batches",

@@ -223,7 +223,7 @@ def last_look(engine: Engine, space: ParameterSpace) -> LastLook | None:
     moved = moved_either_way(centre, np.asarray(asked, int))
     between = [] if members is None else [members]
     u = to_u(np.concatenate([moved[:1], *between, moved[1:]]))
-    return LastLook(u, centre, members, near, tuple(asked), engine.method.name == "eki")
+    return LastLook(u, centre, members, near, tuple(asked), engine.method.by_chance)
 
 
 def moved_either_way(centre: np.ndarray, asked: np.ndarray) -> np.ndarray:

@@ -40,9 +40,13 @@ class MemberMethod(Protocol):
     Frozen, hashable, equal to one with the same options. States are NamedTuples of arrays and
     numbers, so that they can be kept; the field `iteration` counts the updates made.
 
-    gaussian : whether it works in v, and gives a posterior ensemble.
+    gives_posterior : whether it works in v, and ends as members of the posterior.
     centre_first : whether the first member is where its estimate stands.
     fewest : members that must survive an iteration.
+    batches : windows into which the record is cut, of which each update sees one; 1 for all of it.
+    updates : how many updates see all of the record once.
+    tempered : whether it goes from the prior to the posterior in steps.
+    by_chance : whether its members have sampling errors even where the model is linear.
     """
 
     @property
@@ -52,14 +56,27 @@ class MemberMethod(Protocol):
     @property
     def failures(self) -> str: ...
     @property
-    def gaussian(self) -> bool: ...
+    def gives_posterior(self) -> bool: ...
     @property
     def centre_first(self) -> bool: ...
     @property
     def fewest(self) -> int: ...
+    @property
+    def batches(self) -> int: ...
+    @property
+    def updates(self) -> int: ...
+    @property
+    def tempered(self) -> bool: ...
+    @property
+    def by_chance(self) -> bool: ...
 
     def begin(self, space: ParameterSpace, start: np.ndarray, seed: int) -> Any:
         """The first state; `start` (P,) is where a search begins."""
+        ...
+
+    def batch(self, state: Any) -> tuple[int, np.ndarray]:
+        """Which batch of the record the next update sees, and the v (P,) at which its epoch began;
+        asked only where there are several."""
         ...
 
     def proposal(self, state: Any) -> np.ndarray:
@@ -74,6 +91,10 @@ class MemberMethod(Protocol):
 
     def verdict(self, state: Any) -> Verdict | None:
         """Why it is done; None while it is not."""
+        ...
+
+    def promise_kept(self, state: Any, half_square: float) -> Verdict | None:
+        """What to say if |r|^2 / 2 at the estimate is not what the method promised; else None."""
         ...
 
     def estimate(self, state: Any) -> np.ndarray:

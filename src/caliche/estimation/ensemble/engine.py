@@ -53,7 +53,7 @@ class Engine:
         self, method: MemberMethod, space: ParameterSpace, start: np.ndarray, seed: int
     ) -> None:
         self.method, self._space = method, space
-        self._prior = normal_prior(space, method.name) if method.gaussian else None
+        self._prior = normal_prior(space, method.name) if method.gives_posterior else None
         self.state = method.begin(space, np.asarray(start), seed)
         self._seed = seed
         self.misfits: list[float] = []
@@ -74,9 +74,10 @@ class Engine:
     def batch(self) -> tuple[int, np.ndarray] | None:
         """Which batch of the record to run next, and the u (P,) at which its epoch began; None for
         all of the record."""
-        if getattr(self.method, "batches", 1) == 1:
+        if self.method.batches == 1:
             return None
-        return self.method.batch(self.state), self._to_u(self.state.centre)  # type: ignore[attr-defined]
+        number, centre = self.method.batch(self.state)
+        return number, self._to_u(centre)
 
     def ask(self) -> np.ndarray:
         """Members to be run next, u (k, P): all of an iteration, or those drawn anew."""
@@ -94,7 +95,7 @@ class Engine:
             self._residuals = np.full((len(self._members), residuals.shape[1]), np.nan)
         self._residuals[self._waiting] = residuals
         self.runs += len(residuals)
-        ok = survived(self._residuals, compare=self.method.gaussian)
+        ok = survived(self._residuals, compare=self.method.gives_posterior)
         self._failures += int((~ok[self._waiting]).sum())
         self._refuse(ok)
         again = self.method.failures == REDRAW and self.tries < MOST_REDRAWS
@@ -146,7 +147,7 @@ class Engine:
         ------
         InputError : no output depends on any parameter.
         """
-        if self._moved or self.state.iteration < getattr(self.method, "updates", 1):
+        if self._moved or self.state.iteration < self.method.updates:
             return
         raise InputError(
             f"outputs that depend on a free parameter ({', '.join(self._space.names)})",
@@ -161,13 +162,13 @@ class Engine:
         u = self._to_u(self._members)
         prior = 0.5 * np.sum(np.where(self._space.informative, u, 0.0) ** 2, axis=1)
         cost = half_square(residuals) + prior
-        if self.method.gaussian:
+        if self.method.gives_posterior:
             at = self.method.estimate(self.state)
             first = self.method.centre_first and ok[0]
             self._record(cost[0] if first else np.nanmedian(cost), self._to_u(at))
         self.failed.append(self._failures)
         self.state = self.method.update(self._space, self.state, self._members, residuals)
-        if not self.method.gaussian:
+        if not self.method.gives_posterior:
             best = min(float(np.nanmin(cost)), *self.misfits[-1:], np.inf)
             self._record(best, self.method.estimate(self.state))
         self._open_batch()

@@ -11,7 +11,6 @@ Gaussian priors it is that of the marginal likelihood.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -19,10 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.estimation.ensemble.batches import Batch
+from caliche.estimation.ensemble.members import EnsembleOutcome
 from caliche.estimation.hyperparameters import (
     SETTLED,
     WEIGHING_ROUNDS,
     Fit,
+    Searched,
     Unknown,
     fit_of,
     hyperparameters_of,
@@ -30,90 +32,66 @@ from caliche.estimation.hyperparameters import (
     updated,
     with_memory,
 )
-from caliche.estimation.information import with_information
-from caliche.estimation.method import Callback
-from caliche.estimation.result import Result
-from caliche.estimation.timing import Stopwatch
+from caliche.estimation.method import Callback, Method
+from caliche.estimation.outcome import best_start
 from caliche.files.checkpoint import Checkpoint
 from caliche.files.whole_file import remove
 from caliche.problems.inverse import InverseProblem
 
 MOST_ROUNDS = 20
 
-Starts = int | Float[Array, "start parameter"]
 
-
-def estimate_in_rounds(
+def search_in_rounds(
+    method: Method,
     problem: InverseProblem,
+    starts: Float[Array, "start parameter"],
     unknown: Unknown,
-    fit: Callable[[InverseProblem, Starts, Callback | None, Checkpoint | None], Result],
-    residuals: Callable[[InverseProblem, np.ndarray], np.ndarray],
-    starts: Starts,
     callback: Callback | None,
     checkpoint: Checkpoint | None,
-    watch: Stopwatch,
-) -> Result:
-    """Result with the hyperparameters estimated as well.
-
-    Parameters
-    ----------
-    fit : the whole method on a problem, from starts.
-    residuals : (k, time + 1, stream) of members u (k, P) of a problem.
-    """
+    seed: int,
+) -> Searched:
+    """The whole search with the hyperparameters of each round, until these no longer change."""
     problem = with_memory(problem, unknown)
-    if unknown.information:
-        problem = with_information(problem, None)
     if checkpoint is not None and not checkpoint.resume:
         forget_rounds(checkpoint.path)
     runs, done, change, spent, told = 0, 0, np.inf, {}, None
     number = 0
     while True:
-        result = fit(problem, starts, _further(callback, done), _of_round(checkpoint, number))
+        kept = _of_round(checkpoint, number)
+        outcome = method.search(problem, starts, _further(callback, done), kept, seed)
         number += 1
-        runs += result.n_model_runs
-        done += result.n_iterations
-        lowest = min(start.misfit for start in result.starts)
+        last = int(np.sum(outcome.final.model_runs))
+        runs += last
+        done += outcome.n_iterations
+        lowest = float(np.min(outcome.final.cost))
         if change < SETTLED or number == MOST_ROUNDS or not np.isfinite(lowest):
             break
-        if result.ensemble is None:
-            said = fit_of(problem, result.u)
-            runs += 1 + problem.space.size
+        u = np.asarray(outcome.final.u[best_start(outcome.final)])
+        if isinstance(outcome, EnsembleOutcome):
+            said, further = _fit_by_members(problem, u, outcome), 1 + len(outcome.members)
         else:
-            said = _fit_by_members(problem, result.u, result.ensemble.u, residuals)
-            runs += 1 + len(result.ensemble.u)
+            said, further = fit_of(problem, u), 1 + problem.space.size
+        runs += further
         problem, u, change, spent, told = updated(
             problem, unknown, said, told, keep_weights=number > WEIGHING_ROUNDS
         )
-        if result.ensemble is None:  # a search goes on from where it was
+        if not method.gives_posterior:  # a search goes on from where it was
             starts = jnp.asarray(u)[None]
-    settled = bool(change < SETTLED)
     found = dataclasses.replace(
         hyperparameters_of(problem, unknown),
         spent=spent,
-        converged=settled,
+        converged=bool(change < SETTLED),
         n_iterations=number,
         n_model_runs=runs,
         information=told,
     )
-    reason = f"{result.reason}; {found.rounds}"
-    return dataclasses.replace(
-        result,
-        converged=result.converged and settled,
-        reason=reason,
-        n_model_runs=runs,
-        seconds=watch.seconds(),
-        hyperparameters=found,
-    )
+    return Searched(problem, outcome, found, runs - last)
 
 
-def _fit_by_members(
-    problem: InverseProblem,
-    u: np.ndarray,
-    members: np.ndarray,
-    residuals: Callable[[InverseProblem, np.ndarray], np.ndarray],
-) -> Fit:
+def _fit_by_members(problem: InverseProblem, u: np.ndarray, outcome: EnsembleOutcome) -> Fit:
     """What an ensemble says: no derivative of the model is needed."""
-    e = residuals(problem, members)
+    members = outcome.members
+    e = Batch(problem).grid(members)
     e = e[np.isfinite(e).all(axis=(1, 2))]
     used = np.var(e, axis=0, ddof=1).sum(axis=0)
     covariance = np.cov(members, rowvar=False).reshape(len(u), len(u))

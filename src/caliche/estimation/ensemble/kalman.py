@@ -40,6 +40,7 @@ from caliche.estimation.ensemble.core import (
     survived,
     uniforms,
 )
+from caliche.estimation.ensemble.members import Members
 from caliche.parameters.space import ParameterSpace
 from caliche.wording import number_of
 
@@ -65,7 +66,7 @@ def tempering(misfits: np.ndarray, n: int, time: float, steps: int, done: int) -
 
 
 @dataclass(frozen=True)
-class _Tempered:
+class _Tempered(Members):
     """Options that the three share, and the end of all of them.
 
     steps : of equal length, or 0 for as long as the misfits allow.
@@ -78,7 +79,8 @@ class _Tempered:
     inflation: float = 1.0
     failures: str = DROP
 
-    gaussian = True
+    gives_posterior = True
+    tempered = True
     fewest = 2
 
     def __post_init__(self) -> None:
@@ -89,11 +91,6 @@ class _Tempered:
     @property
     def _policies(self) -> tuple[str, ...]:
         return DROP, REDRAW, STOP
-
-    @property
-    def updates(self) -> int:
-        """Updates that see all of the record once."""
-        return 1
 
     def verdict(self, state: KalmanState | UnscentedState) -> Verdict | None:
         if state.time == 1.0:
@@ -149,10 +146,11 @@ class _Members(_Tempered):
     def updates(self) -> int:
         return self.batches
 
-    def batch(self, state: KalmanState) -> int:
-        """Which batch the next update sees."""
+    def batch(self, state: KalmanState) -> tuple[int, np.ndarray]:
+        """The order of the batches is drawn anew in each epoch."""
         epoch, position = divmod(state.iteration, self.batches)
-        return int(np.argsort(uniforms(state.seed, epoch, _ORDER, (self.batches,)))[position])
+        order = np.argsort(uniforms(state.seed, epoch, _ORDER, (self.batches,)))
+        return int(order[position]), state.centre
 
     def begin(self, space: ParameterSpace, start: np.ndarray, seed: int) -> KalmanState:
         shape = (number_of_members(self.members, space.size), space.size)
@@ -218,6 +216,8 @@ class EnsembleKalmanInversion(_Members):
 
     sampling_correction: bool = False
     name: str = "eki"
+
+    by_chance = True
 
     def _analysis(
         self, state: KalmanState, members: np.ndarray, residuals: np.ndarray, dt: float

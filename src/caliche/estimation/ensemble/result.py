@@ -23,30 +23,21 @@ from caliche.estimation.ensemble.check import (
     doubt_of,
     moved_either_way,
     near_bounds,
-    step_left,
     unmoved,
 )
-from caliche.estimation.ensemble.core import MemberMethod, Verdict
-from caliche.estimation.ensemble.engine import Engine
-from caliche.estimation.ensemble.kalman import (
-    EnsembleKalmanInversion,
-    EnsembleTransformKalmanInversion,
-    UnscentedKalmanInversion,
-)
+from caliche.estimation.ensemble.core import Verdict
+from caliche.estimation.ensemble.members import EnsembleOutcome, term_of
 from caliche.estimation.ensemble.prior import normal_prior
-from caliche.estimation.ensemble.variational import FourDEnVar
+from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.estimation.method import CONVERGED, NOT_FINITE, RUNNING, STATUS
 from caliche.estimation.outcome import correlation_of, prior_cost
 from caliche.estimation.result import Ensemble, ParameterEstimate, Result, Start, with_the_rest
 from caliche.estimation.timing import Stopwatch
-from caliche.estimation.verdict import remarks_of
+from caliche.estimation.verdict import failure_note, remarks_of
 from caliche.parameters.space import ParameterSpace
 from caliche.problems.base import Problem
-from caliche.problems.inverse import InverseProblem
 from caliche.remarks import Remark
 
-__all__ = ["ensemble_result", "failure_note", "member_intervals", "step_left"]
-TEMPERED = EnsembleKalmanInversion, EnsembleTransformKalmanInversion, UnscentedKalmanInversion
 # An ensemble whose mean is further than this from the optimum (posterior standard deviations) has
 # not arrived; those of some dozens of members miss it by one.
 FAR = 3.0
@@ -54,44 +45,41 @@ FAR = 3.0
 
 def ensemble_result(
     problem: Problem,
-    method: MemberMethod,
-    engine: Engine,
-    run: Callable[[np.ndarray], np.ndarray],
+    outcome: EnsembleOutcome,
     seed: int,
+    hyper: Hyperparameters | None,
+    earlier_runs: int,
     watch: Stopwatch,
 ) -> Result:
-    """Result of an engine that is done.
+    """Result of an ensemble that is done.
 
     Parameters
     ----------
-    run : residuals (k, time + 1, stream) of members u (k, P).
+    hyper : hyperparameters that were estimated, if any.  earlier_runs : model runs before the
+        search that gave the outcome.
     """
-    space = problem.space
+    space, engine, run = problem.space, outcome.engine, outcome.batch.grid
+    method, misfit = engine.method, float(outcome.final.cost[0])
     verdict = engine.verdict or Verdict(False, "it was not finished")
-    u, members = engine.estimate, engine.posterior
-    assert members is not None
+    u, members = engine.estimate, outcome.members
     values, value = physical(space, members), physical(space, u)
-    residual = run(u[None])[0]
-    prior = prior_cost(space, u)
-    told = 0.5 * float(np.sum(residual**2) + np.sum(_term(problem, value) ** 2))
-    misfit = told + prior
-    ok = np.isfinite(misfit)
-    if isinstance(method, FourDEnVar) and ok:
-        verdict = method.promise_kept(engine.state, told) or verdict
-    runs = engine.runs + 1
+    residual, ok = outcome.residual, bool(np.isfinite(misfit))
+    if ok:
+        verdict = method.promise_kept(engine.state, outcome.misfit) or verdict
+    runs = int(outcome.final.model_runs[0])
     drawn = method.posterior(engine.state)
     doubt: tuple[str, ...] = ()
     near = near_bounds(space, method.name, members)
-    if (isinstance(method, TEMPERED) or near) and ok and verdict.converged and drawn is not None:
+    if (method.tempered or near) and ok and verdict.converged and drawn is not None:
         seen, runs = run(members), runs + len(members)
         centre = method.estimate(engine.state)
-        rows = np.concatenate([seen.reshape(len(seen), -1), _term(problem, values)], axis=1)
-        one_row = np.concatenate([residual.ravel(), _term(problem, value)])
+        rows = np.concatenate([seen.reshape(len(seen), -1), term_of(problem, values)], axis=1)
+        one_row = np.concatenate([residual.ravel(), term_of(problem, value)])
         found = agreement(drawn, centre, one_row, rows)
-        if isinstance(method, TEMPERED):
+        if method.tempered:
             verdict = _arrived(verdict, found.left)
         if verdict.converged and not found.enough(
-            len(drawn), space.size, chance=method.name == "eki", near=bool(near)
+            len(drawn), space.size, chance=method.by_chance, near=bool(near)
         ):
             doubt = (doubt_of(found, len(drawn), near),)
             verdict = Verdict(False, f"came to its end, but {doubt[0]}") if near else verdict
@@ -111,8 +99,7 @@ def ensemble_result(
         parameters = {name: _without_error_bar(p) for name, p in parameters.items()}
     covariance = np.cov(values, rowvar=False).reshape(space.size, space.size)
     status = NOT_FINITE if not ok else CONVERGED if verdict.converged else RUNNING
-    controls = np.stack([*engine.controls, u])
-    trajectory = physical(space, controls)
+    trajectory = physical(space, outcome.history.u[0])
     start = Start(
         dict(zip(space.names, trajectory[0].tolist(), strict=True)),
         dict(zip(space.names, value.tolist(), strict=True)),
@@ -121,15 +108,14 @@ def ensemble_result(
         STATUS[status],
         0,
     )
-    failed = sum(engine.failed)
     weighed = problem.observations.information is not None
     return Result(
         method=method.name,
         converged=status == CONVERGED,
         reason=verdict.reason if ok else STATUS[NOT_FINITE],
         seed=seed,
-        n_iterations=len(controls),
-        n_model_runs=runs,
+        n_iterations=outcome.n_iterations,
+        n_model_runs=runs + earlier_runs,
         seconds=watch.seconds(),
         parameters=parameters,
         names=space.names,
@@ -138,30 +124,23 @@ def ensemble_result(
         u=u,
         covariance_u=covariance_u,
         starts=(start,),
-        misfit=np.array([[*engine.misfits, misfit]]),
+        misfit=outcome.history.misfit,
         trajectory=trajectory[None],
         residuals=statistics,
         derived=_derived(problem, u, members),
         remarks=(
-            *_notes(method.name, values, failed, runs, weighed),
+            *_notes(method.name, values, outcome.failed, runs, weighed),
             *(Remark("doubt", text[0].upper() + text[1:] + ".", True) for text in doubt),
             *unseen,
             *remarks_of(space, parameters, curvature, (start,), sensitive=False),
         ),
-        prior_cost=prior,
+        prior_cost=prior_cost(space, u),
+        hyperparameters=hyper,
         error_bars="ensemble",
         ensemble=Ensemble(
             members, values, np.asarray(getattr(engine.state, "times", ())), tuple(engine.failed)
         ),
     )
-
-
-def _term(problem: Problem, values: np.ndarray) -> np.ndarray:
-    """Residuals (..., row) of the term of the information at physical values (..., P)."""
-    if not isinstance(problem, InverseProblem) or problem.adjustment is None:
-        return np.zeros((*values.shape[:-1], 0))
-    term = problem.adjustment
-    return (values - np.asarray(term.centre)) @ np.asarray(term.root).T
 
 
 def _without_effect(
@@ -299,11 +278,3 @@ def _notes(
         )
     said = tuple(Remark("ensemble", text, False) for text in notes)
     return (*said, *failure_note(failed, runs))
-
-
-def failure_note(failed: int, runs: int) -> tuple[Remark, ...]:
-    """A remark on members that failed, if any did."""
-    if not failed:
-        return ()
-    text = f"The model failed in {failed} of {runs} member runs; they were left out."
-    return (Remark("failed-members", text, False),)

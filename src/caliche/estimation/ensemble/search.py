@@ -23,6 +23,7 @@ from caliche.estimation.ensemble.core import (
     survived,
     uniforms,
 )
+from caliche.estimation.ensemble.members import Members
 from caliche.parameters.space import ParameterSpace
 
 
@@ -34,15 +35,13 @@ def costs(space: ParameterSpace, u: np.ndarray, residuals: np.ndarray) -> np.nda
 
 
 @dataclass(frozen=True)
-class _Search:
+class _Search(Members):
     """What both have in common. `members` of 0 leaves their number to the method."""
 
     members: int = 0
     max_iterations: int = 300
     failures: str = DROP
 
-    gaussian = False
-    centre_first = False
     fewest = 1
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ from caliche.estimation.ensemble.core import (
     standard_ensemble,
     survived,
 )
+from caliche.estimation.ensemble.members import Members
 from caliche.parameters.space import ParameterSpace
 
 _BEGIN = 0
@@ -81,7 +82,7 @@ def ensemble_gradient(
 
 
 @dataclass(frozen=True)
-class FourDEnVar:
+class FourDEnVar(Members):
     """4denvar.
 
     members : 0 for ten a parameter, at least 20 and at most 100.
@@ -99,7 +100,7 @@ class FourDEnVar:
     failures: str = DROP
     name: str = "4denvar"
 
-    gaussian = True
+    gives_posterior = True
     centre_first = True
     fewest = 2
 

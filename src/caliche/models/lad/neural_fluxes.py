@@ -29,6 +29,7 @@ from caliche.models.lad.model import LaD
 from caliche.models.lad.smooth_scheme import MOST_EVAPORATION, conditions_before
 from caliche.models.lad.state import LaDState
 from caliche.models.lad.tables import Cover
+from caliche.models.loop.run import run
 from caliche.models.loop.time_loop import cut
 from caliche.physics import saturation
 from caliche.physics.humidity import specific_humidity
@@ -271,7 +272,7 @@ def _inputs_along(
         surface = prepared.constants.freezing_point + after.temperatures[0]
         return after, jnp.stack(law.inputs(surface, conditions, now))
 
-    return jax.lax.scan(step, model.init_state(prepared, first), rest)[1]
+    return run(step, model.init_state(prepared, first), rest)[1]
 
 
 def number_of_weights(network: Network) -> int:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from caliche.models.base import Diagnostics, Forcing, Model, Params, Prepared, State
 from caliche.models.loop.dependence import depends
+from caliche.models.loop.run import run
 from caliche.models.loop.time_loop import Cut, ParamsInTime, cut, start_run, varying_leaves
 
 
@@ -26,6 +27,7 @@ class Tangents(NamedTuple):
     slopes: tuple[Any, ...]
 
 
+StateOf = Callable[[Any, ParamsInTime], State | None]
 Absorb = Callable[[Any, Any, Tangents], tuple[Any, Any]]
 
 
@@ -40,6 +42,7 @@ def simulate_tangents(
     inputs: Any = None,
     separate: bool = False,
     period: int = 0,
+    state_of: StateOf = lambda u, params: None,
 ) -> tuple[Any, Any, Any]:
     """Run a model with a forward tangent for each entry of u.
 
@@ -59,6 +62,8 @@ def simulate_tangents(
         under vmap, where scalars become vectors of members, and slower to compile. Not for
         parameters that vary in time.
     period : see `simulate`.
+    state_of : the state to start from as a function of the control vector (a tuple of its entries)
+        and of the parameters there; None starts as the model says.
 
     Returns
     -------
@@ -67,13 +72,14 @@ def simulate_tangents(
     entries = tuple(u[p] for p in range(len(u)))
     if any(p.ndim for p in jax.eval_shape(lambda *e: params_of(e), *entries).values()):
         return _tangents_in_time(
-            model, params_of, entries, forcing, output, absorb, total, inputs, period
+            model, params_of, entries, forcing, output, absorb, total, inputs, period, state_of
         )
     _, rest = cut(forcing)
 
     def start(*entries: Float[Array, ""]) -> tuple[Prepared, tuple[State, Any]]:
+        params = params_of(entries)
         prepare, _, _, state, initial = start_run(
-            model, params_of(entries), forcing, output, period
+            model, params, forcing, output, period, state_of(entries, params)
         )
         return prepare({}), (state, initial)
 
@@ -119,7 +125,7 @@ def simulate_tangents(
         total, kept = absorb(total, inputs_now, Tangents(values, slopes))
         return (state, d_state, total), kept
 
-    (_, _, total), series = jax.lax.scan(body, (state, d_state, total), (rest, later))
+    (_, _, total), series = run(body, (state, d_state, total), (rest, later))
     return total, kept, series
 
 
@@ -133,6 +139,7 @@ def _tangents_in_time(
     total: Any,
     inputs: Any,
     period: int,
+    state_of: StateOf,
 ) -> tuple[Any, Any, Any]:
     """`simulate_tangents` where parameters vary in time: every step is prepared by itself."""
 
@@ -148,7 +155,9 @@ def _tangents_in_time(
 
     def start(*entries: Float[Array, ""]) -> tuple[Prepared, State, Any]:
         params = values(*entries)
-        _, _, _, state, initial = start_run(model, params, forcing, output, period)
+        _, _, _, state, initial = start_run(
+            model, params, forcing, output, period, state_of(entries, params)
+        )
         # What does not vary in time is prepared once, with its tangents.
         prepared = model.prepare({n: v if v.ndim == 0 else v[0] for n, v in params.items()})
         return eqx.filter(prepared, vary, inverse=True), state, initial
@@ -190,7 +199,7 @@ def _tangents_in_time(
         return (state, d_state, total), kept
 
     _, rest = cut(forcing)
-    carry, kept_later = jax.lax.scan(body, (state, d_state, total), (rest, later, series))
+    carry, kept_later = run(body, (state, d_state, total), (rest, later, series))
     return carry[2], kept, kept_later
 
 

@@ -1,4 +1,4 @@
-"""The time loops without tangents (see `caliche.models.loop.tangents`): a run, and a running total.
+"""Steps of a model without tangents (see `caliche.models.loop.tangents`): kept, or a running total.
 
 A parameter is a scalar, or a series (time + 1,) whose entry k holds over the step that ends at time
 k, as the forcing's does. A model is prepared once if its parameters are all scalars, else for every
@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from caliche.models.base import Diagnostics, Forcing, Model, Params, Prepared, Profile, State
 from caliche.models.loop.dependence import depends
+from caliche.models.loop.run import run
 from caliche.models.loop.spin_up import periodic_state
 
 Output = Callable[[Diagnostics], Any]
@@ -86,7 +87,7 @@ def simulate(
         state, diagnostics = model.step(prepare(params_now), state, forcing_now)
         return state, output(diagnostics)
 
-    final, series = _scan(step, state, (params_later, rest), segments)
+    final, series = run(step, state, (params_later, rest), segments)
     return final, initial, series
 
 
@@ -100,13 +101,16 @@ def simulate_total(
     inputs: Any,
     segments: int = 1,
     period: int = 0,
+    state: State | None = None,
 ) -> Any:
     """Run a model and keep only a running total, `absorb(total, inputs of the time, output)`.
 
     `inputs` is a pytree of arrays (time + 1, ...), or one that is cut, such as observations;
     `absorb` is called for time 0 as well. The rest is as in `simulate`.
     """
-    prepare, params_later, rest, state, initial = start_run(model, params, forcing, output, period)
+    prepare, params_later, rest, state, initial = start_run(
+        model, params, forcing, output, period, state
+    )
     at_zero, later = cut(inputs)
     total = absorb(total, at_zero, initial)
 
@@ -116,7 +120,7 @@ def simulate_total(
         state, diagnostics = model.step(prepare(params_now), state, forcing_now)
         return (state, absorb(total, inputs_now, output(diagnostics))), None
 
-    (_, total), _ = _scan(step, (state, total), (params_later, rest, later), segments)
+    (_, total), _ = run(step, (state, total), (params_later, rest, later), segments)
     return total
 
 
@@ -176,7 +180,7 @@ def start_run(
             def step(state: State, now: tuple) -> tuple[State, None]:
                 return model.step(prepare(now[0]), state, now[1])[0], None
 
-            return jax.lax.scan(step, state, inputs)[0]
+            return run(step, state, inputs)[0]
 
         state = periodic_state(advance, state)
     nan = jnp.asarray(jnp.nan)
@@ -190,21 +194,3 @@ def start_run(
 
 def _constant(value: Float[Array, ""], length: int) -> Profile:
     return Profile(length, lambda _: value, lambda: jnp.full(length, value))
-
-
-def _scan(step: Callable, carry: Any, inputs: Any, segments: int) -> tuple[Any, Any]:
-    """`lax.scan`, of which reverse mode keeps no more than one segment."""
-    if segments == 1:
-        return jax.lax.scan(step, carry, inputs)
-    n_steps = len(jax.tree.leaves(inputs)[0])
-    length = -(-n_steps // segments)
-    whole = n_steps // length
-
-    def segment(carry: Any, part: Any) -> tuple[Any, Any]:
-        return jax.lax.scan(step, carry, part)
-
-    parts = jax.tree.map(lambda v: v[: whole * length].reshape(whole, length, *v.shape[1:]), inputs)
-    carry, series = jax.lax.scan(jax.checkpoint(segment), carry, parts)
-    series = jax.tree.map(lambda v: v.reshape(whole * length, *v.shape[2:]), series)
-    carry, rest = segment(carry, jax.tree.map(lambda v: v[whole * length :], inputs))
-    return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), series, rest)

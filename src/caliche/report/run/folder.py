@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from caliche.errors import InputError
+from caliche.names import without_knot
 from caliche.report.numbers import number
 from caliche.runs.kinds import wrong_folder
 from caliche.variables import label
@@ -217,7 +218,7 @@ def _take_knots(summary: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]
     for name, entry in list(summary["parameters"].items()):
         if entry["knot"] is not None:
             del summary["parameters"][name]
-            knots.setdefault(name.partition("[")[0], {})[entry["knot"]] = entry
+            knots.setdefault(without_knot(name), {})[entry["knot"]] = entry
     names = summary["correlation"].get("names", [])
     kept = [k for k, name in enumerate(names) if name in summary["parameters"]]
     if len(kept) < len(names):

@@ -11,6 +11,7 @@ from matplotlib import dates as mdates
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from caliche.names import knot_of
 from caliche.report import figures, style, wording
 from caliche.report.limits import axis_limits, cut_note, drawable, set_limits
 from caliche.report.numbers import number, pretty_unit, scaled_unit, shared_power
@@ -142,7 +143,7 @@ def _marginal(
     unit = scaled_unit(entry.get("unit", ""), power)
     title = wording.capital(wording.parameter_label(name, entry))
     if len(title) > _LONGEST:
-        knot = _knot(name)  # which is what tells its panel from the next
+        knot = f" {knot_of(name)}".rstrip()  # which is what tells its panel from the next
         title = f"{title[: _LONGEST - 1 - len(knot)].rstrip()}…{knot}"
     ax.set_title(f"{title}\n({unit})" if unit else title, fontsize=8.5)
     ax.set_xlim(low, high)
@@ -151,11 +152,6 @@ def _marginal(
     ax.spines["left"].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator(4))
     figures.scaled(ax.xaxis, power)
-
-
-def _knot(name: str) -> str:
-    """The knot that an entry such as `albedo[04:48]` names, with a space before it; else empty."""
-    return f" {name.partition('[')[2].rstrip(']')}" if "[" in name else ""
 
 
 def _smoothed(members: np.ndarray, x: np.ndarray) -> np.ndarray:
