@@ -19,15 +19,15 @@ from caliche.evaluation.plausibility import (
 
 def test_a_value_inside_names_the_ranges_that_hold_it():
     found = judge("thermal_conductivity", 0.8, (0.7, 0.9))
-    assert found["verdict"] == "inside"
-    assert [p["material"] for p in found["published"]] == [
+    assert found.verdict == "inside"
+    assert [p.material for p in found.published] == [
         "dry to saturated sandy soil",
         "dry to saturated clay soil",
         "dry to saturated dense sand",
         "asphalt, brick, dense concrete and stone",
     ]
-    assert (found["published"][0]["low"], found["published"][0]["high"]) == (0.30, 2.20)
-    assert "doi:10.4324/9780203407219, table 2.1" in found["published"][0]["source"]
+    assert (found.published[0].low, found.published[0].high) == (0.30, 2.20)
+    assert "doi:10.4324/9780203407219, table 2.1" in found.published[0].source
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_value_inside_names_the_ranges_that_hold_it():
     ],
 )
 def test_verdicts(value, interval, verdict):
-    assert judge("thermal_conductivity", value, interval)["verdict"] == verdict
+    assert judge("thermal_conductivity", value, interval).verdict == verdict
 
 
 def test_layers_and_times_have_the_ranges_of_their_property():

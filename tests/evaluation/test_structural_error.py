@@ -13,7 +13,7 @@ from caliche.evaluation.structural_error import (
     condition,
     mean_and_error,
     of_series,
-    sentence,
+    told,
     worst,
 )
 from caliche.evaluation.structural_span import removable
@@ -62,22 +62,20 @@ def test_words_name_hours_size_and_side():
     noise = 0.3 * np.random.default_rng(3).standard_normal(24 * DAYS)
     name = "soil_temperature_0.05m"
     found = of_series(TIME, STEP, {name: 0.4 * WARM + noise}, {})[name][1]
-    assert found["sentence"].startswith("Soil temperature at 0.05 m is 0.391 ± 0.027")
-    assert " K too warm from 12 to 15 h (hour of day explains " in found["sentence"]
-    assert "parameters" not in found["sentence"]  # nobody has looked
-    found["pattern"]["removable"] = 0.15
-    assert sentence(name, found).endswith(
+    assert found.sentence.startswith("Soil temperature at 0.05 m is 0.391 ± 0.027")
+    assert " K too warm from 12 to 15 h (hour of day explains " in found.sentence
+    assert "parameters" not in found.sentence  # nobody has looked
+    assert told(name, found, 0.15).sentence.endswith(
         "; no value of the parameters within their priors takes more than a fifth of this "
         "dependence away."
     )
-    found["pattern"]["removable"] = 0.7
-    assert "take 70 % of this dependence away, but fit the rest" in sentence(name, found)
+    assert "take 70 % of this dependence away, but fit the rest" in told(name, found, 0.7).sentence
     flux = of_series(TIME, STEP, {"latent_heat_flux": noise - 2.0}, {})["latent_heat_flux"][1]
-    assert "1.9906 ± 0.0090" in flux["sentence"]
-    assert "W m-2 too low on the whole" in flux["sentence"]
+    assert "1.9906 ± 0.0090" in flux.sentence
+    assert "W m-2 too low on the whole" in flux.sentence
     none = of_series(TIME, STEP, {"latent_heat_flux": noise}, {})["latent_heat_flux"][1]
-    assert none["pattern"] is None
-    assert "does not depend significantly on hour of day or month" in none["sentence"]
+    assert none.pattern is None
+    assert "does not depend significantly on hour of day or month" in none.sentence
 
 
 WAVE = np.cos(2.0 * np.pi * (HOUR - 14.0) / 24.0)

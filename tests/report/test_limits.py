@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from caliche.report.figures import parameter_close_up
 from caliche.report.limits import axis_limits, cut_note, drawable, set_limits
+from caliche.runs.run_summary import ParameterEntry
 
 HOURS = np.arange(192.0)
 DATA = 300.0 + 8.0 * np.sin(2.0 * np.pi * HOURS / 24.0)
@@ -119,18 +120,18 @@ def test_what_leaves_the_axis_is_marked_and_said():
 
 def test_the_close_up_of_a_parameter_ends_at_its_bounds():
     ax = Figure().subplots()
-    entry = {
-        "estimate": 305.0,
-        "sd": 160.0,
-        "sd_naive": 20.0,
-        "interval95": [-10.0, 620.0],
-        "lower": 240.0,
-        "upper": 340.0,
-    }
+    entry = ParameterEntry(
+        estimate=305.0,
+        sd=160.0,
+        sd_naive=20.0,
+        interval95=(-10.0, 620.0),
+        lower=240.0,
+        upper=340.0,
+    )
     parameter_close_up(ax, entry, 0)
     low, high = ax.get_xlim()
     assert 200.0 < low < 240.0
     assert 340.0 < high < 380.0
     free = Figure().subplots()
-    parameter_close_up(free, {"estimate": 1.0, "sd": 0.1, "interval95": [0.8, 1.2]}, 0)
+    parameter_close_up(free, ParameterEntry(estimate=1.0, sd=0.1, interval95=(0.8, 1.2)), 0)
     assert free.get_xlim()[0] < 0.75

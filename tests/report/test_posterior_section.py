@@ -53,5 +53,5 @@ def test_the_section_stands_in_the_report(run_folder):
 @pytest.mark.parametrize("text", ["{", "{}", '{"parameters": {}}'])
 def test_a_broken_posterior_is_refused(run_folder, text):
     (run_folder / "posterior.json").write_text(text, "utf-8")
-    with pytest.raises(InputError, match=r"a posterior\.json"):
+    with pytest.raises(InputError, match=r"posterior\.json"):
         write_report(run_folder)

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 
+from caliche.keys.records import to_json
 from caliche.report import write_report
 from caliche.report.run.folder import read_run
 from caliche.report.run.structure import KINDS, shares, structural_entries, structure_content
@@ -17,14 +18,14 @@ def test_a_run_without_it_is_looked_at_again_and_its_report_is_as_before(run_fol
     entries = structural_entries(run)
     assert set(entries) == {stream.name for stream in run.streams}
     for entry in entries.values():
-        assert entry["pattern"] is None or entry["pattern"]["removable"] is None
+        assert entry.pattern is None or entry.pattern.removable is None
         assert len(shares(entry)) == len(KINDS)
     assert structure_content(run) is None
 
 
 def test_the_section_shows_sentences_shares_and_bars(run_folder):
     run = read_run(run_folder)
-    entries = structural_entries(run)
+    entries = to_json(structural_entries(run))
     name = "soil_temperature_0.05m"
     hour = entries[name]["regimes"]["hour"]
     entries[name] |= {

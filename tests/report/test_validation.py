@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from caliche.data.published import STREAMS, urban_plumber
 from caliche.evaluation.plausibility import judge
+from caliche.keys.records import from_json, to_json
 from caliche.report import write_report
 from caliche.report.run.folder import read_run
 from caliche.report.run.validation import (
@@ -16,6 +19,7 @@ from caliche.report.run.validation import (
     published_table,
     verdict,
 )
+from caliche.runs.run_summary import DerivedEntry, ParameterEntry, RunSummary
 
 NAMES = {
     "thermal_conductivity": ("thermal conductivity of the soil", "W m-1 K-1"),
@@ -26,12 +30,13 @@ NAMES = {
 
 
 def summary(intervals=(), **values):
-    meta = {n: {"long_name": text, "unit": unit} for n, (text, unit) in NAMES.items()}
-    return {
-        "parameters": meta,
-        "derived": {},
-        "plausibility": {n: judge(n, v, dict(intervals).get(n)) for n, v in values.items()},
+    entries = {
+        n: ParameterEntry(estimate=1.0, long_name=text, unit=unit)
+        for n, (text, unit) in NAMES.items()
     }
+    judged = {n: judge(n, v, dict(intervals).get(n)) for n, v in values.items()}
+    run = RunSummary(title="", method="lm", converged=True, reason="", fit={}, parameters=entries)
+    return replace(run, plausibility=judged)
 
 
 def test_a_value_inside_is_told_with_the_range_in_numbers():
@@ -72,15 +77,9 @@ def test_properties_are_judged_together_only_where_each_is_possible():
 
 
 def test_a_layer_is_named_and_a_lonely_range_marked():
-    facts = summary(albedo=0.51) | {
-        "plausibility": {
-            "thermal_diffusivity_2": judge("thermal_diffusivity_2", 4e-8, None),
-            "albedo": judge("albedo", 0.51, None),
-        },
-        "derived": {
-            "thermal_diffusivity_2": {"long_name": "thermal diffusivity", "unit": "m2 s-1"}
-        },
-    }
+    judged = {n: judge(n, v, None) for n, v in (("thermal_diffusivity_2", 4e-8), ("albedo", 0.51))}
+    derived = {"thermal_diffusivity_2": DerivedEntry(4e-8, None, "m2 s-1", "thermal diffusivity")}
+    facts = replace(summary(), plausibility=judged, derived=derived)
     layer, albedo = plausibility_sentences(facts)
     assert layer.startswith("Thermal diffusivity, layer 2, 4.0 × 10⁻⁸ m² s⁻¹, is outside every")
     assert albedo == (
@@ -93,7 +92,7 @@ def test_sources_are_those_of_the_ranges_used():
     assert "Oke (1987)" in plausibility_sources(summary(albedo=0.2))
     assert "Moene" not in plausibility_sources(summary(albedo=0.2))
     assert "Moene" in plausibility_sources(summary(thermal_conductivity=0.2))
-    assert plausibility_sources({"plausibility": {}}) == ""
+    assert plausibility_sources(summary()) == ""
 
 
 def with_forcing(summary, dataset):
@@ -101,7 +100,8 @@ def with_forcing(summary, dataset):
     sun = np.maximum(net, 0.0) * 1.4
     dataset["forcing_incoming_shortwave"] = ("time", sun)
     dataset["forcing_air_temperature"] = ("time", 300.0 + 0.01 * sun)
-    summary["plausibility"] = {"thermal_conductivity": judge("thermal_conductivity", 0.826, None)}
+    judged = judge("thermal_conductivity", 0.826, None)
+    summary["plausibility"] = {"thermal_conductivity": to_json(judged)}
     for name in summary["holdout"]:
         summary["holdout"][name]["mae"] = 1.25
 
@@ -164,4 +164,5 @@ def test_published_models_stand_beside_what_the_run_has(build_run):
 
 @pytest.mark.parametrize("entry", [None, {}])
 def test_a_summary_of_an_older_version_says_nothing(entry):
-    assert plausibility_sentences({"plausibility": entry}) == []
+    table = {**to_json(summary()), "plausibility": entry}
+    assert plausibility_sentences(from_json(RunSummary, table)) == []

@@ -1,11 +1,22 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from caliche.keys.records import from_json
 from caliche.remarks import Remark, as_table
 from caliche.report import wording
 from caliche.report.run import words
+from caliche.runs.run_summary import (
+    CorrelationEntry,
+    OptimumEntry,
+    ParameterEntry,
+    ResidualEntry,
+    RunSummary,
+    ScoreEntry,
+    StartEntry,
+)
 
 
 def entry(**changes):
@@ -22,7 +33,7 @@ def entry(**changes):
         "long_name": "thermal conductivity",
         "at_bound": False,
     }
-    return base | changes
+    return from_json(ParameterEntry, base | changes)
 
 
 HEAT = entry(
@@ -40,13 +51,14 @@ PERIOD = (np.datetime64("2012-05-01T01:00:00"), np.datetime64("2012-05-07T00:00:
 
 
 def start(misfit, optimum=None, converged=True, **estimate):
-    return {
-        "misfit": misfit,
-        "converged": converged,
-        "estimate": estimate,
-        "status": "",
-        "optimum": optimum,
-    }
+    found = {"misfit": misfit, "converged": converged, "estimate": estimate, "optimum": optimum}
+    return from_json(StartEntry, found)
+
+
+def summary(**changes):
+    base = {"title": "t", "method": "lm", "converged": True, "reason": "", "fit": {}}
+    made = from_json(RunSummary, {**base, "parameters": {}, **changes})
+    return made
 
 
 def test_listing():
@@ -69,9 +81,9 @@ def test_the_clock_is_named(offset, text):
 
 
 def test_what_was_estimated_from_what():
-    summary = {"parameters": TWO | {"albedo": {"fixed": True}}, "method": "lm", "converged": True}
+    found = replace(summary(), parameters=TWO | {"albedo": entry(fixed=True)})
     streams = [("soil temperature at 0.05 m", 1125), ("soil temperature at 0.15 m", 123)]
-    assert words.what_was_done(summary, streams, PERIOD, -7, "US-WestPhoenix") == (
+    assert words.what_was_done(found, streams, PERIOD, -7, "US-WestPhoenix") == (
         "Two parameters were estimated from 1,248 observations (1,125 of soil temperature at "
         "0.05 m and 123 of soil temperature at 0.15 m) at US-WestPhoenix, 2012-05-01 01:00 to "
         "2012-05-07 00:00 local standard time (UTC−7), with Levenberg–Marquardt least squares."
@@ -79,8 +91,8 @@ def test_what_was_estimated_from_what():
 
 
 def test_a_search_that_failed_estimated_nothing():
-    summary = {"parameters": {"a": entry()}, "method": "adam", "converged": False}
-    assert words.what_was_done(summary, [("net radiation", 9)], PERIOD, 0, "") == (
+    found = replace(summary(method="adam", converged=False), parameters={"a": entry()})
+    assert words.what_was_done(found, [("net radiation", 9)], PERIOD, 0, "") == (
         "One parameter was sought from 9 observations of net radiation, 2012-05-01 01:00 to "
         "2012-05-07 00:00 UTC, with gradient descent (Adam)."
     )
@@ -110,16 +122,16 @@ def test_a_temperature_has_no_percentage():
 
 
 def test_a_parameter_without_a_long_name_is_called_by_its_own():
-    assert wording.parameter_label("heat_capacity", {"long_name": ""}) == "heat capacity"
+    assert wording.parameter_label("heat_capacity", "") == "heat capacity"
 
 
 def test_typical_errors():
-    fit = {"t": {"rmse": 0.5, "fitted": True}, "q": {"rmse": 18.6, "fitted": False}}
+    fit = {"t": ScoreEntry(rmse=0.5, fitted=True), "q": ScoreEntry(rmse=18.6)}
     labels, units = {"t": "soil temperature"}, {"t": "K"}
     assert words.misses(fit, None, labels, units) == (
         "The root-mean-square error is 0.500 K for soil temperature."
     )
-    assert words.misses(fit, {"t": {"rmse": 0.61}}, labels, units) == (
+    assert words.misses(fit, {"t": ScoreEntry(rmse=0.61)}, labels, units) == (
         "The root-mean-square error is 0.500 K for soil temperature (0.610 K in the hold-out)."
     )
     assert words.misses({"q": fit["q"]}, None, labels, units) == ""
@@ -149,7 +161,7 @@ def test_starts_at_several_optima():
         start(181.3, 0, a=1.0),
         start(200.0, 2, a=4.0),
     ]
-    optima = [{"misfit": 181.3}, {"misfit": 181.31}, {"misfit": 200.0}]
+    optima = [OptimumEntry({}, misfit) for misfit in (181.3, 181.31, 200.0)]
     assert words.starts_sentence(starts, {"a": 0.1}, optima) == (
         "2 of 4 starts reached the same optimum, and others ended at one other place that fits "
         "about as well: the data do not choose between these optima."
@@ -179,9 +191,9 @@ def test_starts_of_a_run_that_is_older_than_the_rule():
 
 def test_the_first_line_of_the_report():
     remarks = [Remark("bound", "At its bound.", True, ("albedo",))]
-    summary = {"converged": True, "verdict": as_table("converged", remarks)}
-    assert words.verdict(summary) == "Converged, with 1 parameter at its bound (albedo)."
-    assert words.verdict({"converged": True, "verdict": None}) == ""
+    found = summary(verdict=as_table("converged", remarks))
+    assert words.verdict(found) == "Converged, with 1 parameter at its bound (albedo)."
+    assert words.verdict(summary()) == ""
 
 
 def test_what_nothing_depends_on_has_no_estimate():
@@ -203,19 +215,19 @@ def test_truth_inside_and_outside():
 
 
 def test_strong_correlations():
-    matrix = [[1.0, -0.97], [-0.97, 1.0]]
-    correlation = {"names": ["conductivity", "capacity"], "matrix": matrix}
+    matrix = ((1.0, -0.97), (-0.97, 1.0))
+    correlation = CorrelationEntry(("conductivity", "capacity"), matrix)
     assert words.correlation_warnings(correlation, TWO) == [
         "Thermal conductivity and heat capacity are strongly correlated (r = −0.97): only their "
         "combination is well constrained."
     ]
-    correlation["matrix"] = [[1.0, 0.94], [0.94, 1.0]]
+    correlation = CorrelationEntry(("conductivity", "capacity"), ((1.0, 0.94), (0.94, 1.0)))
     assert words.correlation_warnings(correlation, TWO) == []
-    assert words.correlation_warnings({}, TWO) == []
+    assert words.correlation_warnings(CorrelationEntry(), TWO) == []
 
 
 def test_autocorrelated_residuals_and_what_they_did():
-    residuals = {"t": {"lag1_autocorrelation": 0.84, "variance_ratio": 1.0}}
+    residuals = {"t": ResidualEntry(0.84, 1.0)}
     labels = {"t": "soil temperature"}
     head = (
         "Residuals are autocorrelated in soil temperature (lag-1 0.84): neighbouring errors "

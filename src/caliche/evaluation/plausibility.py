@@ -11,7 +11,9 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
+
+from caliche.keys.records import Mismatch
 
 if TYPE_CHECKING:  # the report reads this module, without JAX
     from caliche.estimation import Result
@@ -33,6 +35,24 @@ class Published:
     low: float
     high: float
     source: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What published ranges say of one value.
+
+    verdict : "inside" a range; "reached" by the 95 % interval alone; "outside" all of them.
+    published : the ranges that hold the value, or all of them if none does.
+    """
+
+    value: float
+    verdict: Literal["inside", "reached", "outside"]
+    published: tuple[Published, ...]
+
+    def check(self) -> None:
+        """Refuse a judgement by nothing."""
+        if not self.published:
+            raise Mismatch("published ranges", "none")
 
 
 def _materials() -> dict[str, list[Published]]:
@@ -108,17 +128,12 @@ def base_name(name: str) -> str:
     return _VARIANT.sub("", name)
 
 
-def judge(name: str, value: float, interval: tuple[float, float] | None) -> dict[str, Any] | None:
+def judge(name: str, value: float, interval: tuple[float, float] | None) -> Judgement | None:
     """What published ranges say of one value; None where there are none for it.
 
     Parameters
     ----------
     value, interval : estimate and its 95 % interval, SI.
-
-    Returns
-    -------
-    value; verdict ("inside" a range; "reached" by the interval alone; "outside" all of them);
-    published: the ranges that hold the value, or all of them if none does.
     """
     ranges = RANGES.get(base_name(name))
     if ranges is None or not math.isfinite(value):
@@ -129,10 +144,10 @@ def judge(name: str, value: float, interval: tuple[float, float] | None) -> dict
     inside = [r for r in ranges if r.low <= value <= r.high]
     reached = any(low <= r.high and high >= r.low for r in ranges)
     verdict = "inside" if inside else "reached" if reached else "outside"
-    return {"value": value, "verdict": verdict, "published": [vars(r) for r in inside or ranges]}
+    return Judgement(value, verdict, tuple(inside or ranges))
 
 
-def judge_result(result: Result, truth: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+def judge_result(result: Result, truth: Mapping[str, float]) -> dict[str, Judgement]:
     """Judgement of every estimated property that there are ranges for, and of the diffusivity.
 
     Empty unless the estimation converged. A parameter of a twin, whose truth is made up, one that
@@ -152,15 +167,15 @@ def judge_result(result: Result, truth: Mapping[str, float]) -> dict[str, dict[s
     return {name: verdict for name, verdict in judged.items() if verdict is not None}
 
 
-def shared_materials(judged: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[set[str], int]]:
+def shared_materials(judged: Mapping[str, Judgement]) -> dict[str, tuple[set[str], int]]:
     """By layer suffix: materials that hold all bulk properties judged, and how many these are."""
     found: dict[str, tuple[set[str], int]] = {}
     for name, entry in judged.items():
         if base_name(name) not in BULK:
             continue
         suffix = name.removeprefix(base_name(name))
-        inside = entry["verdict"] == "inside"
-        materials = {p["material"] for p in entry["published"]} if inside else set()
+        inside = entry.verdict == "inside"
+        materials = {p.material for p in entry.published} if inside else set()
         before, count = found.get(suffix, (materials, 0))
         found[suffix] = (before & materials, count + 1)
     return found

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtrit
 
 from caliche.evaluation.regimes import DAY, Regimes, regimes
+from caliche.keys.records import Mismatch
 from caliche.variables import label, variable
 from caliche.wording import listing
 
@@ -55,6 +55,58 @@ class Conditional:
     share: float
     clear: np.ndarray
     real: bool
+
+
+@dataclass(frozen=True)
+class RegimeMeans:
+    """`Conditional` as summary.json keeps it: (class,) each, NaN where there are too few days."""
+
+    title: str
+    labels: tuple[str, ...]
+    n: tuple[int, ...]
+    mean: tuple[float, ...]
+    se: tuple[float, ...]
+    share: float
+    real: bool
+
+    def check(self) -> None:
+        """Refuse numbers of another count than the classes."""
+        sizes = {len(self.labels), len(self.mean), len(self.se)}
+        if len(sizes) > 1:
+            raise Mismatch("as many means as classes", " and ".join(map(str, sorted(sizes))))
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """The departure of a stream that is worth telling.
+
+    regimes, classes : where it is, and in words.  mean, se : there, in the unit of the stream.
+    removable : share that other values of the parameters take away; None if nobody has looked.
+    """
+
+    regimes: str
+    classes: tuple[int, ...]
+    mean: float
+    se: float
+    where: str
+    share: float
+    removable: float | None = None
+
+
+@dataclass(frozen=True)
+class StreamStructure:
+    """Structural error of a stream, as summary.json keeps it; `rms` of its residuals."""
+
+    unit: str
+    rms: float
+    regimes: Mapping[str, RegimeMeans]
+    pattern: Pattern | None
+    sentence: str
+
+    def check(self) -> None:
+        """Refuse a pattern of regimes that are not there."""
+        if self.pattern is not None and self.pattern.regimes not in self.regimes:
+            raise Mismatch(f"regimes {self.pattern.regimes!r}, of its pattern,", "none")
 
 
 def whole(n_time: int) -> Regimes:
@@ -129,41 +181,38 @@ def worst(found: Sequence[Conditional]) -> Conditional | None:
 
 def describe(
     stream: str, residual: np.ndarray, found: Sequence[Conditional], block: np.ndarray
-) -> dict[str, Any]:
+) -> StreamStructure:
     """The entry of a stream in summary.json, without what parameters could do about it."""
-    entry: dict[str, Any] = {
-        "unit": variable(stream).unit,
-        "rms": float(np.sqrt(np.nanmean(residual**2))),
-        "regimes": {
-            c.regimes.name: {
-                "title": c.regimes.title,
-                "labels": list(c.regimes.labels),
-                "n": c.n.tolist(),
-                "mean": c.mean.tolist(),
-                "se": c.se.tolist(),
-                "share": c.share,
-                "real": c.real,
-            }
-            for c in found
-        },
-        "pattern": None,
+    means = {
+        c.regimes.name: RegimeMeans(
+            c.regimes.title,
+            tuple(c.regimes.labels),
+            tuple(c.n.tolist()),
+            tuple(c.mean.tolist()),
+            tuple(c.se.tolist()),
+            c.share,
+            c.real,
+        )
+        for c in found
     }
-    chosen = worst(found)
+    pattern, chosen = None, worst(found)
     if chosen is not None:
         members = _worst_classes(chosen)
         inside = np.isin(chosen.regimes.index, members)
         mean, se, _, _ = mean_and_error(residual, inside, block)
-        entry["pattern"] = {
-            "regimes": chosen.regimes.name,
-            "classes": members,
-            "mean": mean,
-            "se": se,
-            "where": chosen.regimes.words(members),
-            "share": chosen.share,
-            "removable": None,
-        }
-    entry["sentence"] = sentence(stream, entry)
-    return entry
+        where = chosen.regimes.words(members)
+        pattern = Pattern(chosen.regimes.name, tuple(members), mean, se, where, chosen.share, None)
+    rms = float(np.sqrt(np.nanmean(residual**2)))
+    return told(stream, StreamStructure(variable(stream).unit, rms, means, pattern, ""))
+
+
+def told(stream: str, entry: StreamStructure, removable: float | None = None) -> StreamStructure:
+    """The entry with its sentence, and with what parameters take of its pattern away, if known."""
+    pattern = entry.pattern
+    if pattern is not None and removable is not None:
+        pattern = replace(pattern, removable=removable)
+    entry = replace(entry, pattern=pattern)
+    return replace(entry, sentence=sentence(stream, entry))
 
 
 def _worst_classes(found: Conditional) -> list[int]:
@@ -175,27 +224,27 @@ def _worst_classes(found: Conditional) -> list[int]:
     return found.regimes.run(away / away[first] >= BESIDE, first)
 
 
-def sentence(stream: str, entry: Mapping[str, Any]) -> str:
+def sentence(stream: str, entry: StreamStructure) -> str:
     """What is wrong with a stream and what parameters could do about it, in one sentence."""
-    what, pattern = label(stream), entry["pattern"]
+    what, pattern = label(stream), entry.pattern
     if pattern is None:
-        tried = [r["title"].partition(",")[0] for r in list(entry["regimes"].values())[1:]]
+        tried = [r.title.partition(",")[0] for r in list(entry.regimes.values())[1:]]
         if not tried:
             return f"The record is too short to tell what the mean error of {what} depends on."
         on = listing(tried, "or")
         return f"The mean error of {what} does not depend significantly on {on}."
-    words = ("too warm", "too cold") if entry["unit"] == "K" else ("too high", "too low")
-    unit = "" if entry["unit"] == "1" else f" {entry['unit']}"
-    size = _plus_minus(abs(pattern["mean"]), pattern["se"])
-    side = words[0] if pattern["mean"] > 0.0 else words[1]
-    share = f"{100.0 * pattern['share']:.0f} % of its misfit"
-    title = entry["regimes"][pattern["regimes"]]["title"].partition(",")[0]
-    if pattern["regimes"] == "all":
+    words = ("too warm", "too cold") if entry.unit == "K" else ("too high", "too low")
+    unit = "" if entry.unit == "1" else f" {entry.unit}"
+    size = _plus_minus(abs(pattern.mean), pattern.se)
+    side = words[0] if pattern.mean > 0.0 else words[1]
+    share = f"{100.0 * pattern.share:.0f} % of its misfit"
+    title = entry.regimes[pattern.regimes].title.partition(",")[0]
+    if pattern.regimes == "all":
         why, it = f"the mean error is {share}", "it"
     else:
         why, it = f"{title} explains {share}", "this dependence"
-    text = f"{what[0].upper()}{what[1:]} is {size}{unit} {side} {pattern['where']} ({why})"
-    return f"{text}{_remedy(pattern['removable'], it)}."
+    text = f"{what[0].upper()}{what[1:]} is {size}{unit} {side} {pattern.where} ({why})"
+    return f"{text}{_remedy(pattern.removable, it)}."
 
 
 def _plus_minus(value: float, error: float) -> str:
@@ -222,7 +271,7 @@ def of_series(
     step: np.timedelta64,
     residuals: Mapping[str, np.ndarray],
     weather: Mapping[str, np.ndarray],
-) -> dict[str, tuple[list[Conditional], dict[str, Any]]]:
+) -> dict[str, tuple[list[Conditional], StreamStructure]]:
     """Every stream's conditional means and its entry of summary.json."""
     ways = [whole(len(local_time)), *regimes(local_time, step, weather)]
     found = {}

@@ -9,14 +9,19 @@ linearisation. A parameter moves within the 95 % of its prior, or within its bou
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from caliche.constants import NORMAL_QUANTILE
 from caliche.evaluation.prediction import Prediction, observed_series, predict_slopes
 from caliche.evaluation.regimes import record
-from caliche.evaluation.structural_error import Conditional, of_series, sentence, worst
+from caliche.evaluation.structural_error import (
+    Conditional,
+    StreamStructure,
+    of_series,
+    told,
+    worst,
+)
 from caliche.experiments.experiment import Experiment
 from caliche.parameters.space import ParameterSpace
 from caliche.problems.inverse import InverseProblem
@@ -35,7 +40,7 @@ RIDGE = 1e-8
 
 def structural_error(
     experiment: Experiment, problem: InverseProblem, u: np.ndarray, prediction: Prediction
-) -> dict[str, Any]:
+) -> dict[str, StreamStructure]:
     """Conditional means of every stream's residuals, and what parameters could do about the worst.
 
     Parameters
@@ -55,8 +60,7 @@ def structural_error(
         pattern = worst(found)
         if pattern is not None:
             k = names.index(name)
-            entry["pattern"]["removable"] = removable(problem, u, k, observed[name], pattern)
-            entry["sentence"] = sentence(name, entry)
+            entry = told(name, entry, removable(problem, u, k, observed[name], pattern))
         entries[name] = entry
     return entries
 

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +73,8 @@ def write_arrays(path: Path, mark: str, arrays: Mapping[str, np.ndarray]) -> Non
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as scratch, open(scratch, "wb") as file:
-        np.savez(file, fingerprint=np.asarray(mark), **arrays)  # type: ignore[arg-type]
+        names = np.asarray(sorted(arrays))
+        np.savez(file, fingerprint=np.asarray(mark), names=names, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path, mark: str, what: str) -> dict[str, np.ndarray]:
@@ -91,7 +91,7 @@ def read_arrays(path: Path, mark: str, what: str) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file, np.load(file) as kept:
             arrays = {name: kept[name] for name in kept.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # numpy and zip have one for every way in which a file is damaged
         raise InputError(
             f"the state of a run that was stopped, {path}",
             f"{type(error).__name__}",
@@ -102,6 +102,12 @@ def read_arrays(path: Path, mark: str, what: str) -> dict[str, np.ndarray]:
             f"a state of the same {what} in {path}",
             "that of another one",
             "undo what was changed, start again with another --out, or move that file away",
+        )
+    if not np.array_equal(arrays.pop("names", np.asarray(sorted(arrays))), sorted(arrays)):
+        raise InputError(
+            f"all arrays of the state {path}",
+            f"only {', '.join(sorted(arrays)) or 'none'}",
+            "start again with another --out, or move that file away",
         )
     return arrays
 
@@ -123,9 +129,9 @@ def read_leaves(path: Path, like: Any) -> Any:
     """
     try:
         return eqx.tree_deserialise_leaves(path, like)
-    except (OSError, RuntimeError, ValueError, EOFError, TypeError) as error:
+    except Exception as error:  # as above
         raise InputError(
-            f"weights of this network in {path.name}",
-            str(error).partition("\n")[0],
+            f"weights of this network in {path}",
+            str(error).partition("\n")[0] or type(error).__name__,
             "train again into another --out",
         ) from None

@@ -27,6 +27,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """A table in a JSON file; None where there is none that can be read."""
     try:
         found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

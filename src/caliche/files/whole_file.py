@@ -11,16 +11,31 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from caliche.errors import InputError
+
 _ASIDE = ".aside"
 
 
 @contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to; at the end it takes the place of `path`, and on an error it
-    is removed. Several writers, on several machines too, do not meet: the last one stays."""
+    is removed. Several writers, on several machines too, do not meet: the last one stays.
+
+    Raises
+    ------
+    InputError : it cannot be written there.
+    """
     with _scratch(path) as scratch:
-        yield scratch
-        scratch.replace(path)
+        try:
+            yield scratch
+            scratch.replace(path)
+        except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+            told = error.strerror or type(error).__name__
+            raise InputError(
+                "a file that can be written",
+                f"{path}: {told}",
+                "move what is there away, or see to its rights",
+            ) from error
 
 
 def write_text(path: Path, text: str) -> Path:

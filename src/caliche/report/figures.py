@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from caliche.report import style
 from caliche.report.limits import axis_limits, drawable, set_limits
 from caliche.report.numbers import number, power_of_ten
 from caliche.report.series import runs
+from caliche.runs.run_summary import ParameterEntry
 
 _DOTS_SHOWN = 700
 
@@ -223,9 +224,9 @@ def autocorrelation_stems(
         )
 
 
-def parameter_range(ax: Axes, entry: Mapping[str, Any], power: int) -> None:
+def parameter_range(ax: Axes, entry: ParameterEntry, power: int) -> None:
     """Where the estimate lies between its bounds, and where it came from."""
-    low, high = number(entry.get("lower")), number(entry.get("upper"))
+    low, high = number(entry.lower), number(entry.upper)
     for bound in (low, high):
         if np.isfinite(bound):
             ax.plot([bound], [0], "|", ms=15, mew=2, color=style.MUTED, zorder=1)
@@ -236,11 +237,11 @@ def parameter_range(ax: Axes, entry: Mapping[str, Any], power: int) -> None:
     _own_scale(ax, power)
 
 
-def parameter_close_up(ax: Axes, entry: Mapping[str, Any], power: int) -> None:
+def parameter_close_up(ax: Axes, entry: ParameterEntry, power: int) -> None:
     """The estimate with its error bars, on a scale that the error bars fill."""
-    value, sd = number(entry["estimate"]), number(entry.get("sd"))
-    naive = number(entry.get("sd_naive"))
-    shown = [end for end in (entry.get("interval95") or []) if np.isfinite(number(end))]
+    value, sd = number(entry.estimate), number(entry.sd)
+    naive = number(entry.sd_naive)
+    shown = [end for end in entry.interval95 or () if np.isfinite(end)]
     if len(shown) == 2:
         ax.plot(shown, [0, 0], color=style.MODELLED, lw=1.6, zorder=2)
         ax.plot(shown, [0, 0], "|", ms=8, mew=1.6, color=style.MODELLED, zorder=2)
@@ -259,24 +260,27 @@ def parameter_close_up(ax: Axes, entry: Mapping[str, Any], power: int) -> None:
     ends += [value - 2 * sd, value + 2 * sd] if np.isfinite(sd) else []
     low, high = min(ends), max(ends)
     room = 0.5 * (high - low) or 0.05 * abs(value) or 1.0
-    ax.set_xlim(*within_bounds(low - room, high + room, entry))
+    ax.set_xlim(
+        *within_bounds(low - room, high + room, value, number(entry.lower), number(entry.upper))
+    )
     _own_scale(ax, power)
 
 
-def within_bounds(low: float, high: float, entry: Mapping[str, Any]) -> tuple[float, float]:
+def within_bounds(
+    low: float, high: float, value: float, lower: float, upper: float
+) -> tuple[float, float]:
     """Ends of an axis that go little beyond a parameter's bounds."""
     margin = 0.02 * (high - low)
-    lower, upper = number(entry.get("lower")), number(entry.get("upper"))
     if np.isfinite(lower):
-        low = max(low, min(lower, number(entry["estimate"])) - margin)
+        low = max(low, min(lower, value) - margin)
     if np.isfinite(upper):
-        high = min(high, max(upper, number(entry["estimate"])) + margin)
+        high = min(high, max(upper, value) + margin)
     return low, high
 
 
-def _markers(ax: Axes, entry: Mapping[str, Any], interval: bool) -> None:
-    initial, truth = number(entry.get("initial")), number(entry.get("truth"))
-    ax.plot([entry["estimate"]], [0], "o", ms=7, color=style.MODELLED, zorder=4)
+def _markers(ax: Axes, entry: ParameterEntry, interval: bool) -> None:
+    initial, truth = number(entry.initial), number(entry.truth)
+    ax.plot([entry.estimate], [0], "o", ms=7, color=style.MODELLED, zorder=4)
     if not interval and np.isfinite(initial):
         ax.plot([initial], [0], "o", ms=7, mfc="white", mec=style.FIRST_GUESS, mew=1.5, zorder=3)
     if np.isfinite(truth):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 _SUPERSCRIPT = str.maketrans("-+0123456789", "⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹")
 MISSING = "–"
@@ -68,7 +69,7 @@ def value_and_sd(value: float | None, sd: float | None) -> str:
     return f"({text}){_power(power)}" if power else text
 
 
-def interval(bounds: list[float] | None, sd: float | None, value: float | None) -> str:
+def interval(bounds: Sequence[float] | None, sd: float | None, value: float | None) -> str:
     """An interval's two ends, written to the same place as `value_and_sd(value, sd)`."""
     if bounds is None:
         return MISSING

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -34,8 +31,9 @@ def moment(time: np.datetime64) -> str:
     return str(time.astype("datetime64[m]")).replace("T", " ")
 
 
-def parameter_label(name: str, entry: Mapping[str, Any]) -> str:
-    return str(entry.get("long_name") or name.replace("_", " "))
+def parameter_label(name: str, long_name: str = "") -> str:
+    """A parameter in words: its long name, or its name where it has none."""
+    return long_name or name.replace("_", " ")
 
 
 def sentence(text: str) -> str:

@@ -63,7 +63,11 @@ def wrong_folder(folder: Path, *commands: str) -> InputError | None:
     """The error for a path that is not a finished folder of one of `commands`; None if it is one,
     or nothing that is known."""
     expected = f"a folder that {listing([f'caliche {c}' for c in commands], 'or')} wrote"
-    if not folder.exists():
+    try:
+        there = folder.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        return InputError(expected, error.strerror or str(error), "look for the name of --out")
+    if not there:
         return InputError(
             expected, f"{folder}, which is not a folder that exists", "look for the name of --out"
         )

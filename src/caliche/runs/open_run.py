@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-
-import xarray as xr
 
 from caliche.errors import InputError
 from caliche.estimation.hyperparameters import Hyperparameters
+from caliche.estimation.information import InformationEstimate
 from caliche.experiments.experiment import Experiment, load_experiment
+from caliche.files.netcdf import open_arrays
+from caliche.keys.records import read_record
 from caliche.runs.kinds import wrong_folder
+from caliche.runs.run_summary import REMEDY, Estimates, HyperparameterEntry
 
 
 def is_run(folder: str | Path) -> bool:
@@ -37,14 +38,11 @@ def open_run(folder: Path) -> tuple[Experiment, dict[str, float]]:
             "give the folder that `caliche estimate` wrote, or an experiment",
         )
     experiment = load_experiment(folder / "config.toml")
-    try:
-        with xr.open_dataset(folder / "result.nc", engine="h5netcdf") as results:
-            names = [str(name) for name in results["parameter"].values]
-            values = dict(zip(names, results["estimate"].values.tolist(), strict=True))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            "a result.nc that can be read", f"{type(error).__name__}: {error}", "run it again"
-        ) from error
+    results = open_arrays(
+        folder / "result.nc", REMEDY, {"estimate": ("parameter",), "parameter": ("parameter",)}
+    )
+    names = [str(name) for name in results["parameter"].values]
+    values = dict(zip(names, results["estimate"].values.tolist(), strict=True))
     if set(values) != set(experiment.space.names):
         raise InputError(
             f"estimates of {', '.join(experiment.space.names)} in result.nc",
@@ -55,9 +53,17 @@ def open_run(folder: Path) -> tuple[Experiment, dict[str, float]]:
 
 
 def read_hyperparameters(folder: Path) -> Hyperparameters | None:
-    """The hyperparameters that a run estimated, if any."""
-    summary = json.loads((folder / "summary.json").read_text("utf-8"))
-    found = summary.get("hyperparameters")
-    if found is None:
-        return None
-    return Hyperparameters.from_dict(found)
+    """The hyperparameters that a run estimated, if any.
+
+    Raises
+    ------
+    InputError : a summary.json that is damaged.
+    """
+    found = read_record(Estimates, folder / "summary.json", REMEDY).hyperparameters
+    return None if found is None else hyperparameters_of(found)
+
+
+def hyperparameters_of(found: HyperparameterEntry) -> Hyperparameters:
+    """Hyperparameters from what a file keeps of them."""
+    told = None if found.information is None else InformationEstimate(**vars(found.information))
+    return Hyperparameters(**{**vars(found), "information": told})

@@ -17,6 +17,7 @@ from typing import Any
 from caliche.errors import InputError
 from caliche.files.manifest import MANIFEST, manifest, read_json
 from caliche.files.whole_file import is_aside, write_text, write_text_once
+from caliche.keys.records import Mismatch, from_json
 from caliche.runs.folder import need_writable
 
 
@@ -92,9 +93,14 @@ class Parts:
         if config is not None:
             write_text(self.path / "config.toml", config)
 
-    def read(self, name: str) -> dict[str, Any] | None:
-        """The JSON of a part; None where there is none that can be read."""
-        return read_json(self.parts / f"{name}.json")
+    def read(self, name: str, form: type | None = None) -> dict[str, Any] | None:
+        """The JSON of a part; None, so that it is made again, where there is none that can be read
+        and has what `form` declares."""
+        found = read_json(self.parts / f"{name}.json")
+        try:
+            return found if form is None or from_json(form, found) else None
+        except Mismatch:
+            return None
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a part as JSON; NaN stays, so that what is read is what was written."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +10,9 @@ import numpy as np
 
 from caliche.errors import InputError
 from caliche.experiments.experiment import Experiment
+from caliche.keys.records import read_record
 from caliche.problems.inverse import InverseProblem
+from caliche.runs.run_summary import REMEDY, Estimates
 
 
 def control(
@@ -60,13 +61,11 @@ def _first_guesses(problem: InverseProblem) -> Mapping[str, float]:
 
 
 def _estimates(folder: Path, names: Sequence[str]) -> dict[str, float]:
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        found = {name: p["estimate"] for name, p in summary["parameters"].items()}
-    except (OSError, ValueError, KeyError, TypeError):
+    if not (folder / "summary.json").is_file():
         raise InputError(
             "truth, initial or the folder of a run with its summary.json",
             str(folder),
             "--at initial",
-        ) from None
-    return {name: float(found[name]) for name in names if found.get(name) is not None}
+        )
+    found = read_record(Estimates, folder / "summary.json", f"{REMEDY}, or --at initial").parameters
+    return {name: found[name].estimate for name in names if name in found}

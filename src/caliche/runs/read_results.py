@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5netcdf
 import jax.numpy as jnp
 import xarray as xr
 
 from caliche.errors import InputError
 from caliche.estimation.information import without_term
 from caliche.experiments.experiment import Experiment, load_experiment
+from caliche.files.netcdf import groups_of, open_arrays
+from caliche.keys.records import checked, read_table, read_text
 from caliche.problems.inverse import InverseProblem
 from caliche.runs.kinds import finished, kind_of
 from caliche.runs.open_run import open_run
+from caliche.runs.run_summary import Estimates
 from caliche.runs.trained import load_trained
 
 # Those whose folder is of one experiment, to be run again at what was found.
+_REMEDY = "restore that file, or run the command again"
 WITH_MODEL = ("estimate", "train")
 
 
@@ -54,7 +56,9 @@ class Results:
         table = self.summary.get("parameters")
         if self.kind not in (*WITH_MODEL, "joint") or not isinstance(table, Mapping):
             raise self._other("one set of parameters", "read .summary")
-        return {name: entry["estimate"] for name, entry in table.items()}
+        path = self.folder / "summary.json"
+        found = checked(Estimates, self.summary, path, _REMEDY).parameters
+        return {name: entry.estimate for name, entry in found.items()}
 
     @functools.cached_property
     def experiment(self) -> Experiment:
@@ -103,11 +107,9 @@ class Results:
         path = self.folder / "result.nc"
         if not path.is_file():
             return None
-        with h5netcdf.File(path, "r") as file:
-            if "posterior" not in file.groups:
-                return None
-        with xr.open_dataset(path, group="posterior", engine="h5netcdf") as opened:
-            return opened.load()
+        if "posterior" not in groups_of(path, _REMEDY):
+            return None
+        return open_arrays(path, _REMEDY, group="posterior")
 
     def _other(self, what: str, instead: str) -> InputError:
         return InputError(f"a folder with {what}", f"{self.folder} of caliche {self.kind}", instead)
@@ -131,17 +133,7 @@ def read_results(folder: str | Path) -> Results:
         )
     kind = found.command
     config = folder / ("drive.toml" if kind == "drive" else "config.toml")
-    try:
-        summary = json.loads((folder / found.summary).read_text("utf-8"))
-        text = "" if kind == "design" else config.read_text("utf-8")
-        data = None
-        if found.arrays:
-            with xr.open_dataset(folder / found.arrays, engine="h5netcdf") as opened:
-                data = opened.load()
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"files that can be read in {folder}",
-            f"{type(error).__name__}: {error}",
-            "run the command again",
-        ) from error
+    summary = read_table(folder / found.summary, _REMEDY)
+    text = "" if kind == "design" else read_text(config, _REMEDY)
+    data = open_arrays(folder / found.arrays, _REMEDY) if found.arrays else None
     return Results(folder, kind, summary, data, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,20 +21,27 @@ from caliche.evaluation.structural_span import structural_error
 from caliche.experiments.experiment import Experiment
 from caliche.files.checkpoint import Checkpoint
 from caliche.files.whole_file import remove
+from caliche.keys.records import json_text, to_json
 from caliche.remarks import Remark
 from caliche.runs.dataset import result_dataset
 from caliche.runs.ensemble import add_ensemble
-from caliche.runs.folder import as_run, finite, new_folder, state_file, write_data, write_whole
+from caliche.runs.folder import as_run, new_folder, state_file, write_data, write_whole
+from caliche.runs.run_summary import RunSummary
 from caliche.runs.summary import summarise
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, the result, and the summary as written."""
+    """A finished run: its folder, the result, and what summary.json says of it."""
 
     folder: Path
     result: Result
-    summary: Mapping[str, Any]
+    found: RunSummary
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """The content of summary.json."""
+        return to_json(self.found)
 
 
 def run_experiment(
@@ -96,16 +102,16 @@ def run_experiment(
             Remark("sensor", found.sentence, False) for found in screened if found.kind != "sign"
         ]
     seconds = {"import": import_seconds, **watch.seconds()}
-    summary = summarise(experiment, result, prediction, seconds, command, suspicions)
-    summary["structural_error"] = finite(
+    structure = (
         structural_error(experiment, scoring, result.u, prediction) if result.converged else {}
     )
+    found = summarise(experiment, result, prediction, seconds, command, suspicions, structure)
 
     def write(inside: Path) -> None:
         text = as_run(experiment, folder, result)
         (inside / "config.toml").write_text(text, encoding="utf-8")
         write_data(experiment, inside)
-        (inside / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+        (inside / "summary.json").write_text(json_text(found), encoding="utf-8")
         dataset = result_dataset(experiment, result, prediction, guess)
         dataset.to_netcdf(inside / "result.nc", engine="h5netcdf")
         if result.ensemble is not None:
@@ -114,4 +120,4 @@ def run_experiment(
     write_whole(folder, "estimate", write)
     remove(state)
     forget_rounds(state)
-    return Run(folder, result, summary)
+    return Run(folder, result, found)

@@ -42,7 +42,12 @@ def load_trained(folder: Path) -> Experiment:
     """
     experiment = load_experiment(str(folder / CONFIG))
     config, t = experiment.config.model, experiment.config.training
-    assert isinstance(config, LaDConfig)
+    if not isinstance(config, LaDConfig) or not config.learns:
+        raise InputError(
+            f"a network in the fluxes of [model] in {folder / CONFIG}",
+            f"name = {config.name!r} without one",
+            "restore that file, or train again into another --out",
+        )
     bulk = dataclasses.replace(config, fluxes="bulk").build(experiment.config.window.time_step)
     return experiment.with_fluxes(
         read_leaves(folder / NETWORK, config.law(bulk, t.width, t.depth, 0))

@@ -6,7 +6,10 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from caliche.runs.run_summary import ScoreEntry
 
 GAP = "   "  # between the columns of a table
 
@@ -93,9 +96,9 @@ def _print_blocks(table: Sequence[Sequence[str]], limit: int) -> None:
                 print(wrapped(cell, begin, " " * len(begin), limit))
 
 
-def print_headline(summary: Mapping[str, Any]) -> None:
+def print_headline(title: str, headline: str) -> None:
     """The first line: how it ended, and what a careful referee would say first."""
-    text = f"{summary['title']}: {summary['verdict']['headline']}"
+    text = f"{title}: {headline}"
     width = terminal_width()
     print(f"\n{wrapped(text, rest='', width=width) if width else text}\n")
 
@@ -106,17 +109,14 @@ def print_notes(sentences: Iterable[str]) -> None:
         print(f"\nNote: {text}")
 
 
-def print_scores(title: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
+def print_scores(title: str, scores: Mapping[str, ScoreEntry]) -> None:
     """One line per stream."""
     print(title)
     rows = [
         [
-            name + ("" if s.get("fitted") else " (not fitted)"),
-            str(s["n"]),
-            *(
-                "-" if s.get(key) is None else f"{s[key]:.3g}"
-                for key in ("rmse", "bias", "r", "nse")
-            ),
+            name + ("" if s.fitted else " (not fitted)"),
+            str(s.n),
+            *("-" if value is None else f"{value:.3g}" for value in (s.rmse, s.bias, s.r, s.nse)),
         ]
         for name, s in scores.items()
     ]

@@ -14,7 +14,9 @@ import xarray as xr
 
 from caliche.commands.estimate.terminal import print_summary
 from caliche.experiments import load_experiment
+from caliche.keys.records import from_json
 from caliche.remarks import as_table
+from caliche.runs.run_summary import RunSummary
 from caliche.terminal import tables
 from caliche.terminal.progress import Progress
 
@@ -193,6 +195,8 @@ def test_a_summary_on_a_terminal(capsys, monkeypatch, columns):
     score = {"n": 9, "rmse": 0.1, "bias": None, "r": -0.99, "nse": 1.0, "fitted": True}
     summary = {
         "title": "A run",
+        "method": "lm",
+        "reason": "",
         "converged": True,
         "verdict": as_table("converged", []),
         "parameters": {"combined_heat_transfer_coefficient": parameter},
@@ -202,7 +206,7 @@ def test_a_summary_on_a_terminal(capsys, monkeypatch, columns):
     }
     monkeypatch.setattr(tables.sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", columns)
-    print_summary(summary)
+    print_summary(from_json(RunSummary, summary))
     out = capsys.readouterr().out
     assert "A run: converged\n" in out
     assert "(2.200 ± 0.019) × 10⁶" in out

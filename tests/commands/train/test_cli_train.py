@@ -123,12 +123,20 @@ def test_ablate_prints_the_comparison(site, caliche, tmp_path):
 def test_comparison_of_seeds():
     """Mean and sd over seeds, of the hold-out where there is one."""
     from caliche.commands.train.run import compare_runs
+    from caliche.runs.run_summary import ScoreEntry, SeedEntry, TrainingEntry, WindowScores
 
-    def run(*values: float) -> dict:
+    def run(*values: float) -> TrainingEntry:
         keys = ("rmse", "bias", "percent_bias", "nse", "kge_2009")
-        tables = [{"latent_heat_flux": dict.fromkeys(keys, v)} for v in values]
-        bulk = {"fit": tables[0], "holdout": tables[0]}
-        return {"training": {"bulk": bulk, "seeds": [{"fit": None, "holdout": t} for t in tables]}}
+        tables = [
+            {"latent_heat_flux": ScoreEntry(**dict.fromkeys(keys, v))}  # type: ignore[arg-type]
+            for v in values
+        ]
+        seeds = tuple(
+            SeedEntry(k, 1.0, 1, 1, True, "", fit={}, holdout=t) for k, t in enumerate(tables)
+        )
+        bulk = WindowScores(tables[0], tables[0])
+        sizes = (1, 1, 1, 1.0, 1, (1, 1))
+        return TrainingEntry("neural-flux", True, (), *sizes, seeds, bulk)
 
     rows = compare_runs({"without": run(9.0, 1.0, 3.0), "with": run(2.0)})["latent_heat_flux"]
     assert rows["LaD, bulk fluxes"]["rmse"] == (9.0, None)

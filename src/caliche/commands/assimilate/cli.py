@@ -111,7 +111,7 @@ def print_assimilation(summary: Mapping[str, Any]) -> None:
     from caliche.terminal.tables import print_headline, print_notes, print_table
 
     windows = summary["windows"]
-    print_headline(summary)
+    print_headline(summary["title"], summary["verdict"]["headline"])
     print(f"{summary['sentences'][0]}\n")
     known = any(p["truth"] is not None for p in summary["parameters"].values())
     rows = []

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from caliche.assimilation.windows import Analysis
+from caliche.commands.assimilate.summary import Part
 from caliche.errors import InputError
 from caliche.files.whole_file import write_text, written_aside
+from caliche.keys.records import from_json
 from caliche.problems.window import Handed
 from caliche.runs.parts import Parts
 
@@ -61,8 +62,10 @@ class AssimilationFolder:
                 arrays = {name: kept[name] for name in kept.files}
             handed = {n.removeprefix(_HANDED): arrays[n] for n in arrays if n.startswith(_HANDED)}
             own = {name: arrays[name] for name in _ARRAYS}
-            return Analysis(json.loads(str(arrays["record"])), **own, handed=Handed(**handed))
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            record = json.loads(str(arrays["record"]))
+            from_json(Part, record)
+            return Analysis(record, **own, handed=Handed(**handed))
+        except Exception as error:  # numpy and zip have one for every way of damage
             raise InputError(
                 f"a whole file {path}",
                 type(error).__name__,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +10,30 @@ from typing import Any
 import xarray as xr
 
 from caliche.commands.assimilate.figures import forecast_figure, parameters_figure, series_figure
+from caliche.commands.assimilate.summary import AssimilationSummary
+from caliche.errors import InputError
+from caliche.files.netcdf import need_names, open_arrays
 from caliche.files.whole_file import write_text
+from caliche.keys.records import read_checked, read_text
 from caliche.report import numbers, style, wording
 from caliche.report.limits import cut_note
-from caliche.report.pages import reading, render_page
+from caliche.report.pages import REMEDY, render_page
 from caliche.report.plates import Plate
 from caliche.variables import label
 
 PAGE = "assimilation.html"
+NEEDED = {
+    **dict.fromkeys(
+        ("estimate", "sd", "interval95_lower", "interval95_upper"), ("window", "parameter")
+    ),
+    **dict.fromkeys(
+        ("innovation_rmse", "innovation_chi_square", "innovation_freedom"), ("window", "stream")
+    ),
+    "time": ("time",),
+    "window": ("window",),
+    "parameter": ("parameter",),
+    "stream": ("stream",),
+}
 ROWS = 60  # windows in the table; of more, the first and the last
 
 
@@ -30,11 +45,20 @@ def write_assimilation_page(folder: Path) -> Path:
     InputError : summary.json, config.toml or result.nc is missing or cannot be read.
     """
     folder = Path(folder)
-    with reading(folder, "a folder that caliche assimilate wrote"):
-        summary = json.loads((folder / "summary.json").read_text("utf-8"))
-        config = (folder / "config.toml").read_text("utf-8")
-        with xr.open_dataset(folder / "result.nc", engine="h5netcdf") as opened:
-            found = opened.load()
+    summary = read_checked(AssimilationSummary, folder / "summary.json", REMEDY)
+    config = read_text(folder / "config.toml", REMEDY)
+    path = folder / "result.nc"
+    kinds = ("observed", "forecast", "analysis")
+    series = [f"{stream}_{kind}" for stream in summary["streams"] for kind in kinds]
+    found = open_arrays(path, REMEDY, {**NEEDED, **dict.fromkeys(series, ("time",))})
+    need_names(found, "parameter", summary["parameters"], path, REMEDY)
+    need_names(found, "stream", summary["streams"], path, REMEDY)
+    if found.sizes["window"] != len(summary["windows"]):
+        expected = f"{len(summary['windows'])} windows in {path}"
+        raise InputError(expected, f"{found.sizes['window']}", REMEDY)
+    for end in ("window_start", "window_end"):
+        if end not in found or found[end].dims != ("window",) or found[end].dtype.kind != "M":
+            raise InputError(f"times for {end} in {path}", "others", REMEDY)
     return write_text(folder / PAGE, render(summary, config, found))
 
 
@@ -118,7 +142,7 @@ def _parameter(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     truth = entry["truth"]
     return {
         "name": name,
-        "label": wording.capital(wording.parameter_label(name, entry)),
+        "label": wording.capital(wording.parameter_label(name, entry.get("long_name") or "")),
         "unit": numbers.pretty_unit(entry["unit"]),
         "estimate": numbers.value_and_sd(entry["estimate"], entry["sd"]),
         "interval": numbers.interval(entry["interval"], entry["sd"], entry["estimate"]),

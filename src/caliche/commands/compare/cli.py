@@ -88,7 +88,7 @@ def compare(
     held = held_words(found.summary["hyperparameters"])
     if held:
         print(f"\n{held}")
-    print_headline(found.summary)
+    print_headline(found.summary["title"], found.summary["verdict"]["headline"])
     print_comparison(found.rows)
     print_notes(remark["sentence"] for remark in found.summary["verdict"]["remarks"])
     typer.echo(f"\nTable: {found.folder / 'compare.csv'}")

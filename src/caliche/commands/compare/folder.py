@@ -23,9 +23,13 @@ from typing import Any
 from caliche.estimation.hyperparameters import Hyperparameters
 from caliche.files.manifest import manifest, read_json
 from caliche.files.whole_file import write_text
+from caliche.keys.records import read_record
 from caliche.runs.folder import new_folder
+from caliche.runs.open_run import hyperparameters_of
 from caliche.runs.parts import Parts
+from caliche.runs.run_summary import HyperparameterEntry
 
+REMEDY = "remove that file and give the command again"
 # The keys of run.json that a comparison must share with the one it goes on from, in words.
 SAME = {
     "problem": "the same experiment",
@@ -70,17 +74,19 @@ class CompareFolder:
         self._parts = Parts(path, "compare", "rows", SAME)
         self.begun = self._parts.begun is not None
 
-    def row(self, label: str, seed: int) -> dict[str, Any] | None:
-        """What was written of a run that is finished."""
-        return self._parts.read(_name(label, seed))
+    def row(self, label: str, seed: int, form: type) -> dict[str, Any] | None:
+        """What was written of a run that is finished, if it has what `form` declares."""
+        return self._parts.read(_name(label, seed), form)
 
     def write_row(self, label: str, seed: int, row: Mapping[str, Any]) -> None:
         self._parts.begin(self._run)
         self._parts.write(_name(label, seed), row)
 
     def hyperparameters(self) -> Hyperparameters | None:
-        found = read_json(self.path / "hyperparameters.json")
-        return None if found is None else Hyperparameters.from_dict(found)
+        path = self.path / "hyperparameters.json"
+        if not path.is_file():
+            return None
+        return hyperparameters_of(read_record(HyperparameterEntry, path, REMEDY, gaps=True))
 
     def write_hyperparameters(self, found: Hyperparameters) -> None:
         self._parts.begin(self._run)

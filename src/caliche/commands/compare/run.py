@@ -71,6 +71,14 @@ class Row:
     remarks: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass
+class _KeptRow(Row):
+    """A row as its file keeps it, with the estimate (P,) in whitened coordinates."""
+
+    remarks: list[Remark] = field(default_factory=list)  # type: ignore[assignment]
+    u: list[float] | None = None
+
+
 @dataclass(frozen=True)
 class Comparison:
     """All rows, and the folder they were written to."""
@@ -205,7 +213,7 @@ def compare_methods(
     try:
         for method in asked:
             for seed in range(seeds):
-                kept = folder.row(method.label, seed)
+                kept = folder.row(method.label, seed, _KeptRow)
                 row, u = _one(problem, method, begin[seed], seed) if kept is None else _kept(kept)
                 if kept is None:
                     written = {**asdict(row), "u": None if u is None else u.tolist()}
@@ -226,7 +234,7 @@ def compare_methods(
 
 def _kept(written: Mapping[str, Any]) -> tuple[Row, np.ndarray | None]:
     """A row as it was written, and its estimate u."""
-    u = written["u"]
+    u = written.get("u")
     row = Row(**{name: value for name, value in written.items() if name != "u"})
     return row, None if u is None else np.array(u, float)
 

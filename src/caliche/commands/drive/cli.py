@@ -97,7 +97,7 @@ def print_drive(summary: Mapping[str, Any]) -> None:
     from caliche.report.numbers import plain, value_and_sd
     from caliche.terminal.tables import print_headline, print_notes, print_table
 
-    print_headline(summary)
+    print_headline(summary["title"], summary["verdict"]["headline"])
     rows = []
     for name, p in summary["parameters"].items():
         if p["no_effect"]:

@@ -222,7 +222,12 @@ class Workers:
         text = json.dumps(content, indent=1) + "\n"
         asked, status = folder / "parameters.json", folder / "status.json"
         known = read_json(status)
-        if not (known and asked.is_file() and asked.read_text("utf-8") == text):
+        if not (
+            known
+            and isinstance(known.get("reason"), str)
+            and asked.is_file()
+            and asked.read_bytes() == text.encode()
+        ):
             folder.mkdir(parents=True, exist_ok=True)
             for name in ("outputs.json", "outputs.csv", "status.json"):
                 (folder / name).unlink(missing_ok=True)

@@ -76,7 +76,7 @@ def estimate(
             import_seconds=imported,
             resume=goes_on,
         )
-    print_summary(run.summary)
+    print_summary(run.found)
     report = write_report(run.folder)
     typer.echo(f"\nReport: {report}")
     if json_ is not None:

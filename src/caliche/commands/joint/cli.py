@@ -73,7 +73,7 @@ def print_joint(summary: Mapping[str, Any]) -> None:
 
     for site, why in summary["failures"].items():
         print(f"\nLeft out: {site}. {why}")
-    print_headline(summary)
+    print_headline(summary["title"], summary["verdict"]["headline"])
     header, rows = value_rows(summary)
     print_table(header, rows, drop=header[3:1:-1])
     print("\nRMSE of the fitted streams (in the hold-out, where there is one):")

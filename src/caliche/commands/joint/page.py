@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from caliche.commands.joint.figures import scores_plate, values_plate
+from caliche.commands.joint.summary import JointSummary
 from caliche.commands.joint.tables import score_rows, value_rows
 from caliche.files.whole_file import write_text
+from caliche.keys.records import read_checked, read_text
 from caliche.report import style
 from caliche.report.numbers import pretty_unit
-from caliche.report.pages import reading, render_page
+from caliche.report.pages import REMEDY, render_page
 from caliche.report.wording import capital
 
 PAGE = "report.html"
@@ -24,9 +25,8 @@ def write_joint_page(folder: Path) -> Path:
     InputError : summary.json or config.toml is missing or cannot be read.
     """
     folder = Path(folder)
-    with reading(folder, "a folder that caliche joint wrote"):
-        summary = json.loads((folder / "summary.json").read_text("utf-8"))
-        config = (folder / "config.toml").read_text("utf-8")
+    summary = read_checked(JointSummary, folder / "summary.json", REMEDY)
+    config = read_text(folder / "config.toml", REMEDY)
     with style.report_style():
         plates = [scores_plate(summary), values_plate(summary)]
     header, rows = value_rows(summary)

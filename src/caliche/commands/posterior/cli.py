@@ -5,7 +5,6 @@ Nothing heavy is imported before the command needs it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +26,7 @@ from caliche.terminal.stop import FreshOption, refuse_state, stoppable
 
 if TYPE_CHECKING:
     from caliche.commands.posterior.run import Progress as News
+    from caliche.runs.run_summary import RunSummary
 
 
 def posterior(
@@ -86,6 +86,7 @@ def posterior(
     from caliche.commands.posterior.run import CHECKPOINT, Options, run_posterior, unusable
     from caliche.posterior.sampling import Settings, need_blackjax
     from caliche.report import write_report
+    from caliche.report.run.folder import read_run
     from caliche.runs.open_run import is_run
 
     chosen = listed(method or ["laplace", "profile"])
@@ -103,6 +104,7 @@ def posterior(
             refuse_state(folder / CHECKPOINT)
     else:
         folder = _calibrate(run, out, set_ or [])
+    known = read_run(folder).summary  # a damaged folder is told before anything is computed
     again = f"`caliche posterior {folder}` with the same options"
     with (
         stoppable(f"what was sampled is kept in {folder}", folder, out, folder.exists, again),
@@ -117,7 +119,7 @@ def posterior(
             progress.update(text, news.done, news.total or None, now=kind != before)
 
         summary = run_posterior(folder, options, tell, command_line())
-    print_posterior(summary, read_summary(folder))
+    print_posterior(summary, known)
     typer.echo(f"\nReport: {write_report(folder)}")
     if json_ is not None:
         json_.write(summary)
@@ -152,12 +154,7 @@ def _calibrate(experiment: str, out: Path | None, set_: list[str]) -> Path:
         return run_experiment(loaded, out=folder, callback=tell, command=command_line()).folder
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """The summary.json of a run."""
-    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-
-
-def print_posterior(summary: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+def print_posterior(summary: Mapping[str, Any], run: RunSummary) -> None:
     """What is to be said of the run, intervals side by side, then what to make of them."""
     from caliche.report.run.posterior_tables import (
         METHODS,
@@ -174,8 +171,8 @@ def print_posterior(summary: Mapping[str, Any], run: Mapping[str, Any]) -> None:
         [name, *(interval_text(entry, m) for m in present), entry["unit"]]
         for name, entry in summary["parameters"].items()
     ]
-    if "verdict" in run:  # older runs have none
-        print_headline(run)
+    if run.verdict is not None:  # older runs have none
+        print_headline(run.title, run.verdict.headline)
     print("95 % intervals")
     print_table(["parameter", *(METHODS[m] for m in present), "unit"], rows)
     print(f"\n{summary['explanation']}")

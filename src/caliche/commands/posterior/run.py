@@ -39,8 +39,8 @@ from caliche.estimation.information import with_information
 from caliche.estimation.result import Result
 from caliche.evaluation.predictive import predictive_bands
 from caliche.experiments.experiment import Experiment
-from caliche.files.manifest import read_json
 from caliche.files.whole_file import remove
+from caliche.keys.records import checked, read_table
 from caliche.posterior.gaussian_draws import gaussian_draws
 from caliche.posterior.profile import LEVELS, profile
 from caliche.posterior.profile_result import Profiles
@@ -48,6 +48,7 @@ from caliche.posterior.sampling import Samples, Settings, sample
 from caliche.problems.inverse import InverseProblem
 from caliche.runs.folder import finite, versions
 from caliche.runs.open_run import open_run
+from caliche.runs.posterior_summary import POSTERIOR_REMEDY, PosteriorSummary
 
 CHECKPOINT = "nuts-checkpoint.npz"
 # Parts of posterior.json that one method leaves for the next.
@@ -212,8 +213,11 @@ def _begin(
     """The new posterior.json, with what an earlier one holds that is still right."""
     misfit = min(start.misfit for start in result.starts)
     errors = "inflated" if options.inflated else "declared"
-    old = read_json(folder / JSON) or {}
-    same = old.get("errors") == errors and abs(old.get("misfit", np.inf) - misfit) < UNCHANGED
+    old: Mapping[str, Any] = {}
+    if (folder / JSON).is_file():
+        old = read_table(folder / JSON, POSTERIOR_REMEDY)
+        checked(PosteriorSummary, old, folder / JSON, POSTERIOR_REMEDY)
+    same = old.get("errors") == errors and abs((old.get("misfit") or np.inf) - misfit) < UNCHANGED
     kept = {k: old[k] for k in KEPT if same and k in old}
     largest = max((r.inflation for r in curvature.residuals.values()), default=1.0)
     return {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from caliche.evaluation.benchmarks import Comparison
     from caliche.evaluation.scores import Score
+    from caliche.evaluation.structural_error import StreamStructure
     from caliche.report.run.folder import RunFolder
 
 # Column -> entry of a score.
@@ -52,6 +53,7 @@ def score(
     """
     from caliche.evaluation.benchmarks import compare, held_out, observed_streams
     from caliche.evaluation.scores import score as score_series
+    from caliche.keys.records import to_json
     from caliche.report.run.folder import read_run
     from caliche.report.run.structure import structural_entries
     from caliche.variables import VARIABLES
@@ -74,7 +76,7 @@ def score(
     _print_structure(structure)
     if json_ is not None:
         found = _as_json(bool(held.any()), scores, compared)
-        json_.write({**found, "structural_error": structure})
+        json_.write({**found, "structural_error": to_json(structure)})
 
 
 def _as_json(held: bool, scores: Mapping[str, Score], compared: list[Comparison]) -> dict[str, Any]:
@@ -109,8 +111,8 @@ def _print(
     from caliche.terminal.tables import print_headline, print_notes, print_table
 
     fitted = {stream.name for stream in folder.streams if stream.fitted}
-    if folder.summary["verdict"]:
-        print_headline(folder.summary)
+    if folder.summary.verdict is not None:
+        print_headline(folder.summary.title, folder.summary.verdict.headline)
     when = "Hold-out" if held else "Nothing was held out. Scores of the fit"
     typer.echo(f"{when}, {which_steps(folder.results, list(scores))}:")
     rows = [
@@ -130,7 +132,7 @@ def _print(
     for sentence in plausibility_sentences(folder.summary):
         typer.echo(sentence)
     said = score_remarks({name: asdict(s) for name, s in scores.items() if name in fitted})
-    known = {remark["sentence"] for remark in (folder.summary["verdict"] or {}).get("remarks", ())}
+    known = {remark.sentence for remark in folder.summary.remarks}
     when = "in the hold-out" if held else "in the fit"
     print_notes(f"{remark.sentence} ({when})" for remark in said if remark.sentence not in known)
 
@@ -147,7 +149,7 @@ def which_steps(results: xr.Dataset, names: Sequence[str]) -> str:
     )
 
 
-def _print_structure(entries: Mapping[str, Any]) -> None:
+def _print_structure(entries: Mapping[str, StreamStructure]) -> None:
     """What of each stream's misfit goes with hour, month, rain, wind and radiation."""
     from caliche.report.run.structure import KINDS, shares
     from caliche.terminal.tables import print_table
@@ -156,12 +158,12 @@ def _print_structure(entries: Mapping[str, Any]) -> None:
         return
     typer.echo("\nStructural error, % of each misfit (- not seen beyond chance), whole record:")
     rows = [
-        [name, f"{entry['rms']:.3g} {entry['unit']}".removesuffix(" 1"), *shares(entry)]
+        [name, f"{entry.rms:.3g} {entry.unit}".removesuffix(" 1"), *shares(entry)]
         for name, entry in entries.items()
     ]
     print_table(["stream", "RMSE", *KINDS.values()], rows)
     for entry in entries.values():
-        typer.echo(entry["sentence"])
+        typer.echo(entry.sentence)
 
 
 def _cells(s: Score) -> list[str]:

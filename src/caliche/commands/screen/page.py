@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,14 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from caliche.commands.screen.figures import caption, effects_figure, maps_figure
-from caliche.commands.screen.tables import stream_table
+from caliche.commands.screen.summary import ScreeningSummary
+from caliche.commands.screen.tables import SOBOL, stream_table
+from caliche.files.netcdf import need_names, open_arrays
 from caliche.files.whole_file import write_text
+from caliche.keys.records import read_checked, read_text
 from caliche.report import numbers, style
 from caliche.report.limits import cut_note
-from caliche.report.pages import reading, render_page
+from caliche.report.pages import REMEDY, render_page
 from caliche.report.plates import Plate
 from caliche.report.wording import capital
 
@@ -33,11 +35,11 @@ def write_screening_page(folder: Path) -> Path:
     InputError : summary.json, config.toml or screening.nc is missing or cannot be read.
     """
     folder = Path(folder)
-    with reading(folder, "a folder that caliche screen wrote"):
-        summary = json.loads((folder / "summary.json").read_text("utf-8"))
-        config = (folder / "config.toml").read_text("utf-8")
-        with xr.open_dataset(folder / "screening.nc", engine="h5netcdf") as opened:
-            found = opened.load()
+    summary = read_checked(ScreeningSummary, folder / "summary.json", REMEDY)
+    config = read_text(folder / "config.toml", REMEDY)
+    found = open_arrays(folder / "screening.nc", REMEDY, _arrays(summary))
+    need_names(found, "stream", summary["streams"], folder / "screening.nc", REMEDY)
+    need_names(found, "parameter", summary["groups"], folder / "screening.nc", REMEDY)
     plates = []
     for name, which, figure in _figures(summary, found):
         with mpl.rc_context({"svg.hashsalt": name}):
@@ -48,6 +50,17 @@ def write_screening_page(folder: Path) -> Path:
             Plate(capital(f"{title}: {which}"), svg, caption(summary, which) + cut_note(figure))
         )
     return write_text(folder / PAGE, _render(summary, config, plates))
+
+
+def _arrays(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """What the maps need of screening.nc, with its dimensions."""
+    needed: dict[str, tuple[str, ...]] = {"stream": ("stream",), "parameter": ("parameter",)}
+    shown = ("S1", "ST") if summary["method"] == SOBOL else ("mu_star",)
+    for kind, axis in (("course", "time"), ("cycle", "hour")):
+        if any(kind in entry["outputs"] for entry in summary["streams"].values()):
+            needed |= {axis: (axis,), f"{kind}_variance": ("stream", axis)}
+            needed |= {f"{kind}_{index}": ("stream", "parameter", axis) for index in shown}
+    return needed
 
 
 def _figures(summary: Mapping[str, Any], found: xr.Dataset) -> Iterator[tuple[str, str, Figure]]:

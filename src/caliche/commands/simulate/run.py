@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,12 +11,13 @@ from caliche.evaluation.scores import score
 from caliche.experiments.experiment import Experiment
 from caliche.runs.dataset import series_dataset
 from caliche.runs.folder import as_run, new_folder, write_data, write_whole
+from caliche.runs.run_summary import ScoreEntry
 from caliche.variables import variable
 
 
 def run_simulation(
     experiment: Experiment, out: Path | None = None
-) -> tuple[Path, dict[str, dict[str, Any]]]:
+) -> tuple[Path, dict[str, ScoreEntry]]:
     """Run the model once at the configured values; write `simulation.nc` and the configuration.
 
     Returns the folder and the scores of every observed stream over the whole window.
@@ -29,10 +28,10 @@ def run_simulation(
     observed = observed_series(experiment)
     observations = experiment.config.observations
     scores = {
-        name: {
-            **asdict(score(observed[name], series, variable(name).unit != "K")),
-            "fitted": observations[name].fit,
-        }
+        name: ScoreEntry(
+            **vars(score(observed[name], series, variable(name).unit != "K")),
+            fitted=observations[name].fit,
+        )
         for name, series in prediction.streams.items()
     }
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ import xarray as xr
 
 from caliche.commands.sites.table import Column
 from caliche.errors import InputError
+from caliche.files.manifest import MANIFEST
+from caliche.files.netcdf import open_arrays
 from caliche.files.whole_file import clear, write_text, written_aside
+from caliche.keys.records import Mismatch, checked
 from caliche.runs.parts import Parts
 
 # The keys of run.json that a run must share with the one it goes on from, in words.
@@ -31,6 +35,21 @@ SAME = {
     "collection": "the same collection",
     "batch": "batches of the same size",
 }
+
+
+REMEDY = "remove that file and give the command again"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What run.json says of the size of batches."""
+
+    batch: int
+
+    def check(self) -> None:
+        """Refuse batches of no site."""
+        if self.batch < 1:
+            raise Mismatch("batches of at least one site", f"{self.batch}")
 
 
 class SitesFolder:
@@ -52,6 +71,19 @@ class SitesFolder:
     def begun(self) -> dict[str, Any] | None:
         """What run.json says, if the run has begun."""
         return self._parts.begun
+
+    def batch(self) -> int | None:
+        """Sites of a batch, if the run has begun.
+
+        Raises
+        ------
+        InputError : a run.json that says something else.
+        """
+        begun = self.begun()
+        if begun is None:
+            return None
+        path = self.path / MANIFEST
+        return checked(Begun, begun, path, "restore that file, or choose another --out").batch
 
     def begin(self, run: Mapping[str, Any], config: str) -> None:
         """Begin a run, or go on with it.
@@ -76,15 +108,7 @@ class SitesFolder:
     def each_block(self, n_batches: int) -> Iterator[xr.Dataset]:
         """The batches in order, one in memory at a time."""
         for number in range(n_batches):
-            try:
-                with xr.open_dataset(self.block(number), engine="h5netcdf") as block:
-                    yield block.load()
-            except (OSError, ValueError, KeyError) as error:
-                raise InputError(
-                    f"a whole file {self.block(number)}",
-                    str(error).splitlines()[0],
-                    "remove it and run the command again",
-                ) from None
+            yield open_arrays(self.block(number), REMEDY)
 
     def merge(
         self,
@@ -121,6 +145,9 @@ class SitesFolder:
             for block in self.each_block(n_batches):
                 rows = slice(first, first + block.sizes["site"])
                 for name in ("site", *columns):
+                    if name not in block.variables:
+                        path = block.encoding.get("source", self.blocks)
+                        raise InputError(f"{name} in {path}", "none", REMEDY)
                     file.variables[name][rows] = block[name].values
                 look(block)
                 first = rows.stop

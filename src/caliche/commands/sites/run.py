@@ -102,7 +102,7 @@ def estimate_sites(
     lanes = max(1, min(lanes, -(-each // 8) * 8))  # no wider than the sites fill
     if batch is not None and batch < 1:
         raise InputError("batches of at least one site", str(batch), "leave --batch out")
-    size = int(batch or (folder.begun() or {}).get("batch") or lanes * len(used))
+    size = batch or folder.batch() or lanes * len(used)
     n_batches = -(-len(opened) // size)
     folder.begin(_identity(experiment, opened, method, size), as_run(experiment, folder.path))
     mine = share.of(n_batches)

@@ -92,19 +92,19 @@ def train(
             run = run or run_training(loaded, folder, callback=tell, command=command_line())
         runs.append(run)
         if not ablate:
-            print_training(run.summary)
+            print_training(run)
         typer.echo(f"\nReport: {write_report(run.folder)}")
     found: Mapping[str, Any] = runs[0].summary
     if ablate:
         names = ("without states", "with states")
-        tables = compare_runs({n: r.summary for n, r in zip(names, runs, strict=True)})
+        tables = compare_runs({n: r.training for n, r in zip(names, runs, strict=True)})
         found = tables
         table = write_text(place / "ablation.json", json.dumps(tables, indent=1) + "\n")
-        print_ablation(runs[0].summary, tables)
+        print_ablation(runs[0], tables)
         typer.echo(f"\nTable: {table}")
     if json_ is not None:
         json_.write(found)
-    if not all(run.summary["converged"] for run in runs):
+    if not all(run.found.converged for run in runs):
         raise typer.Exit(NOT_CONVERGED)
 
 
@@ -126,41 +126,43 @@ def epochs(progress: Progress, training: Any) -> Callable[[int, int, float, floa
     return tell
 
 
-def print_training(summary: Mapping[str, Any]) -> None:
+def print_training(run: TrainingRun) -> None:
     """How training went, and the scores beside those of bulk fluxes."""
     from caliche.report.numbers import plain
     from caliche.terminal.tables import print_headline, print_notes, print_scores, print_table
 
-    t = summary["training"]
-    print_headline(summary)
-    free = {n: p for n, p in summary["parameters"].items() if not p["fixed"]}
-    rows = [[n, plain(p["estimate"]), plain(p["initial"]), p["unit"]] for n, p in free.items()]
+    summary, t = run.found, run.training
+    assert summary.verdict is not None
+    print_headline(summary.title, summary.verdict.headline)
+    free = {n: p for n, p in summary.parameters.items() if not p.fixed}
+    rows = [[n, plain(p.estimate), plain(p.initial), p.unit] for n, p in free.items()]
     print_table(["learned with the network", "value", "first guess", "unit"], rows)
-    if len(t["seeds"]) > 1:
-        rows = [
-            [str(s["seed"]), str(s["epochs"]), str(s["best_epoch"]), f"{s['loss']:.4g}"]
-            for s in t["seeds"]
-        ]
+    if len(t.seeds) > 1:
+        rows = [[str(s.seed), str(s.epochs), str(s.best_epoch), f"{s.loss:.4g}"] for s in t.seeds]
         print()
         print_table(["seed", "epochs", "best", "held-out loss"], rows)
-        print(f"Kept: seed {summary['seed']}, the lowest.")
-    for part, title in (("fit", "Fit"), ("holdout", "Hold-out")):
-        if summary[part]:
-            print_scores(f"\n{title}:", summary[part])
-            print_scores(f"\n{title}, with bulk fluxes at the first guess:", t["bulk"][part])
-    if summary["converged"]:
-        print(f"\nTraining ended: {summary['reason']}")
-    print_notes(summary["warnings"])
+        print(f"Kept: seed {summary.seed}, the lowest.")
+    for scores, bulk, title in (
+        (summary.fit, t.bulk.fit, "Fit"),
+        (summary.holdout, t.bulk.holdout, "Hold-out"),
+    ):
+        if scores:
+            print_scores(f"\n{title}:", scores)
+            print_scores(f"\n{title}, with bulk fluxes at the first guess:", bulk or {})
+    if summary.converged:
+        print(f"\nTraining ended: {summary.reason}")
+    print_notes(summary.warnings)
 
 
-def print_ablation(summary: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
+def print_ablation(run: TrainingRun, tables: Mapping[str, Any]) -> None:
     """The comparison, a table for each stream."""
     from caliche.terminal.tables import print_table
 
-    t, part = summary["training"], "Fit" if summary["holdout"] is None else "Hold-out"
-    count = len(t["seeds"])
+    summary, t = run.found, run.training
+    part = "Fit" if summary.holdout is None else "Hold-out"
+    count = len(t.seeds)
     seeds = f"mean ± sd over {count} seeds" if count > 1 else "of one seed"
-    print(f"\n{summary['title']}: {t['fluxes']} with and without states. {part}, {seeds}.")
+    print(f"\n{summary.title}: {t.fluxes} with and without states. {part}, {seeds}.")
     for stream, rows in tables.items():
         print(f"\n{stream}")
         keys = {

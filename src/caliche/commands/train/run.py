@@ -7,9 +7,8 @@ and network.eqx come when it is done. A folder with checkpoints alone is gone on
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,27 @@ from caliche.experiments.experiment import Experiment
 from caliche.files.checkpoint import write_leaves
 from caliche.files.manifest import write_manifest
 from caliche.files.whole_file import clear, write_text, written_aside
+from caliche.keys.records import as_kept, json_text, read_record, read_text, to_json
 from caliche.learning.training import Trained, TrainingSettings, cut, train
 from caliche.models.base import Diagnostics
 from caliche.models.lad.neural_fluxes import HybridFluxes, number_of_weights
 from caliche.models.loop.time_loop import simulate
 from caliche.problems.inverse import InverseProblem
-from caliche.remarks import FAILED, Remark, as_table, capitalised, error_size_remarks, unlike
+from caliche.remarks import FAILED, Remark, capitalised, error_size_remarks, headline, unlike
 from caliche.runs.dataset import series_dataset
-from caliche.runs.folder import as_run, finite, new_folder, versions, write_data
+from caliche.runs.folder import as_run, new_folder, versions, write_data
+from caliche.runs.run_summary import (
+    OF_A_SEARCH,
+    REMEDY,
+    ParameterEntry,
+    RunSummary,
+    ScoreEntry,
+    SeedEntry,
+    TrainingEntry,
+    VerdictEntry,
+    WindowScores,
+)
+from caliche.runs.summary import parameter_entry, score_entries
 from caliche.runs.trained import CONFIG, NETWORK, untrained
 from caliche.variables import label
 
@@ -46,10 +58,25 @@ Callback = Callable[[int, int, float, float, int], None]
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A run that trained, and where it is."""
+    """A run that trained, and what it found."""
 
     folder: Path
-    summary: Mapping[str, Any]
+    found: RunSummary
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """The content of summary.json."""
+        return _as_json(self.found)
+
+    @property
+    def training(self) -> TrainingEntry:
+        """What was trained, and how."""
+        assert self.found.training is not None
+        return self.found.training
+
+
+def _as_json(found: RunSummary) -> dict[str, Any]:
+    return {k: v for k, v in to_json(found).items() if k not in OF_A_SEARCH}
 
 
 def run_training(
@@ -103,9 +130,9 @@ def run_training(
 def finished_training(experiment: Experiment, folder: Path) -> TrainingRun | None:
     """The run of this experiment that a folder holds, if it is finished."""
     kept, summary = folder / CONFIG, folder / "summary.json"
-    if not summary.is_file() or kept.read_text(encoding="utf-8") != as_run(experiment, folder):
+    if not summary.is_file() or read_text(kept, REMEDY) != as_run(experiment, folder):
         return None
-    return TrainingRun(folder, json.loads(summary.read_text(encoding="utf-8")))
+    return TrainingRun(folder, read_record(RunSummary, summary, REMEDY))
 
 
 @dataclass(frozen=True)
@@ -120,7 +147,7 @@ class _Member:
 def _folder(experiment: Experiment, out: Path | None) -> Path:
     if out is None or not (out / CONFIG).is_file():
         return new_folder(out, f"{experiment.config.name}-training")
-    if (out / CONFIG).read_text(encoding="utf-8") != as_run(experiment, out):
+    if read_text(out / CONFIG, REMEDY) != as_run(experiment, out):
         raise InputError(
             f"the experiment that {out} was begun with",
             "another configuration",
@@ -173,7 +200,7 @@ def _write(
     members: list[_Member],
     guess: Prediction,
     command: str | None,
-) -> dict[str, Any]:
+) -> RunSummary:
     """Write network.eqx, result.nc and, last, summary.json."""
     best = min(members, key=lambda m: m.trained.loss)
     dataset = series_dataset(best.experiment, best.prediction, guess)
@@ -189,7 +216,7 @@ def _write(
     write_leaves(folder / NETWORK, best.experiment.fluxes)
     with written_aside(folder / "result.nc") as scratch:
         dataset.to_netcdf(scratch, engine="h5netcdf")
-    write_text(folder / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    write_text(folder / "summary.json", json_text(_as_json(summary)))
     clear(folder)
     return summary
 
@@ -200,7 +227,7 @@ def _summarise(
     best: _Member,
     guess: Prediction,
     command: str | None,
-) -> dict[str, Any]:
+) -> RunSummary:
     """The content of summary.json, as far as it goes that of `caliche estimate`."""
     config, trained = experiment.config, best.trained
     law = best.experiment.fluxes
@@ -210,75 +237,60 @@ def _summarise(
     fit, held = _scores(best.experiment, best.prediction)
     guess_fit, guess_held = _scores(best.experiment, guess)
     said, how = _remarks(best), "trained" if trained.converged else f"{FAILED}: {trained.reason}"
-    entries = [
-        {
-            "seed": m.trained.seed,
-            "loss": m.trained.loss,
-            "epochs": len(m.trained.history) - 1,
-            "best_epoch": m.trained.best_epoch,
-            "converged": m.trained.converged,
-            "reason": m.trained.reason,
-            "seconds_per_epoch": m.trained.seconds["epoch"],
-            **dict(zip(("fit", "holdout"), _scores(m.experiment, m.prediction), strict=True)),
-        }
-        for m in members
-    ]
-    summary = {
-        "experiment": config.name,
-        "title": config.title,
-        "description": config.description,
-        "method": "training",
-        "converged": trained.converged,
-        "reason": trained.reason,
-        "seed": trained.seed,
-        "n_iterations": len(trained.history) - 1,
-        "n_model_runs": None,
-        "seconds": seconds,
-        "parameters": _parameters(best),
-        "fit": fit,
-        "holdout": held,
-        "training": {
-            "fluxes": config.model.fluxes,
-            "states": law.states,
-            "inputs": list(law.input_names),
-            "width": config.training.width,
-            "depth": config.training.depth,
-            "weights": number_of_weights(law.network),
-            "window_days": config.training.window_days,
-            "windows": trained.n_windows,
-            "observations": list(trained.n_observations),
-            "seeds": entries,
-            "bulk": {"fit": guess_fit, "holdout": guess_held},
-        },
-        "verdict": as_table(how, said),
-        "warnings": [remark.sentence for remark in said],
-        "versions": versions(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command,
-    }
-    return finite(summary)
-
-
-def _scores(experiment: Experiment, prediction: Prediction) -> tuple[Any, Any]:
-    """Scores in the fitted window and in the hold-out, as tables."""
-    observations = experiment.config.observations
-
-    def table(by_stream: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        return (
-            None
-            if by_stream is None
-            else {
-                name: {
-                    **asdict(s),
-                    "fitted": observations[name].fit,
-                    "sigma": observations[name].sigma,
-                }
-                for name, s in by_stream.items()
-            }
+    entries = tuple(
+        SeedEntry(
+            m.trained.seed,
+            float(m.trained.loss),
+            len(m.trained.history) - 1,
+            m.trained.best_epoch,
+            m.trained.converged,
+            m.trained.reason,
+            m.trained.seconds["epoch"],
+            *_scores(m.experiment, m.prediction),
         )
+        for m in members
+    )
+    found = RunSummary(
+        experiment=config.name,
+        title=config.title,
+        description=config.description,
+        method="training",
+        converged=trained.converged,
+        reason=trained.reason,
+        seed=trained.seed,
+        n_iterations=len(trained.history) - 1,
+        seconds=seconds,
+        parameters=_parameters(best),
+        fit=fit,
+        holdout=held,
+        training=TrainingEntry(
+            config.model.fluxes,  # type: ignore[arg-type]
+            law.states,
+            tuple(law.input_names),
+            config.training.width,
+            config.training.depth,
+            number_of_weights(law.network),
+            config.training.window_days,
+            trained.n_windows,
+            trained.n_observations,
+            entries,
+            WindowScores(guess_fit, guess_held),
+        ),
+        verdict=VerdictEntry(headline(how, said), said),
+        warnings=tuple(remark.sentence for remark in said),
+        versions=versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+    )
+    return as_kept(found)
 
+
+def _scores(
+    experiment: Experiment, prediction: Prediction
+) -> tuple[dict[str, ScoreEntry], dict[str, ScoreEntry] | None]:
+    """Scores in the fitted window and in the hold-out."""
     fit, held = score_windows(experiment, prediction)
-    return table(fit), table(held)
+    return score_entries(experiment, fit), None if held is None else score_entries(experiment, held)
 
 
 def _remarks(member: _Member) -> tuple[Remark, ...]:
@@ -317,38 +329,34 @@ def _learned(member: _Member) -> dict[str, ParameterEstimate]:
     }
 
 
-def _parameters(member: _Member) -> dict[str, Any]:
+def _parameters(member: _Member) -> dict[str, ParameterEntry]:
     """Parameters that were learned with the network, then the fixed ones; none has error bars."""
-    entries = {}
-    for p in with_the_rest(member.experiment.space, _learned(member)).values():
-        entry = asdict(p)
-        del entry["name"], entry["interval"]
-        entries[p.name] = {**entry, "interval95": None, "truth": None}
-    return entries
+    found = with_the_rest(member.experiment.space, _learned(member))
+    return {p.name: parameter_entry(p) for p in found.values()}
 
 
-def compare_runs(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+def compare_runs(runs: Mapping[str, TrainingEntry]) -> dict[str, dict[str, dict[str, Any]]]:
     """Stream -> row -> score -> (mean, sd over seeds), over the hold-out or else the fit.
 
     Parameters
     ----------
-    runs : summaries by the name of their row. The first row is LaD with bulk fluxes at its first
-        guess.
+    runs : what was trained, by the name of their row. The first row is LaD with bulk fluxes
+        at its first guess.
     """
-    first = next(iter(runs.values()))["training"]
-    part = "fit" if first["bulk"]["holdout"] is None else "holdout"
+    first = next(iter(runs.values()))
+    part = "fit" if first.bulk.holdout is None else "holdout"
     tables: dict[str, dict[str, dict[str, Any]]] = {}
-    for stream in first["bulk"][part]:
-        rows = {"LaD, bulk fluxes": [first["bulk"][part][stream]]}
-        rows |= {n: [s[part][stream] for s in r["training"]["seeds"]] for n, r in runs.items()}
+    for stream, score in getattr(first.bulk, part).items():
+        rows = {"LaD, bulk fluxes": [score]}
+        rows |= {n: [getattr(s, part)[stream] for s in t.seeds] for n, t in runs.items()}
         tables[stream] = {name: _spread(scores) for name, scores in rows.items()}
     return tables
 
 
-def _spread(scores: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _spread(scores: list[ScoreEntry]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in ("rmse", "bias", "percent_bias", "nse", "kge_2009"):
-        values = [s[key] for s in scores if s.get(key) is not None]
+        values = [getattr(s, key) for s in scores if getattr(s, key) is not None]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
         found[key] = (float(np.mean(values)), spread) if values else None
     return found

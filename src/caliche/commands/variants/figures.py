@@ -54,7 +54,7 @@ def parameter_plate(
     rows = [(v, v["shifts"][name]) for v in variants if v["shifts"][name]]
     centre, sd = number(entry["estimate"]), number(entry["sd"])
     low, high = _limits(centre, sd, [number(e["estimate"]) for _, es in rows for e in es], truth)
-    low, high = within_bounds(low, high, entry)
+    low, high = within_bounds(low, high, centre, number(entry["lower"]), number(entry["upper"]))
     power = shared_power([low, high])
     figure = style.new_figure(0.95 + ROW * (len(rows) + 1))
     ax = figure.subplots()
@@ -84,7 +84,7 @@ def parameter_plate(
     ax.xaxis.set_major_locator(MaxNLocator(7))
     scaled(ax.xaxis, power)
     unit = scaled_unit(entry["unit"], power)
-    label = wording.capital(wording.parameter_label(name, entry))
+    label = wording.capital(wording.parameter_label(name, entry.get("long_name") or ""))
     ax.set_xlabel(f"{label} ({unit})" if unit else label)
     _legend(ax, [v["kind"] for v, _ in rows])
     caption = (

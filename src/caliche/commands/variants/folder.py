@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from caliche.commands.variants.summary import Record
 from caliche.commands.variants.words import free_parameters
 from caliche.experiments.experiment import Experiment
 from caliche.files.whole_file import write_text
@@ -53,7 +54,7 @@ class VariantsFolder:
 
     def record(self, name: str, changes: str) -> dict[str, Any] | None:
         """What was found for a variant with the same changes, if it is finished."""
-        there = self._parts.read(name)
+        there = self._parts.read(name, Record)
         return there if there is not None and there.get("changes") == changes else None
 
     def keep(self, record: Mapping[str, Any], config: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from itertools import groupby
@@ -10,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from caliche.commands.variants.figures import parameter_plate, signed
+from caliche.commands.variants.summary import VariantsSummary
 from caliche.files.whole_file import write_text
+from caliche.keys.records import read_checked, read_text
 from caliche.report import numbers, wording
-from caliche.report.pages import reading, render_page
+from caliche.report.pages import REMEDY, render_page
 from caliche.report.run import words
 from caliche.report.style import report_style
 
@@ -28,9 +29,8 @@ def write_variants_page(folder: Path) -> Path:
     InputError : variants.json or config.toml is missing or cannot be read.
     """
     folder = Path(folder)
-    with reading(folder, "a folder with the variants.json and config.toml of caliche variants"):
-        run = json.loads((folder / "variants.json").read_text("utf-8"))
-        config = (folder / "config.toml").read_text("utf-8")
+    run = read_checked(VariantsSummary, folder / "variants.json", REMEDY)
+    config = read_text(folder / "config.toml", REMEDY)
     return write_text(folder / PAGE, render(run, config))
 
 

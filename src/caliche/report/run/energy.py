@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,9 +108,8 @@ def _nothing(run: RunFolder) -> np.ndarray:
 
 
 def _shallowest(streams: list[Stream], name: str) -> Stream | None:
-    depths = {
-        float(s.name.rpartition("_")[2][:-1]): s for s in streams if s.name.startswith(f"{name}_")
-    }
+    at_depth = re.compile(rf"{name}_(\d+(?:\.\d+)?)m")
+    depths = {float(at[1]): s for s in streams if (at := at_depth.fullmatch(s.name))}
     return depths[min(depths)] if depths else None
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,62 +12,27 @@ import numpy as np
 import xarray as xr
 
 from caliche.errors import InputError
+from caliche.files.netcdf import check_array, open_arrays
+from caliche.keys.records import read_record, read_text, shown
 from caliche.names import without_knot
 from caliche.report.numbers import number
 from caliche.runs.kinds import wrong_folder
+from caliche.runs.run_summary import REMEDY, CorrelationEntry, ParameterEntry, RunSummary
 from caliche.variables import label
 
 _NEEDED = ("summary.json", "result.nc", "config.toml")
-_KEYS = ("title", "method", "converged", "reason", "parameters", "fit")
-# What a run may leave out, and what stands in its place.
-_ABSENT: dict[str, Any] = {
-    "experiment": "",
-    "description": "",
-    "seed": None,
-    "n_iterations": None,
-    "n_model_runs": None,
-    "seconds": {},
-    "correlation": {},
-    "starts": [],
-    "holdout": None,
-    "residuals": {},
-    "derived": {},
-    "plausibility": {},
-    "warnings": [],
-    "versions": {},
-    "created": "",
-    "command": None,
-    "hyperparameters": None,
-    "cost": None,
-    "optima": [],
-    "verdict": None,
-}
-_ABSENT_PARAMETER: dict[str, Any] = {
-    "sd": None,
-    "sd_naive": None,
-    "interval95": None,
-    "initial": None,
-    "unit": "",
-    "lower": None,
-    "upper": None,
-    "fixed": False,
-    "prior": "",
-    "truth": None,
-    "long_name": "",
-    "at_bound": False,
-    "knot": None,
-    "tied": "",
-}
-_ABSENT_SCORE: dict[str, Any] = {
-    "n": None,
-    "rmse": None,
-    "bias": None,
-    "r": None,
-    "nse": None,
-    "sd_obs": None,
-    "sd_model": None,
-    "fitted": False,
-    "sigma": None,
+# Series of a stream in result.nc, by the end of their names, and other series by the beginning.
+_ENDS = ("_observed", "_modelled", "_first_guess", "_band")
+_LARGEST_OFFSET = 24.0  # hours
+_BEGINS = ("forcing_", "model_", "parameter_")
+_KNOWN = {
+    "holdout": ("time",),
+    "misfit": ("start", "iteration"),
+    "trajectory": ("start", "iteration", "parameter"),
+    "start_converged": ("start",),
+    "parameter": ("parameter",),
+    "loss_training": ("seed", "epoch"),
+    "loss_held_out": ("seed", "epoch"),
 }
 
 
@@ -99,10 +64,10 @@ class RunFolder:
     parameters are then those that do not.
     """
 
-    summary: dict[str, Any]
+    summary: RunSummary
     results: xr.Dataset
     config: str
-    knots: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    knots: dict[str, dict[str, ParameterEntry]] = field(default_factory=dict)
 
     @cached_property
     def utc_offset(self) -> float:
@@ -138,9 +103,9 @@ class RunFolder:
         return sorted((self._stream(name) for name in names), key=lambda s: not s.fitted)
 
     @cached_property
-    def free(self) -> dict[str, dict[str, Any]]:
+    def free(self) -> dict[str, ParameterEntry]:
         """The estimated parameters' entries of the summary."""
-        return {n: p for n, p in self.summary["parameters"].items() if not p.get("fixed")}
+        return {n: p for n, p in self.summary.parameters.items() if not p.fixed}
 
     def series(self, name: str) -> np.ndarray:
         """A time series by its name in result.nc; all NaN where the run has none."""
@@ -182,7 +147,7 @@ def read_run(folder: Path) -> RunFolder:
 
     Raises
     ------
-    InputError : the folder or one of its files is missing, or a file cannot be read.
+    InputError : the folder or one of its files is missing or damaged.
     """
     folder = Path(folder)
     error = wrong_folder(folder, "estimate", "train")
@@ -196,59 +161,62 @@ def read_run(folder: Path) -> RunFolder:
             f"{folder}, {got}",
             "give the folder that `caliche estimate` wrote, or run the experiment again",
         )
-    try:
-        summary = json.loads((folder / "summary.json").read_text("utf-8"))
-        with xr.open_dataset(folder / "result.nc", engine="h5netcdf") as dataset:
-            results = dataset.load()
-        config = (folder / "config.toml").read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "a summary.json, result.nc and config.toml that can be read",
-            f"{type(error).__name__} in {folder}: {error}",
-            "run the experiment again; the folder may be from a run that was cut short",
-        ) from error
-    _check(summary, results, folder)
-    whole = _completed(summary)
-    return RunFolder(whole, results, config, _take_knots(whole))
+    summary = read_record(RunSummary, folder / "summary.json", REMEDY)
+    results = open_arrays(folder / "result.nc", REMEDY, {"time": ("time",)}, _KNOWN)
+    _check_series(results, folder / "result.nc")
+    if summary.training is not None:
+        _check_losses(results, folder / "result.nc")
+    config = read_text(folder / "config.toml", REMEDY)
+    kept, knots = _without_knots(summary)
+    return RunFolder(kept, results, config, knots)
 
 
-def _take_knots(summary: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Entries of knots, taken out of the summary's parameters and correlation."""
-    knots: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, entry in list(summary["parameters"].items()):
-        if entry["knot"] is not None:
-            del summary["parameters"][name]
-            knots.setdefault(without_knot(name), {})[entry["knot"]] = entry
-    names = summary["correlation"].get("names", [])
-    kept = [k for k, name in enumerate(names) if name in summary["parameters"]]
-    if len(kept) < len(names):
-        matrix = summary["correlation"]["matrix"]
-        summary["correlation"] = {
-            "names": [names[k] for k in kept],
-            "matrix": [[matrix[i][j] for j in kept] for i in kept],
-        }
-    return knots
+def _check_series(results: xr.Dataset, path: Path) -> None:
+    """Refuse series of other dimensions or as text, and attributes that are of another kind."""
+    for name in map(str, results.data_vars):
+        if name.endswith(_ENDS) or name.startswith(_BEGINS):
+            check_array(results, name, ("time",), path, REMEDY)
+    offset = _attribute(results.attrs, "utc_offset", path)
+    if abs(offset) > _LARGEST_OFFSET:
+        expected = f"a utc_offset within {_LARGEST_OFFSET:g} hours in {path}"
+        raise InputError(expected, f"{offset:g}", REMEDY)
+    for name in map(str, results.data_vars):
+        if name.endswith("_observed"):
+            if not isinstance(results[name].attrs.get("units", ""), str):
+                raise InputError(f"text for the units of {name} in {path}", "others", REMEDY)
+            for key in ("sigma", "fitted", "quality_flags"):
+                _attribute(results[name].attrs, key, path, f" of {name}")
 
 
-def _completed(summary: dict[str, Any]) -> dict[str, Any]:
-    """The summary with a stand-in for everything a run may leave out."""
-    whole = _ABSENT | {key: value for key, value in summary.items() if value is not None}
-    whole["parameters"] = {n: _ABSENT_PARAMETER | p for n, p in whole["parameters"].items()}
-    for table in ("fit", "holdout"):
-        if whole[table]:
-            whole[table] = {n: _ABSENT_SCORE | (s or {}) for n, s in whole[table].items()}
-    return whole
+def _attribute(attributes: Mapping[Any, Any], key: str, path: Path, of: str = "") -> float:
+    """A number among attributes; NaN where it is not there."""
+    value = attributes.get(key, np.nan)
+    if isinstance(value, str) or np.ndim(value) or not isinstance(value, int | float | np.number):
+        raise InputError(f"a number for {key}{of} in {path}", shown(value), REMEDY)
+    return float(value)
 
 
-def _check(summary: object, results: xr.Dataset, folder: Path) -> None:
-    """Refuse a summary or a result that lacks what no report can do without."""
-    keys = summary if isinstance(summary, dict) else {}
-    absent = [f"{key!r} in summary.json" for key in _KEYS if keys.get(key) is None]
-    if "time" not in results:
-        absent.append("'time' in result.nc")
+def _check_losses(results: xr.Dataset, path: Path) -> None:
+    """Refuse a training without the course of its losses."""
+    absent = [name for name in ("loss_training", "loss_held_out", "seed") if name not in results]
     if absent:
-        raise InputError(
-            "a complete run folder",
-            f"{folder}, without {' and '.join(absent)}",
-            "run the experiment again with this version of caliche",
-        )
+        raise InputError(f"{' and '.join(absent)} in {path}", "none", REMEDY)
+
+
+def _without_knots(
+    summary: RunSummary,
+) -> tuple[RunSummary, dict[str, dict[str, ParameterEntry]]]:
+    """The summary without the entries of knots in its parameters and correlation, and these."""
+    knots: dict[str, dict[str, ParameterEntry]] = {}
+    parameters = {}
+    for name, entry in summary.parameters.items():
+        if entry.knot is None:
+            parameters[name] = entry
+        else:
+            knots.setdefault(without_knot(name), {})[entry.knot] = entry
+    names, matrix = summary.correlation.names, summary.correlation.matrix
+    kept = [k for k, name in enumerate(names) if name in parameters]
+    correlation = CorrelationEntry(
+        tuple(names[k] for k in kept), tuple(tuple(matrix[i][j] for j in kept) for i in kept)
+    )
+    return replace(summary, parameters=parameters, correlation=correlation), knots

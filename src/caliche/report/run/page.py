@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from caliche.report import numbers, wording
 from caliche.report.pages import render_page
 from caliche.report.run import plates, words
 from caliche.report.run.energy import closure_sentences
-from caliche.report.run.folder import RunFolder, read_run
+from caliche.report.run.folder import RunFolder, Stream, read_run
 from caliche.report.run.posterior import PosteriorFolder, posterior_content, read_posterior
 from caliche.report.run.structure import structure_content
 from caliche.report.run.training import training_content
 from caliche.report.run.validation import validation
 from caliche.report.run.varying import varying_plate, varying_rows, varying_sentences
 from caliche.report.style import report_style
+from caliche.runs.run_summary import ParameterEntry, ScoreEntry
 
 SYNTHETIC = "synthetic"  # in place of a site's name where the model made the observations
 
@@ -31,7 +33,9 @@ def write_report(folder: Path) -> Path:
     InputError : `summary.json`, `result.nc` or `config.toml` is missing or cannot be read.
     """
     folder = Path(folder)
-    return write_text(folder / "report.html", render(read_run(folder), read_posterior(folder)))
+    run = read_run(folder)
+    found = read_posterior(folder, run.local_time.size)
+    return write_text(folder / "report.html", render(run, found))
 
 
 def render(run: RunFolder, posterior: PosteriorFolder | None = None) -> str:
@@ -48,42 +52,42 @@ def render(run: RunFolder, posterior: PosteriorFolder | None = None) -> str:
 
 def _texts(run: RunFolder) -> dict[str, Any]:
     """Everything said in sentences."""
-    summary, parameters = run.summary, run.summary["parameters"]
+    summary, parameters = run.summary, run.summary.parameters
     labels = {stream.name: stream.label for stream in run.streams}
     units = {stream.name: stream.unit for stream in run.streams}
-    holdout = summary["holdout"]
-    sds = {name: numbers.number(entry.get("sd")) for name, entry in run.free.items()}
+    holdout = summary.holdout
+    sds = {name: numbers.number(entry.sd) for name, entry in run.free.items()}
     fitted = [
-        (stream.label, int(summary["fit"][stream.name]["n"]))
+        (stream.label, int(summary.fit[stream.name].n))
         for stream in run.streams
-        if stream.fitted and stream.name in summary["fit"]
+        if stream.fitted and stream.name in summary.fit
     ]
     site = str(run.results.attrs.get("site", ""))
     named = "" if site == SYNTHETIC else site
     sentences = [
         words.what_was_done(summary, fitted, _period(run), run.utc_offset, named),
-        words.estimates(parameters, summary["converged"], _about(run, "no-effect")),
+        words.estimates(parameters, summary.converged, _about(run, "no-effect")),
         *varying_sentences(run),
-        *words.error_sentences(summary["hyperparameters"], labels, units),
-        words.truth_sentence(parameters) if summary["converged"] else "",
-        words.misses(summary["fit"], holdout, labels, units),
-        words.starts_sentence(summary["starts"], sds, summary["optima"]),
+        *words.error_sentences(summary.hyperparameters, labels, units),
+        words.truth_sentence(parameters) if summary.converged else "",
+        words.misses(summary.fit, holdout, labels, units),
+        words.starts_sentence(summary.starts, sds, summary.optima),
     ]
     return {
         "site": named or ("none, synthetic observations" if site else ""),
-        "not_converged": "" if summary["converged"] else words.not_converged(summary["reason"]),
+        "not_converged": "" if summary.converged else words.not_converged(summary.reason),
         "verdict": _unbroken(words.verdict(summary)),
-        "reason": wording.sentence(summary["reason"]),
-        "cost": words.cost_sentence(summary["cost"]),
+        "reason": wording.sentence(summary.reason),
+        "cost": words.cost_sentence(summary.cost),
         "paragraph": _unbroken(" ".join(sentence for sentence in sentences if sentence)),
         "cautions": [
             _unbroken(caution)
             for caution in (
-                *words.correlation_warnings(summary["correlation"], parameters),
-                *words.residual_warnings(summary["residuals"], run.free, labels),
+                *words.correlation_warnings(summary.correlation, parameters),
+                *words.residual_warnings(summary.residuals, run.free, labels),
             )
         ],
-        "own_warnings": list(dict.fromkeys(summary["warnings"])),
+        "own_warnings": list(dict.fromkeys(summary.warnings)),
         "held_out": _held_out(run),
         "closure": [_unbroken(sentence) for sentence in closure_sentences(run)],
         "clock": wording.clock(run.utc_offset),
@@ -92,8 +96,7 @@ def _texts(run: RunFolder) -> dict[str, Any]:
 
 def _about(run: RunFolder, kind: str) -> set[str]:
     """Names that the verdict's remarks of a kind are about."""
-    remarks = (run.summary["verdict"] or {}).get("remarks", ())
-    return {name for remark in remarks if remark["kind"] == kind for name in remark["about"]}
+    return {name for remark in run.summary.remarks if remark.kind == kind for name in remark.about}
 
 
 def _unbroken(text: str) -> str:
@@ -110,22 +113,22 @@ def _tables(run: RunFolder) -> dict[str, Any]:
     idle = _about(run, "no-effect")
     parameters = [
         {
-            **entry,
+            **vars(entry),
             "name": name,
-            "label": wording.parameter_label(name, entry),
+            "label": wording.parameter_label(name, entry.long_name),
             "estimate": "no effect"
             if name in idle
-            else numbers.value_and_sd(entry["estimate"], entry.get("sd")),
+            else numbers.value_and_sd(entry.estimate, entry.sd),
             "interval": numbers.MISSING
             if name in idle
-            else numbers.interval(entry.get("interval95"), entry.get("sd"), entry["estimate"]),
+            else numbers.interval(entry.interval95, entry.sd, entry.estimate),
             "range": _unbroken(_range(entry)),
         }
-        for name, entry in summary["parameters"].items()
+        for name, entry in summary.parameters.items()
     ]
     scores = [
         {"title": title, "rows": _score_rows(table, labels)}
-        for title, table in (("Fit", summary["fit"]), ("Hold-out", summary["holdout"]))
+        for title, table in (("Fit", summary.fit), ("Hold-out", summary.holdout))
         if table
     ]
     return {
@@ -134,14 +137,14 @@ def _tables(run: RunFolder) -> dict[str, Any]:
         "scores": scores,
         "derived": [
             {
-                **entry,
-                "label": entry.get("long_name") or name.replace("_", " "),
-                "text": numbers.value_and_sd(entry["value"], entry.get("sd")),
+                **vars(entry),
+                "label": entry.long_name or name.replace("_", " "),
+                "text": numbers.value_and_sd(entry.value, entry.sd),
             }
-            for name, entry in summary["derived"].items()
+            for name, entry in summary.derived.items()
         ],
-        "starts": summary["starts"],
-        "seconds": {k: numbers.plain(v, 3) for k, v in summary["seconds"].items() if v is not None},
+        "starts": summary.starts,
+        "seconds": {k: numbers.plain(v, 3) for k, v in summary.seconds.items() if v is not None},
     }
 
 
@@ -169,7 +172,9 @@ def _plates(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _score_rows(table: dict[str, Any], streams: dict[str, Any]) -> list[dict[str, Any]]:
+def _score_rows(
+    table: Mapping[str, ScoreEntry], streams: Mapping[str, Stream]
+) -> list[dict[str, Any]]:
     """Scores of every stream, fitted ones first."""
     rows = []
     for name, score in table.items():
@@ -178,19 +183,19 @@ def _score_rows(table: dict[str, Any], streams: dict[str, Any]) -> list[dict[str
             {
                 "label": stream.label if stream else name.replace("_", " "),
                 "unit": stream.unit if stream else "",
-                **score,
+                **vars(score),
             }
         )
     return sorted(rows, key=lambda row: not row.get("fitted"))
 
 
-def _range(entry: dict[str, Any]) -> str:
+def _range(entry: ParameterEntry) -> str:
     """Bounds and prior of a parameter in one cell."""
-    if entry.get("tied"):
-        return str(entry["tied"])
-    if entry.get("prior"):
-        return str(entry["prior"])  # it names the bounds too
-    low, high = numbers.number(entry.get("lower")), numbers.number(entry.get("upper"))
+    if entry.tied:
+        return str(entry.tied)
+    if entry.prior:
+        return str(entry.prior)  # it names the bounds too
+    low, high = numbers.number(entry.lower), numbers.number(entry.upper)
     parts = []
     if np.isfinite(low) and np.isfinite(high):
         parts.append(f"{numbers.plain(low)} to {numbers.plain(high)}")

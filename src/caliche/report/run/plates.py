@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,6 +20,8 @@ from caliche.report.numbers import (
 from caliche.report.plates import Plate
 from caliche.report.run.energy import energy_terms
 from caliche.report.run.folder import RunFolder, Stream
+from caliche.report.run.words import label_of
+from caliche.runs.run_summary import ParameterEntry
 from caliche.wording import number_of
 
 _STEPS_SHOWN = 2000
@@ -38,8 +39,8 @@ def parameters_plate(run: RunFolder) -> Plate | None:
         power = power_of(entry)
         figures.parameter_range(axes[0], entry, power)
         figures.parameter_close_up(axes[1], entry, power)
-        unit = scaled_unit(entry.get("unit", ""), power)
-        label = wording.capital(wording.parameter_label(name, entry))
+        unit = scaled_unit(entry.unit, power)
+        label = wording.capital(wording.parameter_label(name, entry.long_name))
         axes[0].set_title(f"{label} ({unit})" if unit else label, fontsize=9, pad=3)
     grid[0, 1].annotate(
         "close up",
@@ -50,7 +51,7 @@ def parameters_plate(run: RunFolder) -> Plate | None:
         textcoords="offset points",
         color=style.MUTED,
     )
-    has_truth = any(entry.get("truth") is not None for entry in run.free.values())
+    has_truth = any(entry.truth is not None for entry in run.free.values())
     caption = (
         "Left: the estimate (filled dot) and the initial value (open orange dot) between the "
         "bounds (grey bar with ticks). Right: the same estimate with its 95 % interval (thin "
@@ -99,8 +100,8 @@ def stream_plate(run: RunFolder, stream: Stream, key: str) -> Plate:
         caption += ". Pale blue: two standard deviations of the prediction from the parameters"
     if mask.any():
         caption += ". Grey ground: hold-out, not used for the estimate"
-    score = run.summary["fit"].get(stream.name) or {}
-    rmse = with_unit(rounded(score.get("rmse")), stream.unit)
+    score = run.summary.fit.get(stream.name)
+    rmse = with_unit(rounded(None if score is None else score.rmse), stream.unit)
     label = f"Observed and modelled {stream.label} in time; root-mean-square error {rmse}"
     return Plate(
         _stream_title(stream), style.to_svg(figure, key, label), f"{caption}.{cut_note(figure)}"
@@ -130,7 +131,8 @@ def residual_plate(run: RunFolder, stream: Stream, key: str) -> Plate:
     wide.set_ylabel(f"model − obs. ({unit})" if unit else "model − obs.")
     used = np.where(mask, np.nan, stream.residual)
     figures.residual_histogram(middle, used, stream.sigma, f"residual ({unit})" if unit else "")
-    lag1 = number(run.summary["residuals"].get(stream.name, {}).get("lag1_autocorrelation"))
+    residuals = run.summary.residuals.get(stream.name)
+    lag1 = number(None if residuals is None else residuals.lag1_autocorrelation)
     _autocorrelation(right, run, used, lag1)
     caption += (
         ". Middle: their distribution in the fit period, beside the Gaussian that the error model "
@@ -192,11 +194,11 @@ def trajectories_plate(run: RunFolder) -> Plate | None:
     _, best = _final(run.by_start("misfit"))
     for i, name in enumerate(names):
         entry = run.free[name]
-        bounds = [number(entry.get("lower")), number(entry.get("upper"))]
+        bounds = [number(entry.lower), number(entry.upper)]
         power = power_of(entry)
         figures.trajectory_lines(axes[i], paths[:, :, i], _converged(run), best, bounds, power)
-        unit = scaled_unit(entry.get("unit", ""), power)
-        title = wording.capital(_short(wording.parameter_label(name, entry)))
+        unit = scaled_unit(entry.unit, power)
+        title = wording.capital(_short(wording.parameter_label(name, entry.long_name)))
         axes[i].set_title(f"{title}\n({unit})" if unit else title, fontsize=8.5)
     for ax in axes[len(names) :]:
         ax.set_axis_off()
@@ -214,15 +216,12 @@ def trajectories_plate(run: RunFolder) -> Plate | None:
 
 def correlation_plate(run: RunFolder) -> Plate | None:
     """Heat map of the parameters' correlation; nothing to show for a single one."""
-    correlation = run.summary["correlation"]
-    names = correlation.get("names", [])
+    correlation = run.summary.correlation
+    names = correlation.names
     if len(names) < 2:
         return None
-    matrix = np.array([[number(r) for r in row] for row in correlation["matrix"]])
-    labels = [
-        _short(wording.parameter_label(name, run.summary["parameters"].get(name, {})))
-        for name in names
-    ]
+    matrix = np.array(correlation.matrix)
+    labels = [_short(label_of(name, run.summary.parameters)) for name in names]
     side = min(1.5 + 0.62 * len(names), 8.0)
     figure = style.new_figure(side, width=min(side + 1.6, style.WIDTH))
     figures.correlation_map(figure.subplots(), matrix, labels)
@@ -346,14 +345,16 @@ def _autocorrelation(ax, run: RunFolder, residual: np.ndarray, lag1: float) -> N
 
 
 def _converged(run: RunFolder) -> np.ndarray:
-    starts = run.by_start("misfit").shape[0]
+    starts = run.results.sizes.get("start", 0)
     if "start_converged" not in run.results:
-        return np.full(starts, bool(run.summary["converged"]))
+        return np.full(starts, bool(run.summary.converged))
     return run.series("start_converged") > 0.5
 
 
 def _final(misfit: np.ndarray) -> tuple[np.ndarray, int]:
     """Last known misfit of every start, and which start has the lowest."""
+    if misfit.size == 0:
+        return np.full(misfit.shape[0], np.nan), 0
     known = np.isfinite(misfit)
     last = misfit.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
     final = np.where(known.any(axis=1), misfit[np.arange(misfit.shape[0]), last], np.nan)
@@ -368,6 +369,8 @@ def _short(text: str) -> str:
     return text if len(text) <= 34 else f"{text[:33]}…"
 
 
-def power_of(entry: Mapping[str, Any]) -> int:
+def power_of(entry: ParameterEntry) -> int:
     """The power of ten to take out of a parameter's axes."""
-    return shared_power([number(entry.get(k)) for k in ("estimate", "initial", "lower", "upper")])
+    return shared_power(
+        [number(v) for v in (entry.estimate, entry.initial, entry.lower, entry.upper)]
+    )

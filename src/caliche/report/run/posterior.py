@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import xarray as xr
 
 from caliche.errors import InputError
+from caliche.files.netcdf import check_array, need_names, open_arrays
+from caliche.keys.records import read_checked
 from caliche.report import wording
 from caliche.report.run.folder import RunFolder
 from caliche.report.run.posterior_plates import band_plate, marginals_plate
@@ -21,6 +23,12 @@ from caliche.report.run.posterior_tables import (
     skill_rows,
     skill_window,
 )
+from caliche.runs.posterior_summary import POSTERIOR_REMEDY, PosteriorSummary
+
+_KNOWN = {
+    "profile_value": ("parameter", "point"),
+    "profile_rise": ("parameter", "point"),
+}
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,10 @@ class PosteriorFolder:
     draws: xr.Dataset
 
 
-def read_posterior(folder: Path) -> PosteriorFolder | None:
+def read_posterior(folder: Path, steps: int | None = None) -> PosteriorFolder | None:
     """What `caliche posterior` added to a run folder; None if it was not run.
+
+    steps : times of the run, which its bands share.
 
     Raises
     ------
@@ -41,28 +51,45 @@ def read_posterior(folder: Path) -> PosteriorFolder | None:
     """
     if not (folder / "posterior.json").is_file():
         return None
-    try:
-        summary = json.loads((folder / "posterior.json").read_text("utf-8"))
-        arrays = draws = xr.Dataset()
-        if (folder / "posterior.nc").is_file():
-            arrays = _load(folder / "posterior.nc")
-        if "nuts" in summary:
-            draws = _load(folder / "result.nc", group="posterior")
-        missing = {"parameters", "explanation"} - set(summary)
-        if missing:
-            raise ValueError(f"no {' and '.join(sorted(missing))}")
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "a posterior.json and posterior.nc that can be read",
-            f"{type(error).__name__} in {folder}: {error}",
-            "run `caliche posterior` on the folder again, or remove both",
-        ) from error
+    summary = read_checked(PosteriorSummary, folder / "posterior.json", POSTERIOR_REMEDY)
+    arrays = draws = xr.Dataset()
+    if (folder / "posterior.nc").is_file():
+        arrays = open_arrays(folder / "posterior.nc", POSTERIOR_REMEDY, known=_KNOWN)
+    _check_arrays(arrays, summary, folder / "posterior.nc")
+    if steps is not None and arrays.sizes.get("time", steps) != steps:
+        expected = f"bands at the {steps} times of the run in {folder / 'posterior.nc'}"
+        raise InputError(expected, f"{arrays.sizes['time']}", POSTERIOR_REMEDY)
+    if "nuts" in summary:
+        needed = dict.fromkeys(
+            [n for n, p in summary["parameters"].items() if p.get("nuts")], ("chain", "draw")
+        )
+        draws = open_arrays(folder / "result.nc", POSTERIOR_REMEDY, needed, group="posterior")
     return PosteriorFolder(summary, arrays, draws)
 
 
-def _load(path: Path, group: str | None = None) -> xr.Dataset:
-    with xr.open_dataset(path, engine="h5netcdf", group=group) as dataset:
-        return dataset.load()
+def _check_arrays(arrays: xr.Dataset, summary: Mapping[str, Any], path: Path) -> None:
+    """Refuse bands that are not whole, and profiles or members of other parameters."""
+    for name in map(str, arrays.data_vars):
+        if name.endswith(("_lower", "_upper", "_noisy")):
+            check_array(arrays, name, ("time",), path, POSTERIOR_REMEDY)
+        if name.startswith("members_"):
+            method = name.removeprefix("members_")
+            dims = (f"member_{method}", "parameter")
+            check_array(arrays, name, dims, path, POSTERIOR_REMEDY)
+        if name.endswith("_lower"):
+            stream = name.removesuffix("_lower")
+            ends = [f"{stream}_{end}" for end in ("upper", "lower_noisy", "upper_noisy")]
+            _need(arrays, ends, path)
+    if any(name in arrays for name in _KNOWN):
+        _need(arrays, [*_KNOWN, "parameter"], path)
+    if "parameter" in arrays:
+        need_names(arrays, "parameter", summary["parameters"], path, POSTERIOR_REMEDY)
+
+
+def _need(arrays: xr.Dataset, names: Sequence[str], path: Path) -> None:
+    absent = [name for name in names if name not in arrays.variables]
+    if absent:
+        raise InputError(f"{' and '.join(absent)} in {path}", "none", POSTERIOR_REMEDY)
 
 
 def posterior_content(run: RunFolder, found: PosteriorFolder | None) -> dict[str, Any] | None:
@@ -80,7 +107,7 @@ def posterior_content(run: RunFolder, found: PosteriorFolder | None) -> dict[str
     rows = [
         {
             "name": name,
-            "label": wording.parameter_label(name, entry),
+            "label": wording.parameter_label(name, entry.get("long_name") or ""),
             "intervals": [interval_text(entry, method) for method in present],
             "unit": entry.get("unit", ""),
             "verdict": wording.capital((entry.get("profile") or {}).get("verdict", "")),

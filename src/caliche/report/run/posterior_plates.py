@@ -45,7 +45,8 @@ def marginals_plate(
     figure = style.new_figure(0.5 + 2.1 * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, (name, entry) in zip(axes, parameters.items(), strict=False):
-        _marginal(ax, name, entry, arrays, draws, run.summary["parameters"].get(name, {}))
+        known = run.summary.parameters.get(name)
+        _marginal(ax, name, entry, arrays, draws, None if known is None else known.truth)
     for ax in axes[len(parameters) :]:
         ax.set_axis_off()
     labelled = {}
@@ -81,7 +82,7 @@ def _marginal(
     entry: Mapping[str, Any],
     arrays: xr.Dataset,
     draws: xr.Dataset,
-    known: Mapping[str, Any],
+    truth: float | None,
 ) -> None:
     low, high = _limits(entry)
     x = np.linspace(low, high, 241)
@@ -125,10 +126,9 @@ def _marginal(
                 zorder=2.5,
             )
     _bars(ax, entry, low, high)
-    truth = number(known.get("truth"))
-    if np.isfinite(truth):
+    if np.isfinite(number(truth)):
         ax.plot(
-            [truth],
+            [number(truth)],
             [0],
             "D",
             ms=5,
@@ -141,7 +141,7 @@ def _marginal(
         )
     power = shared_power([low, high])
     unit = scaled_unit(entry.get("unit", ""), power)
-    title = wording.capital(wording.parameter_label(name, entry))
+    title = wording.capital(wording.parameter_label(name, entry.get("long_name") or ""))
     if len(title) > _LONGEST:
         knot = f" {knot_of(name)}".rstrip()  # which is what tells its panel from the next
         title = f"{title[: _LONGEST - 1 - len(knot)].rstrip()}…{knot}"

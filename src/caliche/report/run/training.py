@@ -32,40 +32,41 @@ _FROM_PHYSICS = (
 
 def training_content(run: RunFolder) -> dict[str, Any] | None:
     """What the template needs; None for a run that trained nothing."""
-    t = run.summary.get("training")
-    if not t:
+    t = run.summary.training
+    if t is None:
         return None
-    layers = wording.counted(t["depth"], "hidden layer")
-    guess = t["bulk"]["holdout"] or t["bulk"]["fit"]
-    own = run.summary["holdout"] or run.summary["fit"]
+    layers = wording.counted(t.depth, "hidden layer")
+    guess = t.bulk.holdout or t.bulk.fit
+    own = run.summary.holdout or run.summary.fit
     return {
         "sentences": [
-            f"{_LEARNED[t['fluxes']]} {_FROM_PHYSICS}",
-            f"The network has {t['weights']:,} weights in {layers} of {t['width']}. "
-            f"It sees {words.listing(t['inputs'])}"
-            f"{': the weather alone' if not t['states'] else ''}.",
-            f"It was trained over {wording.counted(t['windows'], 'window')} of "
-            f"{number_of(t['window_days'], 'day')} on {number_of(t['observations'][0], 'value')}; "
-            f"{number_of(t['observations'][1], 'other')} of the fitted period decided when to "
+            f"{_LEARNED[t.fluxes]} {_FROM_PHYSICS}",
+            f"The network has {t.weights:,} weights in {layers} of {t.width}. "
+            f"It sees {words.listing(t.inputs)}"
+            f"{': the weather alone' if not t.states else ''}.",
+            f"It was trained over {wording.counted(t.windows, 'window')} of "
+            f"{number_of(t.window_days, 'day')} on {number_of(t.observations[0], 'value')}; "
+            f"{number_of(t.observations[1], 'other')} of the fitted period decided when to "
             "stop. "
-            f"{wording.capital(wording.sentence(run.summary['reason']))}",
+            f"{wording.capital(wording.sentence(run.summary.reason))}",
             "Weights have no error bars here, nor have the parameters learned with them. "
             "The first guess in the figures is LaD with its own bulk fluxes at the values of the "
             "configuration.",
         ],
         "seeds": [
-            {**entry, "kept": entry["seed"] == run.summary["seed"], "loss": rounded(entry["loss"])}
-            for entry in t["seeds"]
+            {**vars(entry), "kept": entry.seed == run.summary.seed, "loss": rounded(entry.loss)}
+            for entry in t.seeds
         ],
-        "title": "Hold-out" if run.summary["holdout"] else "Fit",
+        "title": "Hold-out" if run.summary.holdout else "Fit",
         "rows": [
             {
                 "label": stream_label(name),
                 "learned": name in ("sensible_heat_flux", "latent_heat_flux"),
-                "bulk": [rounded(guess[name].get(key)) for key in ("rmse", "nse")],
-                "own": [rounded(own[name].get(key)) for key in ("rmse", "nse")],
+                "bulk": [rounded(getattr(guess[name], key)) for key in ("rmse", "nse")],
+                "own": [rounded(getattr(own[name], key)) for key in ("rmse", "nse")],
             }
             for name in own
+            if name in guess
         ],
         "plate": _curve(run),
     }
@@ -82,7 +83,7 @@ def _curve(run: RunFolder) -> Plate:
     }
     for name, (colour, label) in looks.items():
         for seed, losses in zip(seeds, run.results[f"loss_{name}"].values, strict=True):
-            kept = int(seed) == run.summary["seed"]
+            kept = int(seed) == run.summary.seed
             axes.plot(
                 np.arange(len(losses)),
                 losses,
@@ -91,7 +92,7 @@ def _curve(run: RunFolder) -> Plate:
                 alpha=1.0 if kept else 0.3,
                 label=label if kept else None,
             )
-            if kept and name == "held_out":
+            if kept and name == "held_out" and np.isfinite(losses).any():
                 best = int(np.nanargmin(losses))
                 axes.plot(
                     [best],

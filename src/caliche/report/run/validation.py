@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,17 @@ import numpy as np
 from caliche.data.published import STREAMS, urban_plumber
 from caliche.errors import InputError
 from caliche.evaluation.benchmarks import MODEL, Comparison, compare
-from caliche.evaluation.plausibility import RANGES, base_name, shared_materials
+from caliche.evaluation.plausibility import (
+    RANGES,
+    Judgement,
+    Published,
+    base_name,
+    shared_materials,
+)
 from caliche.report.numbers import MISSING, plain, rounded, with_unit
 from caliche.report.run.folder import RunFolder, stream_label
 from caliche.report.wording import capital, counted, parameter_label
+from caliche.runs.run_summary import RunSummary
 from caliche.variables import variable
 from caliche.wording import agree, listing
 
@@ -42,16 +48,16 @@ def validation(run: RunFolder) -> dict[str, Any]:
 # -- published ranges -----------------------------------------------------------------------
 
 
-def plausibility_sentences(summary: Mapping[str, Any]) -> list[str]:
+def plausibility_sentences(summary: RunSummary) -> list[str]:
     """One sentence for each property judged, and one on whether they fit one material."""
-    judged = summary.get("plausibility") or {}
+    judged = summary.plausibility
     sentences = [
-        _range_sentence(name, entry, _entry(summary, name)) for name, entry in judged.items()
+        _range_sentence(name, entry, *_words_of(summary, name)) for name, entry in judged.items()
     ]
     for suffix, (materials, count) in shared_materials(judged).items():
         whole = [_WHAT[base_name(n)] for n in judged if n in {f"{b}{suffix}" for b in _WHAT}]
         if count < 2 or any(
-            judged[n]["verdict"] != "inside"
+            judged[n].verdict != "inside"
             for n in judged
             if base_name(n) in _WHAT and n.endswith(suffix)
         ):
@@ -67,19 +73,19 @@ def plausibility_sentences(summary: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _range_sentence(name: str, entry: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
-    unit, ranges = meta.get("unit", ""), entry["published"]
-    what, layer = capital(parameter_label(name, meta)), name.removeprefix(base_name(name))
+def _range_sentence(name: str, entry: Judgement, long_name: str, unit: str) -> str:
+    ranges = entry.published
+    what, layer = capital(parameter_label(name, long_name)), name.removeprefix(base_name(name))
     if layer.startswith("_") and "layer" not in what:
         what += f", layer {layer[1:]}"
-    value = with_unit(rounded(entry["value"], 2), unit)
-    if entry["verdict"] == "inside":
-        others = [r["material"] for r in ranges[1:]]
+    value = with_unit(rounded(entry.value, 2), unit)
+    if entry.verdict == "inside":
+        others = [r.material for r in ranges[1:]]
         also = f", and also of {listing(others)}" if others else ", and of nothing else"
         return f"{what}, {value}, is inside the published range of {_range(ranges[0], unit)}{also}."
-    low, high = min(r["low"] for r in ranges), max(r["high"] for r in ranges)
+    low, high = min(r.low for r in ranges), max(r.high for r in ranges)
     widest = f"{plain(low, 3)} to {with_unit(plain(high, 3), unit)} at the widest"
-    if entry["verdict"] == "reached":
+    if entry.verdict == "reached":
         return (
             f"{what}, {value}, is outside every published range ({widest}), although its 95 % "
             "interval reaches into them."
@@ -90,9 +96,9 @@ def _range_sentence(name: str, entry: Mapping[str, Any], meta: Mapping[str, Any]
     )
 
 
-def _range(published: Mapping[str, Any], unit: str) -> str:
-    low, high = plain(published["low"], 3), plain(published["high"], 3)
-    return f"{published['material']} ({low} to {with_unit(high, unit)})"
+def _range(published: Published, unit: str) -> str:
+    low, high = plain(published.low, 3), plain(published.high, 3)
+    return f"{published.material} ({low} to {with_unit(high, unit)})"
 
 
 def _either(materials: set[str]) -> str:
@@ -100,13 +106,15 @@ def _either(materials: set[str]) -> str:
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _entry(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return summary["parameters"].get(name) or summary["derived"].get(name) or {}
+def _words_of(summary: RunSummary, name: str) -> tuple[str, str]:
+    """Long name and unit of a parameter or a derived property."""
+    entry = summary.parameters.get(name) or summary.derived.get(name)
+    return ("", "") if entry is None else (entry.long_name, entry.unit)
 
 
-def plausibility_sources(summary: Mapping[str, Any]) -> str:
+def plausibility_sources(summary: RunSummary) -> str:
     """The works behind the ranges that were used, without the numbers of their tables."""
-    names = {base_name(name) for name in summary.get("plausibility") or {}}
+    names = {base_name(name) for name in summary.plausibility}
     sources = {r.source for name in names for r in RANGES.get(name, [])}
     works = {part.rpartition(", table ")[0] for text in sources for part in text.split("; ")}
     return "; ".join(sorted(works))
@@ -184,12 +192,12 @@ def _hundredths(value: float | None) -> str:
 def published_table(run: RunFolder) -> dict[str, Any]:
     """Urban-PLUMBER's models at this site and this run beside them; empty at other sites."""
     models = urban_plumber(str(run.results.attrs.get("site", "")))
-    held = run.summary["holdout"]
-    scores = held or run.summary["fit"]
+    held = run.summary.holdout
+    scores = held or run.summary.fit
     ours = {
-        stream: (scores[stream].get("mae"), scores[stream]["rmse"])
+        stream: (scores[stream].mae, scores[stream].rmse)
         for stream in STREAMS.values()
-        if stream in scores and scores[stream].get("mae") is not None
+        if stream in scores and scores[stream].mae is not None
     }
     if not models or not ours:
         return {}
@@ -203,7 +211,7 @@ def published_table(run: RunFolder) -> dict[str, Any]:
             {"name": name, "cells": [_pair(s, errors.get(s)) for s in STREAMS.values()]}
             for name, errors in rows.items()
         ],
-        "fitted": listing(stream_label(s) for s in ours if scores[s].get("fitted")),
+        "fitted": listing(stream_label(s) for s in ours if scores[s].fitted),
         "days": f"{plain(days, 2)} {agree(days, 'day', 'days')}",
     }
 

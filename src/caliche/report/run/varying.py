@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from caliche.report.numbers import number, plain, scaled_unit, with_unit
 from caliche.report.plates import Plate
 from caliche.report.run.folder import RunFolder
 from caliche.report.run.plates import power_of
+from caliche.runs.run_summary import ParameterEntry
 from caliche.wording import number_of
 
 _CLOCK = re.compile(r"\d\d:\d\d")
@@ -30,7 +32,7 @@ def varying_plate(run: RunFolder, name: str, key: str) -> Plate | None:
     knots = run.knots[name]
     entry = next(iter(knots.values()))
     power = power_of(entry)
-    unit = scaled_unit(entry.get("unit", ""), power)
+    unit = scaled_unit(entry.unit, power)
     label = wording.capital(parameter_name(name, entry))
     figure = style.new_figure(2.5)
     ax = figure.subplots()
@@ -46,7 +48,7 @@ def varying_plate(run: RunFolder, name: str, key: str) -> Plate | None:
         if run.holdout.any():
             caption += " Grey ground: hold-out."
         figures.time_axis(ax, run.local_time[0], run.local_time[-1], wording.clock(run.utc_offset))
-    if any(np.isfinite(number(e.get("truth"))) for e in knots.values()):
+    if any(np.isfinite(number(e.truth)) for e in knots.values()):
         caption += " Green: the truth of this twin at the knots."
     figures.scaled(ax.yaxis, power)
     ax.set_ylabel(unit or "1")
@@ -60,20 +62,20 @@ def varying_rows(run: RunFolder) -> list[dict[str, Any]]:
     rows = []
     for name, knots in run.knots.items():
         entry = next(iter(knots.values()))
-        values = [number(e["estimate"]) for e in knots.values()]
+        values = [number(e.estimate) for e in knots.values()]
         label = wording.capital(parameter_name(name, entry))
-        lows = [number((e.get("interval95") or (None, None))[0]) for e in knots.values()]
-        highs = [number((e.get("interval95") or (None, None))[1]) for e in knots.values()]
+        lows = [number((e.interval95 or (None, None))[0]) for e in knots.values()]
+        highs = [number((e.interval95 or (None, None))[1]) for e in knots.values()]
         rows.append(
             {
-                **entry,
+                **vars(entry),
                 "name": name,
                 "label": f"{label}, {number_of(len(knots), 'knot')}",
                 "estimate": f"{plain(min(values), 3)} to {plain(max(values), 3)}",
                 "interval": f"{plain(min(lows), 3)} to {plain(max(highs), 3)}",
                 "truth": None,
                 "sd_naive": None,
-                "range": str(entry.get("prior") or ""),
+                "range": entry.prior,
             }
         )
     return rows
@@ -86,22 +88,24 @@ def varying_sentences(run: RunFolder) -> list[str]:
         entry = next(iter(knots.values()))
         values = run.series(f"parameter_{name}")
         if not np.isfinite(values).any():
-            values = np.array([number(e["estimate"]) for e in knots.values()])
+            values = np.array([number(e.estimate) for e in knots.values()])
         over = "over the day" if all(_CLOCK.fullmatch(knot) for knot in knots) else "in time"
         low, high = (plain(v, 3) for v in (np.nanmin(values), np.nanmax(values)))
-        amount = with_unit(f"{low} to {high}", entry.get("unit", ""))
+        amount = with_unit(f"{low} to {high}", entry.unit)
         label = wording.capital(parameter_name(name, entry))
         sentences.append(f"{label} varies {over}, from {amount} ({number_of(len(knots), 'knot')}).")
     return sentences
 
 
-def parameter_name(name: str, entry: dict[str, Any]) -> str:
+def parameter_name(name: str, entry: ParameterEntry) -> str:
     """The words for a parameter that varies: a knot's without the knot."""
-    text = str(entry.get("long_name") or name.replace("_", " "))
-    return text.removesuffix(f", {entry.get('knot')}")
+    text = wording.parameter_label(name, entry.long_name)
+    return text.removesuffix(f", {entry.knot}")
 
 
-def _cycle(ax: Axes, run: RunFolder, values: list[np.ndarray], knots: dict[str, Any]) -> None:
+def _cycle(
+    ax: Axes, run: RunFolder, values: list[np.ndarray], knots: Mapping[str, ParameterEntry]
+) -> None:
     midnight = run.local_time.astype("datetime64[D]")
     hour = (run.local_time - midnight).astype("timedelta64[s]").astype(float) / 3600.0
     hour, first = np.unique(hour, return_index=True)
@@ -113,13 +117,15 @@ def _cycle(ax: Axes, run: RunFolder, values: list[np.ndarray], knots: dict[str, 
     ax.set_xlabel(f"hour, {wording.clock(run.utc_offset)}")
 
 
-def _course(ax: Axes, run: RunFolder, values: list[np.ndarray], knots: dict[str, Any]) -> None:
+def _course(
+    ax: Axes, run: RunFolder, values: list[np.ndarray], knots: Mapping[str, ParameterEntry]
+) -> None:
     figures.shade(ax, run.local_time, run.holdout)
     _line(ax, mdates.date2num(run.local_time), values, _truth(knots))
 
 
-def _truth(knots: dict[str, Any]) -> np.ndarray:
-    return np.array([number(e.get("truth")) for e in knots.values()])
+def _truth(knots: Mapping[str, ParameterEntry]) -> np.ndarray:
+    return np.array([number(e.truth) for e in knots.values()])
 
 
 def _line(ax: Axes, x: np.ndarray, values: list[np.ndarray], truth: np.ndarray) -> None:
@@ -139,8 +145,8 @@ def _line(ax: Axes, x: np.ndarray, values: list[np.ndarray], truth: np.ndarray) 
     set_limits(ax, x, limits, values)
 
 
-def _dots(ax: Axes, x: np.ndarray, knots: dict[str, Any]) -> None:
-    ax.plot(x, [number(e["estimate"]) for e in knots.values()], "o", ms=4, color=style.MODELLED)
+def _dots(ax: Axes, x: np.ndarray, knots: Mapping[str, ParameterEntry]) -> None:
+    ax.plot(x, [number(e.estimate) for e in knots.values()], "o", ms=4, color=style.MODELLED)
     truth = _truth(knots)
     if np.isfinite(truth).any():
         ax.plot(x, truth, "D", ms=5, color=style.TRUTH, mec="white", mew=0.8, zorder=5)
