@@ -160,9 +160,9 @@ TAIL = """## What this shows and what not
   variables.
 - At 64 cm all three are 1.8 to 2.2 K too warm in the fit, and worse than the regressions there.
   Residuals that last for weeks are worth few independent ones, so this depth counts little, and no
-  other has to pay for it. Where every hour counts as an independent one, 64 cm fits and 32 cm is off,
-  with a bottom temperature of 269 K at 3 m, which is no temperature of anything there. What was
-  declared of the deep soil, its layers or the depths of its sensors, is not right."""
+  other has to pay for it. Where every hour counts as an independent one, 64 cm fits and
+  32 cm is off, with a bottom temperature of 269 K at 3 m, which is no temperature of anything
+  there. What was declared of the deep soil, its layers or the depths of its sensors, is not right."""
 
 if __name__ == "__main__":
     main()
