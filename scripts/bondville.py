@@ -162,7 +162,7 @@ TAIL = """## What this shows and what not
   Residuals that last for weeks are worth few independent ones, so this depth counts little, and no
   other has to pay for it. Where every hour counts as an independent one, 64 cm fits and
   32 cm is off, with a bottom temperature of 269 K at 3 m, which is no temperature of anything
-  there. What was declared of the deep soil, its layers or the depths of its sensors, is not right."""
+  there. What was declared of the deep soil (layers, depths of sensors) is not right."""
 
 if __name__ == "__main__":
     main()
