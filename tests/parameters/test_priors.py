@@ -188,3 +188,13 @@ def test_impossible_priors_are_refused(make, message):
 )
 def test_description(prior, text):
     assert prior.describe("K") == text
+
+
+def test_quantile_is_smooth_in_the_middle():
+    """Both tails meet at u = 0, where the quantile changes from one to the other."""
+    prior = Normal(0.95, 0.05, 0.7, 1.0)
+    slope = jax.grad(prior.to_physical)
+    below, middle, above = (float(slope(jnp.asarray(u))) for u in (-1e-7, 0.0, 1e-7))
+    assert below == pytest.approx(middle, rel=1e-6)
+    assert above == pytest.approx(middle, rel=1e-6)
+    assert middle > 0.0

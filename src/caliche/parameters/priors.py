@@ -208,12 +208,17 @@ def _untruncated(low: float, high: float) -> bool:
     return min(-low, high) > NO_MASS_BEYOND
 
 
-def _masses(low: float, high: float) -> tuple[Array, Array, Array]:
+def _below(z: float) -> float:
+    """Mass of a standard normal below z."""
+    return 0.5 * math.erfc(-z / math.sqrt(2.0))
+
+
+def _masses(low: float, high: float) -> tuple[float, float, float]:
     """Mass of a standard normal below `low`, above `high`, and between them."""
-    below, above = ndtr(jnp.asarray(low)), ndtr(jnp.asarray(-high))
+    below, above = _below(low), _below(-high)
     # From the tail that both ends are in, if they are: 1 - below would lose its digits.
-    within = ndtr(jnp.asarray(-low)) - above if low > 0.0 else 1.0 - below - above
-    return below, above, ndtr(jnp.asarray(high)) - below if high < 0.0 else within
+    within = _below(-low) - above if low > 0.0 else 1.0 - below - above
+    return below, above, _below(high) - below if high < 0.0 else within
 
 
 def _truncated(u: Values, low: float, high: float) -> Values:
@@ -225,10 +230,11 @@ def _truncated(u: Values, low: float, high: float) -> Values:
         return u
     below, above, mass = _masses(low, high)
     u = jnp.clip(u, -FARTHEST, FARTHEST)
+    # One quantile for both tails: these functions are most of what there is to compile of a prior.
     negative = u < 0.0
-    lower = ndtri(below + mass * ndtr(jnp.where(negative, u, 0.0)))
-    upper = -ndtri(above + mass * ndtr(-jnp.where(negative, 0.0, u)))
-    return jnp.where(negative, lower, upper)
+    tail = mass * ndtr(jnp.where(negative, u, -u))
+    quantile = ndtri(jnp.where(negative, below, above) + tail)
+    return jnp.where(negative, quantile, -quantile)
 
 
 def _whitened(z: Values, low: float, high: float) -> Values:
@@ -238,8 +244,8 @@ def _whitened(z: Values, low: float, high: float) -> Values:
     below, above, mass = _masses(low, high)
     from_below, from_above = (ndtr(z) - below) / mass, (ndtr(-z) - above) / mass
     negative = from_below < 0.5
-    lower = ndtri(jnp.where(negative, from_below, 0.5))
-    return jnp.where(negative, lower, -ndtri(jnp.where(negative, 0.5, from_above)))
+    quantile = ndtri(jnp.where(negative, from_below, from_above))
+    return jnp.where(negative, quantile, -quantile)
 
 
 def _check_mean_inside(kind: str, mean: float, lower: float, upper: float) -> None:

@@ -224,8 +224,9 @@ class ParameterSpace(eqx.Module):
         return levels if self.correlation is None else self.correlation.correlated(levels)
 
     def from_coordinates(self, w: Float[Array, " parameter"]) -> Float[Array, " parameter"]:
-        """Physical values (P,) of transformed coordinates, entry by entry."""
-        return jnp.stack([e.parameter.prior.to_physical(w[k]) for k, e in enumerate(self.entries)])
+        """Physical values (P,) of transformed coordinates."""
+        # The knots of a parameter in one piece: knot by knot the program grows with their number.
+        return jnp.concatenate([p.prior.to_physical(w[where]) for p, where in self.slices()])
 
     def vector(self, u: Float[Array, " parameter"]) -> Float[Array, " parameter"]:
         """Physical values of the free parameters and knots, in order."""
