@@ -281,7 +281,7 @@ def spoiled(content: Any) -> Iterator[Any]:
 def test_every_value_of_a_summary_is_looked_at(build_run):
     """What is accepted is a whole record again."""
     small = build_run(
-        steps=24, starts=1, parameters=("deep_temperature",), streams=("net_radiation",)
+        steps=96, starts=1, parameters=("deep_temperature",), streams=("net_radiation",)
     )
     path = small / "summary.json"
     whole = json.loads(path.read_text())
