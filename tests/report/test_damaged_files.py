@@ -278,9 +278,12 @@ def spoiled(content: Any) -> Iterator[Any]:
             yield changed
 
 
-def test_every_value_of_a_summary_is_looked_at(run_folder):
+def test_every_value_of_a_summary_is_looked_at(build_run):
     """What is accepted is a whole record again."""
-    path = run_folder / "summary.json"
+    small = build_run(
+        steps=96, starts=1, parameters=("deep_temperature",), streams=("net_radiation",)
+    )
+    path = small / "summary.json"
     whole = json.loads(path.read_text())
     refusals = 0
     for table in spoiled(whole):
@@ -290,7 +293,7 @@ def test_every_value_of_a_summary_is_looked_at(run_folder):
             refusals += str(path) in error.got and error.suggestion == REMEDY
         else:
             assert checked(RunSummary, to_json(found), path, REMEDY).title == found.title
-    assert refusals > 500
+    assert refusals > 250
 
 
 SERIES = "soil_temperature_0.05m_modelled"

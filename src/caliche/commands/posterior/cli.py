@@ -87,6 +87,7 @@ def posterior(
     from caliche.posterior.sampling import Settings, need_blackjax
     from caliche.report import write_report
     from caliche.report.run.folder import read_run
+    from caliche.report.run.posterior import read_posterior
     from caliche.runs.open_run import is_run
 
     chosen = listed(method or ["laplace", "profile"])
@@ -104,7 +105,8 @@ def posterior(
             refuse_state(folder / CHECKPOINT)
     else:
         folder = _calibrate(run, out, set_ or [])
-    known = read_run(folder).summary  # a damaged folder is told before anything is computed
+    there = read_run(folder)  # a damaged folder is told before anything is computed
+    read_posterior(folder, there.local_time.size)
     again = f"`caliche posterior {folder}` with the same options"
     with (
         stoppable(f"what was sampled is kept in {folder}", folder, out, folder.exists, again),
@@ -119,7 +121,7 @@ def posterior(
             progress.update(text, news.done, news.total or None, now=kind != before)
 
         summary = run_posterior(folder, options, tell, command_line())
-    print_posterior(summary, known)
+    print_posterior(summary, there.summary)
     typer.echo(f"\nReport: {write_report(folder)}")
     if json_ is not None:
         json_.write(summary)

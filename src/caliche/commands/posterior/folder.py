@@ -13,10 +13,12 @@ import xarray as xr
 from caliche._version import __version__
 from caliche.evaluation.predictive import Band
 from caliche.experiments.experiment import Experiment
+from caliche.files.netcdf import open_arrays
 from caliche.files.whole_file import write_text, written_aside
 from caliche.posterior.profile_result import ParameterProfile, Profiles
 from caliche.posterior.sampling import Samples
 from caliche.runs.dataset import observed_data
+from caliche.runs.posterior_summary import POSTERIOR_REMEDY
 from caliche.variables import variable
 
 JSON, ARRAYS = "posterior.json", "posterior.nc"
@@ -96,8 +98,7 @@ def update_dataset(folder: Path, parts: Sequence[xr.Dataset], fresh: bool) -> No
     path = folder / ARRAYS
     known = xr.Dataset()
     if path.is_file() and not fresh:
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
-            known = opened.load()
+        known = open_arrays(path, POSTERIOR_REMEDY)
     for part in parts:
         # Dimensions may have grown, so what is replaced goes first.
         old = [n for n in known.data_vars if n in part or set(known[n].dims) & _own(part)]

@@ -108,7 +108,11 @@ class SitesFolder:
     def each_block(self, n_batches: int) -> Iterator[xr.Dataset]:
         """The batches in order, one in memory at a time."""
         for number in range(n_batches):
-            yield open_arrays(self.block(number), REMEDY)
+            try:
+                yield open_arrays(self.block(number), REMEDY)
+            except InputError as error:
+                whole = f"a whole file {self.block(number)}"
+                raise InputError(whole, error.got, REMEDY) from None
 
     def merge(
         self,

@@ -157,7 +157,7 @@ def read_run(folder: Path) -> RunFolder:
     if missing:
         got = "without " + " and ".join(missing)
         raise InputError(
-            "a run folder with summary.json, result.nc and config.toml",
+            "a run folder with config.toml, summary.json and result.nc",
             f"{folder}, {got}",
             "give the folder that `caliche estimate` wrote, or run the experiment again",
         )
