@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from caliche.errors import InputError
+from caliche.wording import number_of
 
 Dimensions = Mapping[str, Sequence[str]]
 LARGEST = 1e100  # beyond which no quantity in SI units lies, and its square is still a number
@@ -109,6 +110,8 @@ def need_names(found: xr.Dataset, dim: str, names: Iterable[str], path: Path, re
 
 def _check_time(time: xr.DataArray, path: Path, remedy: str) -> None:
     if time.dtype.kind != "M" or time.ndim != 1 or time.size == 0:
-        raise InputError(f"times in {path}", f"{time.size} values of {time.dtype}", remedy)
+        raise InputError(
+            f"times in {path}", f"{number_of(time.size, 'value')} of {time.dtype}", remedy
+        )
     if not (np.diff(time.values) > np.timedelta64(0)).all() or np.isnat(time.values).any():
         raise InputError(f"times that increase in {path}", "others", remedy)

@@ -21,6 +21,7 @@ from typing import Any, NewType, NoReturn, TypeVar, Union, get_args, get_origin,
 
 from caliche.errors import InputError
 from caliche.keys.declare import alternatives, elements, is_list, is_mapping, words_of
+from caliche.wording import number_of
 
 Record = TypeVar("Record")
 OMITTED = {"omit": True}  # metadata of a field that is not written where it is its default
@@ -249,8 +250,8 @@ def _made(option: Any, value: Any, at: str) -> Any:
     if is_list(option):
         inner, count = elements(option)
         if count is not None and len(value) != count:
-            raise Mismatch(f"{count} values for {at!r}", f"{len(value)}")
-        return tuple(_value(inner, item, f"{at}[{k}]") for k, item in enumerate(value))
+            raise Mismatch(f"{number_of(count, 'value')} for {at!r}", f"{len(value)}")
+        return tuple(_value(inner, item, f"{at}, entry {k}") for k, item in enumerate(value))
     allowed = words_of(option)
     if allowed and value not in allowed:
         raise Mismatch(f"{at!r} to be one of {', '.join(map(str, allowed))}", shown(value))

@@ -14,6 +14,7 @@ from caliche.evaluation.plausibility import Judgement
 from caliche.evaluation.structural_error import StreamStructure
 from caliche.keys.records import OMITTED, Mismatch
 from caliche.remarks import Remark
+from caliche.wording import number_of
 
 REMEDY = "restore that file, or run the experiment again"
 # Keys that only a search for parameters has, not a training.
@@ -157,7 +158,7 @@ class InformationEntry:
         """Refuse a term of another size than its names."""
         p = len(self.names)
         if len(self.centre) != p or any(len(row) != p for row in self.root):
-            raise Mismatch(f"a root and a centre of {p} parameters", _size(self.root))
+            raise Mismatch(f"a root and a centre of {number_of(p, 'parameter')}", _size(self.root))
 
 
 @dataclass(frozen=True)
@@ -312,4 +313,5 @@ class RunSummary:
 
 def _size(matrix: tuple[tuple[float, ...], ...]) -> str:
     widths = sorted({len(row) for row in matrix})
-    return f"{len(matrix)} rows of {' or '.join(map(str, widths))}" if widths else "no rows"
+    rows = number_of(len(matrix), "row")
+    return f"{rows} of {' or '.join(map(str, widths))}" if widths else "no rows"

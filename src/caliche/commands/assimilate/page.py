@@ -20,6 +20,7 @@ from caliche.report.limits import cut_note
 from caliche.report.pages import REMEDY, render_page
 from caliche.report.plates import Plate
 from caliche.variables import label
+from caliche.wording import number_of
 
 PAGE = "assimilation.html"
 NEEDED = {
@@ -54,7 +55,7 @@ def write_assimilation_page(folder: Path) -> Path:
     need_names(found, "parameter", summary["parameters"], path, REMEDY)
     need_names(found, "stream", summary["streams"], path, REMEDY)
     if found.sizes["window"] != len(summary["windows"]):
-        expected = f"{len(summary['windows'])} windows in {path}"
+        expected = f"{number_of(len(summary['windows']), 'window')} in {path}"
         raise InputError(expected, f"{found.sizes['window']}", REMEDY)
     for end in ("window_start", "window_end"):
         if end not in found or found[end].dims != ("window",) or found[end].dtype.kind != "M":
