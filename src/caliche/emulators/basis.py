@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import jax
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -35,11 +36,29 @@ def design(
     basis: str, values_at: Float[Array, "n p"], slopes_at: Float[Array, "a p"]
 ) -> Float[Array, "row q"]:
     """Rows (n + a P, q) of the mean's terms: values, then slopes, those of one point together."""
-    rows = jax.vmap(lambda x: terms(basis, x))(values_at)
-    if len(slopes_at) == 0:
+    return _design(basis, values_at, slopes_at, jnp)
+
+
+def _design(basis: str, values_at: Any, slopes_at: Any, numpy: Any) -> Any:
+    """The same with either kind of arrays."""
+    n, p = values_at.shape
+    a, q = len(slopes_at), number_of_terms(basis, p)
+    columns = [numpy.ones((n, 1))]
+    slopes = [numpy.zeros((a, p, 1))]
+    if basis != CONSTANT:
+        columns.append(values_at)
+        slopes.append(numpy.broadcast_to(numpy.eye(p)[None], (a, p, p)))
+    if basis == QUADRATIC:
+        row, column = np.triu_indices(p)
+        columns.append(values_at[:, row] * values_at[:, column])
+        first, second = np.eye(p)[:, row], np.eye(p)[:, column]
+        slopes.append(
+            first[None] * slopes_at[:, None, column] + second[None] * slopes_at[:, None, row]
+        )
+    rows = numpy.concatenate(columns, axis=1)
+    if a == 0:
         return rows
-    slopes = jax.vmap(jax.jacfwd(lambda x: terms(basis, x)))(slopes_at)  # (a, q, p)
-    return jnp.concatenate([rows, slopes.transpose(0, 2, 1).reshape(-1, rows.shape[1])])
+    return numpy.concatenate([rows, numpy.concatenate(slopes, axis=2).reshape(a * p, q)])
 
 
 def determined(basis: str, values_at: np.ndarray, slopes_at: np.ndarray) -> bool:
@@ -52,7 +71,7 @@ def determined(basis: str, values_at: np.ndarray, slopes_at: np.ndarray) -> bool
     q = number_of_terms(basis, p)
     if len(values_at) + len(slopes_at) * p - q < FEWEST_LEFT:
         return False
-    rows = np.asarray(design(basis, jnp.asarray(values_at), jnp.asarray(slopes_at)))
+    rows = _design(basis, values_at, slopes_at, np)
     size = np.linalg.norm(rows, axis=0)
     if not np.all(size > 0.0):
         return False

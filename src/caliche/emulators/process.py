@@ -279,3 +279,25 @@ def process_of(
         rows.count - beta.shape[1],
         inflation,
     )
+
+
+@jax.jit
+def moments_at(
+    process: Process, x: Float[Array, "m p"]
+) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    """Means and variances at points of the unit box."""
+    return jax.vmap(process.moments)(x)
+
+
+@jax.jit
+def joint_at(
+    process: Process, x: Float[Array, "m p"]
+) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
+    """Means and covariance at points of the unit box."""
+    return process.joint(x)
+
+
+@jax.jit
+def slopes_at(process: Process, x: Float[Array, "m p"]) -> Float[Array, "m p"]:
+    """The exact slopes of the mean at points of the unit box."""
+    return jax.vmap(jax.grad(process.mean))(x)

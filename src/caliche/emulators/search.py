@@ -19,8 +19,10 @@ from caliche.emulators.rows import Rows, expected_scale
 LEAST_NUGGET, MOST_NUGGET = 1e-10, 1e-2
 _SCALES = np.log([0.05, 60.0])
 _NUGGETS = np.log([LEAST_NUGGET, MOST_NUGGET])
-_SLOPE_NUGGETS = np.log([LEAST_NUGGET, 1.0])
-_STARTS = (2.0, 6.0)  # length-scales
+# Slopes of a model with switches may be noise beside those of the process.
+_SLOPE_NUGGETS = np.log([LEAST_NUGGET, 1e4])
+# Length-scales and nuggets of slopes from which searches begin.
+_STARTS = ((2.0, 1e-6), (6.0, 1e-2))
 _ITERATIONS = 40
 _SPREAD_SCALE, _SPREAD_NUGGET, _USUAL_NUGGET = 1.5, 3.0, 1e-6
 _STEP = 1e-3  # of the differences of exact gradients that make the curvature
@@ -62,7 +64,8 @@ class _Objective:
     def starts(self) -> list[np.ndarray]:
         """Where searches begin (t,)."""
         p = len(self._middle) - 2
-        return [np.concatenate([np.full(p, np.log(s)), self._middle[p:]]) for s in _STARTS]
+        usual = np.log(_USUAL_NUGGET)
+        return [np.array([np.log(s)] * p + [usual, np.log(nugget)]) for s, nugget in _STARTS]
 
     def __call__(self, log_theta: np.ndarray) -> tuple[float, np.ndarray]:
         self.evaluations += 1
@@ -70,10 +73,11 @@ class _Objective:
             self._kernel, self._basis, self._rows, self._y, jnp.asarray(log_theta)
         )
         away = (log_theta - self._middle) / self._sd
-        value, slope = 0.5 * away @ away - float(value), away / self._sd - np.asarray(slope)
-        if not np.isfinite(value) or not np.isfinite(slope).all():
+        height = float(0.5 * away @ away) - float(value)
+        slope = away / self._sd - np.asarray(slope)
+        if not np.isfinite(height) or not np.isfinite(slope).all():
             return _FAILED, np.zeros_like(log_theta)
-        return value, slope
+        return height, slope
 
 
 def search(
