@@ -61,6 +61,17 @@ class Plan:
         return [f"{text}." for text in found]
 
 
+@dataclass(frozen=True)
+class Times:
+    """Seconds of each part: runs of the model (`model`), slopes, fit; and milliseconds of one
+    prediction with its variance (`prediction`)."""
+
+    model: float
+    slopes: float
+    fit: float
+    prediction: float
+
+
 def planned(costs: Costs, parameters: int, runs: int | None, gradients: str) -> Plan:
     """What to run.
 

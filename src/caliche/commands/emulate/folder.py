@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +15,12 @@ import numpy as np
 from caliche.commands.emulate.words import sentences, verdict, warnings_of
 from caliche.emulators.emulator import Emulator
 from caliche.emulators.functionals import COMPONENTS, Functionals, describe
-from caliche.emulators.plan import Plan
+from caliche.emulators.plan import Plan, Times
 from caliche.emulators.store import write_emulator
 from caliche.experiments.experiment import Experiment
 from caliche.parameters.space import ParameterSpace
 from caliche.problems.inverse import InverseProblem
 from caliche.runs.folder import as_run, finite, versions, write_data, write_whole
-
-if TYPE_CHECKING:
-    from caliche.commands.emulate.run import Times
 
 
 def write_emulation(

@@ -26,7 +26,7 @@ from caliche.emulators.functionals import (
     metrics_of,
 )
 from caliche.emulators.model_runs import ModelRunner, runs_from
-from caliche.emulators.plan import AUTO, NEVER, Plan, check_gradients, planned
+from caliche.emulators.plan import AUTO, NEVER, Plan, Times, check_gradients, planned
 from caliche.emulators.problem import EmulatedProblem, emulated_problem
 from caliche.emulators.store import load_emulator, load_functionals
 from caliche.emulators.surface import Surface
@@ -43,17 +43,6 @@ if TYPE_CHECKING:
 # Runs for the basis of components before it is known how many outputs there are.
 _USUAL_OUTPUTS = 4
 _BEST_OF = 20
-
-
-@dataclass(frozen=True)
-class Times:
-    """Seconds of each part: runs of the model (`model`), slopes, fit; and milliseconds of one
-    prediction with its variance (`prediction`)."""
-
-    model: float
-    slopes: float
-    fit: float
-    prediction: float
 
 
 @dataclass(frozen=True)

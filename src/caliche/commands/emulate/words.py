@@ -35,8 +35,9 @@ def verdict(summary: Mapping[str, Any]) -> str:
         )
     worst = max(outputs, key=lambda name: outputs[name]["relative_error"])
     return (
-        f"The emulator passed: on {held} that it never saw, its largest error is {100 * outputs[worst]['relative_error']:.2g} % of the spread of an "
-        f"output ({worst}), and its bands hold."
+        f"The emulator passed: on {held} that it never saw, its largest error is "
+        f"{100 * outputs[worst]['relative_error']:.2g} % of the spread of an output ({worst}), and "
+        "its bands hold."
     )
 
 
