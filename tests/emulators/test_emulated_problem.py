@@ -19,6 +19,7 @@ from caliche.emulators.problem import EmulatedProblem, emulated_problem
 from caliche.errors import InputError
 from caliche.estimation import estimate
 from caliche.parameters.priors import Normal
+from caliche.posterior.profile import profile
 from caliche.problems.inverse import InverseProblem
 from problems import make_problem
 
@@ -127,6 +128,16 @@ def test_outside_the_box_there_is_an_error_or_no_finite_misfit(emulated):
     assert float(_misfit(emulated, outside)) == np.inf
     assert np.isnan(_tangents(emulated, outside)[0]).all()
     assert not np.isfinite(_equations(emulated, outside).cost)
+
+
+def test_profiles_on_an_emulator_are_those_of_the_model():
+    intervals = []
+    for one in (problem(), on_emulator()):
+        u = estimate(one, "lm").u
+        found = profile(one, u, ["rate"], points=4).parameters["rate"]
+        intervals.append([end.value for end in found.intervals[0.95]])
+    exact, emulated = np.array(intervals)
+    assert emulated == pytest.approx(exact, abs=0.15 * (exact[1] - exact[0]))
 
 
 def test_either_mode_gives_the_same_slopes():
