@@ -212,9 +212,9 @@ def test_slopes_are_used_where_they_pay():
     assert not planned(Costs(1.0), 7, None, "never").slopes
     assert "takes 1 ms" in dear.sentences[0]
     assert "are not used" in dear.sentences[1]
-    for runs, word in ((3, "auto"), (None, "perhaps")):
+    for runs, word in ((3, "auto"), (None, "perhaps"), (5000, "never"), (600, "always")):
         with pytest.raises(InputError):
-            planned(Costs(1.0), 7, runs, word)
+            planned(Costs(1.0, 1.0, 1.0), 7, runs, word)
 
 
 def test_the_frame_and_the_plots_of_an_emulation():

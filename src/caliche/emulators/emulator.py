@@ -12,7 +12,7 @@ import numpy as np
 from caliche.emulators.box import Box
 from caliche.emulators.checks import Check
 from caliche.emulators.fit import Fit, Material, Options, fit_output
-from caliche.emulators.rows import padded, rows_of, thinned
+from caliche.emulators.rows import check_rows, padded, rows_of, thinned
 from caliche.emulators.runs import Runs
 from caliche.emulators.surface import Surface, moments_of, slopes_of
 from caliche.errors import InputError
@@ -178,6 +178,7 @@ def fit_emulator(
             f"{len(good)} of {len(runs)}",
             "run more, or narrow the priors so that fewer fail",
         )
+    check_rows(len(good), int(good.with_slopes.sum()) if slopes else 0, box.size)
     judged = runs.rows(np.zeros(0, int)) if held_out is None else held_out.good
     if len(judged):
         box.demand(judged.u)

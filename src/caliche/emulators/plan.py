@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caliche.emulators.model_runs import Costs
+from caliche.emulators.rows import check_rows
 from caliche.errors import InputError, nearest
 from caliche.wording import number_of
 
@@ -83,7 +84,7 @@ def planned(costs: Costs, parameters: int, runs: int | None, gradients: str) -> 
 
     Raises
     ------
-    InputError : an unknown word; fewer than 4 runs.
+    InputError : an unknown word; fewer than 4 runs, or more than can be fitted.
     """
     check_gradients(gradients)
     if runs is not None and runs < 4:
@@ -95,6 +96,7 @@ def planned(costs: Costs, parameters: int, runs: int | None, gradients: str) -> 
         runs = VALUE_RUNS * parameters
         if slopes:
             runs = max(GRADIENT_RUNS * parameters, FEWEST_GRADIENT_RUNS)
+    check_rows(runs, runs if slopes else 0, parameters)
     held_out = max(parameters + 2, round(0.2 * runs))
     return Plan(runs, held_out, slopes, costs.mode if slopes else "", parameters, costs)
 

@@ -14,11 +14,14 @@ from jaxtyping import Array, Float, Int
 
 from caliche.emulators.box import Box
 from caliche.emulators.runs import Runs
+from caliche.errors import InputError
 
 # Runs nearer to each other than this, in length-scales, give their slopes once: the condition of a
 # covariance with slopes grows with the sixth power of one over the distance.
 NEAREST = 0.02
 _FEWEST = 8
+# Rows that can be factorised in a minute and in the memory of a laptop.
+MOST_ROWS = 4000
 
 
 class Rows(eqx.Module):
@@ -103,6 +106,21 @@ def rows_of(runs: Runs, box: Box, centre: np.ndarray, scale: np.ndarray, slopes:
         jnp.asarray(whole.sum()),
         jnp.asarray(numbers),
     )
+
+
+def check_rows(runs: int, sloped: int, p: int) -> None:
+    """Refuse more rows than can be factorised: of runs, so many of them with p slopes.
+
+    Raises
+    ------
+    InputError : more than 4000.
+    """
+    if runs + sloped * p > MOST_ROWS:
+        raise InputError(
+            f"at most {MOST_ROWS} numbers of each output to learn from",
+            f"{runs + sloped * p}: {runs} values and {sloped * p} slopes",
+            "use fewer runs, or values alone",
+        )
 
 
 def thinned(runs: Runs, box: Box) -> tuple[Runs, int]:

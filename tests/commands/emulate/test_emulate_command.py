@@ -109,6 +109,10 @@ def test_the_words_say_refused_first_and_whether_it_pays():
     assert "use it instead" in worth(fast)
     told = warnings_of(summary(failed=2, thinned=1, outputs={"warmth": output(error=0.5)}))
     assert len(told) == 3
+    parts = {"outputs": {"component 1": output(error=0.5)}, "kind": "pcs", "field_error": 1.6}
+    (said,) = warnings_of(summary(**parts))
+    assert "1.6 times those of the observations" in said
+    assert "predictions are off by 1.6 standard deviations" in verdict(summary(**parts))
 
 
 def test_a_refused_emulator_is_exit_code_3(caliche, tmp_path, monkeypatch):

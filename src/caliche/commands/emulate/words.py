@@ -12,7 +12,8 @@ from caliche.wording import agree, listing, number_of
 FASTER = 2.0
 # Of the observations' departure, what no component can show, that is worth a word.
 UNSEEN = 0.05
-# Error of an output, over its spread, that is worth a word although its bands say so.
+# Error of an output, over its spread, or of predictions, over the errors of the observations, that
+# is worth a word although the bands say so.
 WEAK = 0.3
 
 
@@ -75,11 +76,17 @@ def warnings_of(summary: Mapping[str, Any]) -> list[str]:
         )
     for name, entry in summary["outputs"].items():
         found += [f"{name}: {step}." for step in entry["steps"]]
-        if entry["passed"] and entry["relative_error"] > WEAK:
+        if summary["kind"] != "pcs" and entry["passed"] and entry["relative_error"] > WEAK:
             found.append(
                 f"{name}: an error of {100 * entry['relative_error']:.0f} % of the spread tells "
                 "little; more runs would tell more."
             )
+    if summary["kind"] == "pcs" and summary["field_error"] > WEAK:
+        found.append(
+            f"The errors of the emulator are {summary['field_error']:.2g} times those of the "
+            "observations: a calibration on it knows less than one on the model, and its error "
+            "bars say so. More runs, slopes, or a smaller box would help."
+        )
     if summary["kind"] == "pcs" and summary["unseen"] > UNSEEN:
         found.append(
             f"{100 * summary['unseen']:.0f} % of what the observations differ by from the mean run "
