@@ -25,6 +25,8 @@ FORWARD, REVERSE = "forward", "reverse"
 LANES = 8
 SWEEP = 4
 _BEST_OF = 3
+# So few parameters that reverse mode is not worth its compilation, which takes minutes for LaD.
+FEW_PARAMETERS = 8
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class ModelRunner:
         return np.concatenate(parts, axis=1)[:, :k]
 
     def costs(self, outputs: int, slopes: bool) -> Costs:
-        """Measured costs of a run, of so many outputs; compiles what it measures."""
+        """Measured costs of a run, of so many outputs; compiles what it measures. With up to 8
+        parameters forward tangents are cheaper as a rule, and reverse mode is left out."""
         u = np.repeat(np.asarray(self.problem.space.initial())[None], LANES, axis=0)
         seen = self.problem.mask
         value = _timed(lambda b: _fields(self.problem, b), u)
@@ -96,6 +99,8 @@ class ModelRunner:
         shape = seen.shape
         wide = jnp.ones((max(MOST_COMPONENTS, outputs), *shape))
         forward = _timed(lambda b: _forward(self.problem, seen, wide, b), u)
+        if self.problem.space.size <= FEW_PARAMETERS:
+            return Costs(value, forward)
         part = jnp.ones((SWEEP, *shape))
         once = _timed(lambda b: _reverse(self.problem, seen, part, b), u)
         return Costs(value, forward, once * -(-outputs // SWEEP))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from caliche.emulators.model_runs import Costs
 from caliche.emulators.rows import check_rows
 from caliche.errors import InputError, nearest
@@ -44,10 +46,9 @@ class Plan:
         c = self.costs
         found = [f"A run of the model takes {_ms(c.value)}"]
         if c.measured:
-            found[0] += (
-                f"; its exact slopes {_ms(c.forward)} by forward tangents and {_ms(c.reverse)} in "
-                "reverse"
-            )
+            found[0] += f"; its exact slopes {_ms(c.forward)} by forward tangents"
+            if np.isfinite(c.reverse):
+                found[0] += f" and {_ms(c.reverse)} in reverse"
             worth = WORTH * (self.parameters + 1)
             price = 1.0 + c.gradient / c.value
             found.append(
