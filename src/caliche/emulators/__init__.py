@@ -1,0 +1,1 @@
+"""Gaussian-process emulators of a model's outputs, with its exact gradients where they pay."""
