@@ -180,7 +180,7 @@ def _has_day(record: Record, middle: np.ndarray, k: int) -> bool:
 def _harmonic(
     made: _Made, record: Record, k: int, word: str, at: np.ndarray, period: float, unit: str
 ) -> None:
-    """Amplitude and phase (time of the maximum) by least squares with the mean, over what is seen."""
+    """Amplitude and phase (time of the maximum) by least squares, over what is seen."""
     seen, stream = record.mask[:, k], record.streams[k]
     turn = 2.0 * np.pi * at / period
     design = np.column_stack([np.ones(len(at)), np.cos(turn), np.sin(turn)])[seen]

@@ -1,7 +1,7 @@
 """What a model may miss at its best parameters: the discrepancy of each metric.
 
 Nothing decides more. Unless something better is known it is a share of the standard deviation of
-the observed series (Raoult et al. 2024, doi:10.5194/gmd-17-5779-2024, gave their observations a tenth):
+the observed series (a tenth, as Raoult et al. 2024 gave theirs, doi:10.5194/gmd-17-5779-2024):
 so much for every mean, amplitude and daily maximum, and what so much does to the others.
 """
 

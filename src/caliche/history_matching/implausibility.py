@@ -6,7 +6,7 @@ Of a metric k with prediction m, emulator variance v, observation error s and di
 
 (Craig et al. 1997, doi:10.1007/978-1-4612-2290-3_2; Vernon et al. 2010, doi:10.1214/10-BA524).
 Several metrics become one number by their largest or n-th largest I, or by the vector form
-I^2 = (z - m)^T (V + W)^-1 (z - m) (Salter & Williamson 2022, doi:10.1615/Int.J.UncertaintyQuant.2022038439).
+I^2 = (z - m)^T (V + W)^-1 (z - m), which knows how their errors go together.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ class Nonimplausible:
     searched, searched_statistic : (m, P) and (m,) all points that say how implausible the cube is.
     failed : share of the cube in which runs fail: it is not judged.
     runs : points whose implausibility was asked for.
+    cube : how many of `searched`, the first ones, are spread evenly over the whole cube.
     """
 
     points: np.ndarray
@@ -56,6 +57,7 @@ class Nonimplausible:
     cutoff: float
     failed: float = 0.0
     runs: int = 0
+    cube: int = 0
 
     @property
     def empty(self) -> bool:
@@ -98,6 +100,7 @@ def sample_nroy(
     points: int = POINTS,
     seed: int = 0,
     apart: bool = True,
+    rung: int | None = None,
 ) -> Nonimplausible:
     """Search the unit cube for what is not implausible.
 
@@ -107,6 +110,7 @@ def sample_nroy(
         cannot be counted either.
     members : points of NROY that are wanted.
     points : of the search, rounded up to a power of two.
+    rung : points of a rung of the ladder; twice the members without.
     apart : whether regions are told apart, which takes some runs more for each member.
 
     Raises
@@ -143,7 +147,7 @@ def sample_nroy(
             kept, statistic = more.points, more.statistic
             searched.append((kept, statistic))
     else:
-        ladder = climb_down(ask, cube, found, cutoff, RUNG * members, seed)
+        ladder = climb_down(ask, cube, found, cutoff, rung or RUNG * members, seed)
         method, fraction, error = "subset simulation", ladder.fraction, ladder.error
         searched += [(rung.points, rung.statistic) for rung in ladder.rungs[1:]]
         last = ladder.rungs[-1]
@@ -167,4 +171,5 @@ def sample_nroy(
         cutoff,
         failed,
         ask.runs,
+        len(cube),
     )

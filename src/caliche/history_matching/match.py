@@ -1,0 +1,308 @@
+"""History matching of a problem: on the model itself where it is fast, else wave by wave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from caliche.errors import InputError, nearest
+from caliche.files.checkpoint import fingerprint
+from caliche.history_matching.conflict import Conflict, find_conflict
+from caliche.history_matching.discrepancy import FACTORS, SHARE
+from caliche.history_matching.implausibility import Rule, Targets, usual_rule
+from caliche.history_matching.metrics import Metrics
+from caliche.history_matching.nonimplausible import (
+    FEWEST_HITS,
+    MEMBERS,
+    POINTS,
+    Nonimplausible,
+    sample_nroy,
+)
+from caliche.history_matching.observed import observed_targets
+from caliche.history_matching.ranges import Ranges
+from caliche.history_matching.recorder import Recorder
+from caliche.history_matching.removed import marginals, removed_by
+from caliche.history_matching.result import Matched, Wave
+from caliche.history_matching.simulator import DROP, Costs, Simulator, refuse_failures
+from caliche.problems.inverse import InverseProblem
+
+AUTO, MODEL, EMULATOR = "auto", "model", "emulator"
+METHODS = (AUTO, MODEL, EMULATOR)
+# Runs that a search of the model itself takes, typically: the points, and telling regions apart.
+TYPICAL_RUNS = POINTS + 8 * MEMBERS
+# Seconds up to which a search of the model itself is not worth an emulator.
+PATIENCE = 600.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to match.
+
+    Attributes
+    ----------
+    method : `model`, `emulator`, or `auto`, which measures.
+    rule : how implausibilities are combined; usual_rule(K) without.
+    waves : at most.  runs : of each wave; None for ten for each parameter, or two with slopes.
+    gradients : `auto`, `always` or `never`: whether runs of a wave have slopes.
+    members : points of NROY that are wanted.  points : by which the cube is searched.
+    starts : search start ranges instead of bounds.
+    failures : `drop`, `redraw` or `stop`.
+    audit : direct runs that check the emulators at the end.
+    """
+
+    method: str = AUTO
+    rule: Rule | None = None
+    waves: int = 5
+    runs: int | None = None
+    gradients: str = AUTO
+    members: int = MEMBERS
+    points: int = POINTS
+    starts: bool = False
+    failures: str = DROP
+    audit: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(
+                f"one of {', '.join(METHODS)}", repr(self.method), nearest(self.method, METHODS)
+            )
+        if self.gradients not in ("auto", "always", "never"):
+            raise InputError("auto, always or never", repr(self.gradients), "--gradients auto")
+        refuse_failures(self.failures)
+        least = {"waves": 1, "members": 50, "points": 64, "audit": 0, "seed": 0}
+        if self.runs is not None:
+            least["runs"] = 4
+        for name, lowest in least.items():
+            if getattr(self, name) < lowest:
+                raise InputError(
+                    f"{lowest} or more {name}", f"{getattr(self, name)}", f"use {lowest} or more"
+                )
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that a search needs."""
+
+    simulator: Simulator
+    ranges: Ranges
+    targets: Targets
+    rule: Rule
+    options: Options
+    say: Callable[[str], None] = field(default=lambda _text: None)
+
+    @property
+    def cutoff(self) -> float:
+        return self.rule.cutoff(len(self.targets))
+
+    def exact(self, x: np.ndarray) -> np.ndarray:
+        """(n,) implausibility of the model itself."""
+        return self.rule.combine(self.targets, self.simulator.values(x))
+
+
+def history_match(
+    problem: InverseProblem,
+    metrics: Metrics,
+    targets: Targets | None = None,
+    options: Options | None = None,
+    recorder: Recorder | None = None,
+    truth: Mapping[str, float] | None = None,
+    say: Callable[[str], None] | None = None,
+    counted: Callable[[int], None] | None = None,
+    left_out: tuple[str, ...] = (),
+) -> Matched:
+    """Which values of the free parameters the observations do not rule out.
+
+    Parameters
+    ----------
+    metrics : what is matched, from `make_metrics` or `caliche.match_metrics(experiment)`.
+    targets : of these metrics; by default those of the problem's observations, with errors from its
+        error model and a discrepancy of a tenth of each series' standard deviation.
+    recorder : remembers runs, to go on where a search was stopped.
+    truth : of a twin, to say whether it is kept.
+    say, counted : are told what happens, and how many runs have been made.
+
+    Raises
+    ------
+    InputError : anything wrong with these; a model that hardly runs.
+    """
+    options = options or Options()
+    if targets is None:
+        metrics, targets, _, told = observed_targets(problem, metrics, share=SHARE)
+        left_out = (*left_out, *told)
+    if len(targets) != len(metrics):
+        raise InputError(
+            f"a target for each of {len(metrics)} metrics", f"{len(targets)}", "give one for each"
+        )
+    rule = options.rule or usual_rule(len(targets))
+    rule.cutoff(len(targets))  # refuses too few metrics
+    ranges = Ranges(problem.space, options.starts)
+    recorder = recorder or Recorder(None)
+    simulator = Simulator(problem, metrics, ranges, recorder, options.failures, counted)
+    study = Study(simulator, ranges, targets, rule, options, say or (lambda _text: None))
+    method, why, costs = choose(study)
+    study.say(why)
+    if method == MODEL:
+        nroy = search_model(study)
+        waves: tuple[Wave, ...] = (_exact_wave(study, nroy),)
+        outputs = simulator.values(nroy.points) if not nroy.empty else np.zeros((0, len(targets)))
+        spread = np.zeros_like(outputs)
+        by_factor = tuple(_with_factor(study, f, nroy) for f in FACTORS)
+        audit = None
+    else:
+        from caliche.history_matching.waves import match_in_waves
+
+        found = match_in_waves(study, costs)
+        nroy, waves, outputs, spread = found.nroy, found.waves, found.outputs, found.outputs_sd
+        by_factor, audit = found.by_factor, found.audit
+    conflict = _conflict(study, nroy) if nroy.empty and method == MODEL else None
+    recorder.flush()
+    return _matched(
+        study,
+        nroy,
+        dict(
+            waves=waves,
+            outputs=outputs,
+            outputs_sd=spread,
+            by_factor=by_factor,
+            audit=audit,
+            conflict=conflict,
+            method=method,
+            why=why,
+            seconds=tuple(np.nan if c is None else float(c) for c in costs),
+            left_out=left_out,
+        ),
+        truth,
+    )
+
+
+def mark_of(problem: InverseProblem, metrics: Metrics, targets: Targets, options: Options) -> str:
+    """What runs that are kept belong to."""
+    return fingerprint(problem, metrics, targets, replace(options, audit=0))
+
+
+def choose(study: Study) -> tuple[str, str, Costs]:
+    """Model or emulator, and why: measured once, and remembered."""
+    method, simulator = study.options.method, study.simulator
+    measure = method != MODEL
+
+    def ask(_: np.ndarray) -> np.ndarray:
+        return np.array([np.nan if c is None else c for c in simulator.costs(measure)])
+
+    values, forward, reverse = simulator.recorder("costs", ask, np.array([float(measure)]))
+    costs = Costs(float(values), *(None if np.isnan(c) else float(c) for c in (forward, reverse)))
+    each = 1e3 * costs.values
+    whole = TYPICAL_RUNS * costs.values
+    if method == MODEL:
+        return MODEL, f"The model itself is searched: {each:.3g} ms a run.", costs
+    slopes = f"{1e3 * forward:.3g} ms with slopes forward, {1e3 * reverse:.3g} ms in reverse"
+    if method == EMULATOR:
+        return EMULATOR, f"Emulators are used: a run takes {each:.3g} ms, {slopes}.", costs
+    if whole <= PATIENCE:
+        return (
+            MODEL,
+            f"The model itself is searched, without an emulator: a run takes {each:.3g} ms, so "
+            f"that some {TYPICAL_RUNS} runs take about {whole:.0f} s, and they are exact.",
+            costs,
+        )
+    return (
+        EMULATOR,
+        f"Emulators are used: a run takes {each:.3g} ms ({slopes}), so that searching the model "
+        f"itself would take about {whole / 60.0:.0f} min.",
+        costs,
+    )
+
+
+def search_model(study: Study, targets: Targets | None = None) -> Nonimplausible:
+    """NROY of the model itself."""
+    options = study.options
+    return sample_nroy(
+        study.exact,
+        study.ranges.size,
+        study.cutoff,
+        options.members,
+        options.points,
+        options.seed,
+    )
+
+
+def _exact_wave(study: Study, nroy: Nonimplausible) -> Wave:
+    """The one wave of a search of the model itself."""
+    cube = nroy.searched[: nroy.cube]
+    each = study.targets.implausibility(study.simulator.values(cube))
+    return Wave(
+        1,
+        nroy.runs,
+        round(nroy.failed * nroy.cube / max(1e-9, 1.0 - nroy.failed)),
+        False,
+        nroy.fraction,
+        nroy.error,
+        marginals(nroy.points, study.ranges.size),
+        removed_by(study.rule, each, study.cutoff),
+    )
+
+
+def _with_factor(
+    study: Study, factor: float, nroy: Nonimplausible
+) -> tuple[float, float, float, bool]:
+    """What is left with another discrepancy; the runs of the search serve again."""
+    if factor == 1.0:
+        return factor, nroy.fraction, nroy.error, nroy.empty
+    targets = study.targets.scaled(factor)
+
+    def ask(x: np.ndarray) -> np.ndarray:
+        return study.rule.combine(targets, study.simulator.values(x))
+
+    options = study.options
+    found = sample_nroy(
+        ask,
+        study.ranges.size,
+        study.cutoff,
+        FEWEST_HITS,
+        options.points,
+        options.seed,
+        apart=False,
+        rung=2 * options.members,
+    )
+    return factor, found.fraction, found.error, found.empty
+
+
+def _conflict(study: Study, nroy: Nonimplausible) -> Conflict:
+    study.say("Nothing is left; looking for what excludes what")
+    return find_conflict(
+        study.simulator.values, study.targets, study.rule, nroy.searched, study.options.seed
+    )
+
+
+def _matched(
+    study: Study, nroy: Nonimplausible, parts: dict[str, Any], truth: Mapping[str, float] | None
+) -> Matched:
+    ranges, targets = study.ranges, study.targets
+    size = ranges.size
+    corners = np.stack([np.zeros(size), np.ones(size)])
+    physical = ranges.physical(nroy.points) if not nroy.empty else np.zeros((0, size))
+    after = np.full((size, 2), np.nan)
+    if not nroy.empty:
+        after = np.stack([physical.min(axis=0), physical.max(axis=0)], axis=1)
+    known = None
+    if truth is not None and set(truth) >= set(ranges.names):
+        at = ranges.from_values({name: truth[name] for name in ranges.names})
+        known = at, float(study.exact(at[None])[0])
+    return Matched(
+        names=ranges.names,
+        units=tuple(e.parameter.declaration.unit for e in ranges.entries),
+        targets=targets,
+        rule=study.rule,
+        cutoff=study.cutoff,
+        chance=study.rule.chance(len(targets), study.cutoff, targets.correlation),
+        nroy=nroy,
+        physical=physical,
+        before=ranges.physical(corners).T,
+        after=after,
+        runs=study.simulator.runs,
+        truth=known,
+        **parts,
+    )
