@@ -12,12 +12,14 @@ from caliche._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from caliche.commands.check.run import check_experiment as check_experiment
+    from caliche.commands.history_match.metrics import match_metrics as match_metrics
     from caliche.commands.sites.run import estimate_sites as estimate_sites
     from caliche.errors import InputError as InputError
     from caliche.estimation import Result as Result
     from caliche.estimation import estimate as estimate
     from caliche.experiments import Experiment as Experiment
     from caliche.experiments import load_experiment as load_experiment
+    from caliche.history_matching.match import history_match as history_match
     from caliche.models import LaD as LaD
     from caliche.models import SoilHeat as SoilHeat
     from caliche.models import simulate as simulate
@@ -34,6 +36,8 @@ _HOME = {
     "Experiment": "caliche.experiments",
     "load_experiment": "caliche.experiments",
     "check_experiment": "caliche.commands.check.run",
+    "history_match": "caliche.history_matching.match",
+    "match_metrics": "caliche.commands.history_match.metrics",
     "read_results": "caliche.runs.read_results",
     "run_experiment": "caliche.runs.run",
     "InverseProblem": "caliche.problems.inverse",

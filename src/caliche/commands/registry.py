@@ -14,6 +14,12 @@ COMMANDS = (
     Command(_START, "estimate", page=_RUN_PAGE),
     Command(_START, "report"),
     Command(_BEFORE, "screen", page="caliche.commands.screen.page:write_screening_page"),
+    Command(
+        _BEFORE,
+        "history-match",
+        room="history_match",
+        page="caliche.commands.history_match.page:write_match_page",
+    ),
     Command(_BEFORE, "identify"),
     Command(_BEFORE, "design"),
     Command(_AFTER, "posterior"),

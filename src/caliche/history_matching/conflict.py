@@ -1,4 +1,4 @@
-"""Nothing is left: which metrics exclude each other, and how much discrepancy would reconcile them."""
+"""Nothing is left: which metrics exclude each other, and what would reconcile them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from caliche.history_matching.nonimplausible import (
 from caliche.history_matching.observed import observed_targets
 from caliche.history_matching.ranges import Ranges
 from caliche.history_matching.recorder import Recorder
-from caliche.history_matching.removed import marginals, removed_by
+from caliche.history_matching.removed import BINS, marginals, removed_by
 from caliche.history_matching.result import Matched, Wave
 from caliche.history_matching.simulator import DROP, Costs, Simulator, refuse_failures
 from caliche.problems.inverse import InverseProblem
@@ -163,18 +163,18 @@ def history_match(
     return _matched(
         study,
         nroy,
-        dict(
-            waves=waves,
-            outputs=outputs,
-            outputs_sd=spread,
-            by_factor=by_factor,
-            audit=audit,
-            conflict=conflict,
-            method=method,
-            why=why,
-            seconds=tuple(np.nan if c is None else float(c) for c in costs),
-            left_out=left_out,
-        ),
+        {
+            "waves": waves,
+            "outputs": outputs,
+            "outputs_sd": spread,
+            "by_factor": by_factor,
+            "audit": audit,
+            "conflict": conflict,
+            "method": method,
+            "why": why,
+            "seconds": tuple(np.nan if c is None else float(c) for c in costs),
+            "left_out": left_out,
+        },
         truth,
     )
 
@@ -216,7 +216,7 @@ def choose(study: Study) -> tuple[str, str, Costs]:
     )
 
 
-def search_model(study: Study, targets: Targets | None = None) -> Nonimplausible:
+def search_model(study: Study) -> Nonimplausible:
     """NROY of the model itself."""
     options = study.options
     return sample_nroy(
@@ -302,6 +302,7 @@ def _matched(
         physical=physical,
         before=ranges.physical(corners).T,
         after=after,
+        edges=ranges.physical(np.tile(np.linspace(0.0, 1.0, BINS + 1)[:, None], size)).T,
         runs=study.simulator.runs,
         truth=known,
         **parts,

@@ -8,7 +8,9 @@ models bend less than in probabilities.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ from scipy.special import ndtr, ndtri
 
 from caliche.emulators.box import Box
 from caliche.errors import InputError
+from caliche.parameters.priors import Prior
 from caliche.parameters.space import Entry, ParameterSpace
 
 REACH = 3.0  # standard deviations of an informative prior
@@ -55,6 +58,10 @@ class Ranges:
             self.flat[k] = True
             ends[k] = start if use_start and start else (prior.lower, prior.upper)
         self.lower, self.upper = ends.T.copy()
+        self._priors = tuple(
+            e.parameter.prior if flat else None
+            for e, flat in zip(space.entries, self.flat, strict=True)
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,11 +96,7 @@ class Ranges:
 
     def inputs_to_u(self, e: np.ndarray) -> np.ndarray:
         """Control vectors of emulator inputs."""
-        u = np.array(e, float)
-        for k in np.flatnonzero(self.flat):
-            prior = self._space.entries[k].parameter.prior
-            u[:, k] = np.asarray(prior.to_whitened(jnp.asarray(u[:, k])))
-        return u
+        return _padded(functools.partial(_whitened, self._priors), np.asarray(e, float))
 
     def to_u(self, x: np.ndarray) -> np.ndarray:
         """Control vectors of points of the cube."""
@@ -101,15 +104,11 @@ class Ranges:
 
     def slopes(self, e: np.ndarray) -> np.ndarray:
         """(n, P) du / de, entry by entry."""
-        found = np.ones_like(e)
-        for k in np.flatnonzero(self.flat):
-            one = jax.vmap(jax.grad(self._space.entries[k].parameter.prior.to_whitened))
-            found[:, k] = np.asarray(one(jnp.asarray(e[:, k])))
-        return found
+        return _padded(functools.partial(_slopes, self._priors), np.asarray(e, float))
 
     def physical(self, x: np.ndarray) -> np.ndarray:
         """Physical values of points of the cube, in the order of `names`."""
-        return np.asarray(_vectors(self._space, jnp.asarray(self.to_u(np.atleast_2d(x)))))
+        return _padded(functools.partial(_vectors, self._space), self.to_u(np.atleast_2d(x)))
 
     def from_values(self, values: dict[str, float]) -> np.ndarray:
         """The point (P,) of the cube at which the free parameters have these values."""
@@ -119,6 +118,29 @@ class Ranges:
             prior = self._space.entries[k].parameter.prior
             e[:, k] = np.asarray(prior.to_physical(jnp.asarray(u[:, k])))
         return self.from_inputs(e)[0]
+
+
+def _padded(function: Callable[[jax.Array], jax.Array], rows: np.ndarray) -> np.ndarray:
+    """A function of rows, filled up to a power of two: few sizes to compile for."""
+    n = len(rows)
+    size = max(64, 1 << max(0, n - 1).bit_length())
+    filled = np.concatenate([rows, np.repeat(rows[-1:], size - n, axis=0)])
+    return np.asarray(function(jnp.asarray(filled)))[:n]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _whitened(priors: tuple[Prior | None, ...], e: jax.Array) -> jax.Array:
+    columns = [e[:, k] if p is None else p.to_whitened(e[:, k]) for k, p in enumerate(priors)]
+    return jnp.stack(columns, axis=1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _slopes(priors: tuple[Prior | None, ...], e: jax.Array) -> jax.Array:
+    columns = [
+        jnp.ones_like(e[:, k]) if p is None else jax.vmap(jax.grad(p.to_whitened))(e[:, k])
+        for k, p in enumerate(priors)
+    ]
+    return jnp.stack(columns, axis=1)
 
 
 @jax.jit

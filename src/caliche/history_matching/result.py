@@ -36,7 +36,7 @@ class Wave:
     number : from 1 on.
     runs, failed, slopes : model runs of the wave, those that failed, and whether they had slopes.
     fraction, error : of the cube that is left after it.
-    marginals : (P, bin) share of what is left in each of ten parts of each range.
+    marginals : (P, bin) share of what is left in each of twenty parts of each range.
     removed : by metric.
     refused : metrics whose emulator failed its checks, and why.
     emulator_share : largest, over metrics and NROY, of emulator sd over that of observation error
@@ -91,6 +91,7 @@ class Matched:
     physical : (n, P) the same in physical units.
     outputs, outputs_sd : (n, K) metrics of the points, and the emulator's standard deviation.
     before, after : (P, 2) ranges in physical units; NaN where nothing is left.
+    edges : (P, bin + 1) physical values at the edges of the bins of marginals.
     by_factor : (discrepancy factor, fraction, error, whether it is only a bound).
     waves, audit, conflict : see there; one wave where the model itself was asked.
     method, why : `model` or `emulator`, and the reason for that in a sentence.
@@ -112,6 +113,7 @@ class Matched:
     outputs_sd: np.ndarray
     before: np.ndarray
     after: np.ndarray
+    edges: np.ndarray
     by_factor: tuple[tuple[float, float, float, bool], ...]
     waves: tuple[Wave, ...]
     audit: Audit | None

@@ -19,7 +19,7 @@ Implausibility = Callable[[np.ndarray], np.ndarray]
 SHARE = 0.2  # of a rung that lies in the next one
 SMALLEST = 1e-12  # volume at which the ladder ends
 # Slices that a line may take before its point stays where it is; the interval halves in each.
-_SHRINKS = 40
+_SHRINKS = 16
 # Length of the first interval along a line, in differences of two points of the rung.
 _LENGTH = 3.0
 
