@@ -75,7 +75,7 @@ def test_the_box_of_a_space_follows_priors_start_ranges_and_bounds():
         )
     )
     assert box.names == ("a", "b", "c")
-    assert np.allclose(box.upper, [2.0, np.log(3.0), np.log(0.975 / 0.025)])
+    assert np.allclose(box.upper, [2.0, 1.2 * np.log(3.0), np.log(0.975 / 0.025)])
     assert np.allclose(box.lower, -box.upper)
     assert box_of(space(a=(Normal(0.5, 0.1), 0.5)), reach=3.0).upper[0] == 3.0
 

@@ -16,6 +16,8 @@ from caliche.parameters.space import Entry, ParameterSpace
 REACH = 2.0
 # The share of a flat prior between two bounds that a box without a start range covers.
 COVERED = 0.95
+# How much wider than a start range a box is, so that searches that begin on its ends can move.
+_MARGIN = 0.2
 # Round-off that still counts as inside, in units of the box.
 EDGE = 1e-9
 
@@ -129,7 +131,7 @@ def box_of(space: ParameterSpace, reach: float = REACH) -> Box:
     """The box from which runs for an emulator are drawn.
 
     Along an informative prior `reach` standard deviations to either side; along a flat one its
-    start range, else the central 95 % between its bounds.
+    start range and a fifth more, else the central 95 % between its bounds.
 
     Raises
     ------
@@ -147,7 +149,8 @@ def _ends(entry: Entry, reach: float) -> tuple[float, float]:
         return -reach, reach
     if start is not None:
         low, high = (float(prior.to_whitened(jnp.asarray(float(end)))) for end in start)
-        return low, high
+        margin = 0.5 * _MARGIN * (high - low)
+        return low - margin, high + margin
     if math.isfinite(prior.lower) and math.isfinite(prior.upper):
         end = math.log((1.0 + COVERED) / (1.0 - COVERED))
         return -end, end

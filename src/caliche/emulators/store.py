@@ -1,0 +1,169 @@
+"""An emulator in one netCDF file: its runs and hyperparameters, from which it is made anew.
+
+No pickle: any program that reads netCDF can read it. What is read predicts what was written did.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from caliche._version import __version__
+from caliche.emulators.box import Box
+from caliche.emulators.checks import Check
+from caliche.emulators.emulator import Emulator, centre_and_scale
+from caliche.emulators.fit import Fit, Options, ready
+from caliche.emulators.leave_out import LeftOut
+from caliche.emulators.rows import rows_of, thinned
+from caliche.emulators.runs import Runs
+from caliche.errors import InputError
+from caliche.files.whole_file import written_aside
+
+_KIND = "caliche emulator 1"
+_ARRAYS = ("standardised", "pivoted", "order")
+
+
+def save_emulator(emulator: Emulator, path: Path) -> Path:
+    """Write an emulator to a netCDF file, whole, and return its path."""
+    path = Path(path)
+    with written_aside(path) as scratch:
+        to_dataset(emulator).to_netcdf(scratch, engine="h5netcdf")
+    return path
+
+
+def load_emulator(path: str | Path) -> Emulator:
+    """The emulator that `save_emulator` wrote.
+
+    Raises
+    ------
+    InputError : a file that cannot be read, or of something else.
+    """
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as opened:
+            data = opened.load()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "an emulator that caliche emulate wrote",
+            f"{path}, {type(error).__name__}",
+            "give emulator.nc of its folder",
+        ) from None
+    if data.attrs.get("kind") != _KIND:
+        raise InputError(
+            "an emulator that caliche emulate wrote",
+            f"{path}, which holds something else",
+            "give emulator.nc of its folder",
+        )
+    return from_dataset(data)
+
+
+def to_dataset(emulator: Emulator) -> xr.Dataset:
+    """An emulator as arrays and attributes."""
+    draws = max(len(fit.weight) for fit in emulator.fits)
+    theta = np.full((len(emulator.fits), draws, emulator.box.size + 2), np.nan)
+    weight = np.zeros((len(emulator.fits), draws))
+    fits = []
+    for k, fit in enumerate(emulator.fits):
+        theta[k, : len(fit.weight)], weight[k, : len(fit.weight)] = fit.log_theta, fit.weight
+        said = asdict(fit.check)
+        said |= {name: said[name].tolist() for name in _ARRAYS}
+        fits.append(
+            {
+                "kernel": fit.kernel,
+                "mean": fit.basis,
+                "slopes": fit.slopes,
+                "inflation": fit.inflation,
+                "check": said,
+            }
+        )
+    parts = {
+        "lower": ("parameter", emulator.box.lower, {"long_name": "lower end of the box in u"}),
+        "upper": ("parameter", emulator.box.upper, {"long_name": "upper end of the box in u"}),
+        "log_theta": (
+            ("output", "draw", "hyperparameter"),
+            theta,
+            {"long_name": "logarithms of length-scales on [-1, 1] and nuggets"},
+        ),
+        "weight": (("output", "draw"), weight),
+        "left_out_residual": (("output", "good_run"), [f.left_out.residual for f in emulator.fits]),
+        "left_out_sd": (("output", "good_run"), [f.left_out.sd for f in emulator.fits]),
+        **_runs(emulator.runs, "run"),
+        **_runs(emulator.held_out, "held_out"),
+    }
+    return xr.Dataset(
+        parts,
+        coords={"output": list(emulator.outputs), "parameter": _names(emulator.box)},
+        attrs={
+            "Conventions": "CF-1.11",
+            "kind": _KIND,
+            "source": f"caliche {__version__}",
+            "named": int(bool(emulator.box.names)),
+            "options": json.dumps(asdict(emulator.options)),
+            "fits": json.dumps(fits),
+        },
+    )
+
+
+def from_dataset(data: xr.Dataset) -> Emulator:
+    """The emulator of `to_dataset`."""
+    names = tuple(map(str, data.parameter.values)) if data.attrs["named"] else ()
+    box = Box(data.lower.values, data.upper.values, names)
+    runs, held_out = _read(data, "run"), _read(data, "held_out")
+    options = Options(**json.loads(data.attrs["options"]))
+    good = runs.good
+    centre, scale = centre_and_scale(good.values)
+    thin, dropped = thinned(good, box)
+    rows = {
+        slopes: rows_of(thin if slopes else good, box, centre, scale, slopes)
+        for slopes in (False, True)
+    }
+    fits = []
+    for k, told in enumerate(json.loads(data.attrs["fits"])):
+        weight = data.weight.values[k]
+        weight = weight[weight > 0.0]
+        theta = data.log_theta.values[k, : len(weight)]
+        slopes, inflation = told["slopes"], told["inflation"]
+        made = ready(told["kernel"], told["mean"], rows[slopes], k, theta, weight, inflation)
+        said = told["check"]
+        said |= {name: np.array(said[name]) for name in _ARRAYS}
+        said |= {"held": tuple(said["held"]), "steps": tuple(said["steps"])}
+        left = LeftOut(data.left_out_residual.values[k], data.left_out_sd.values[k])
+        fits.append(
+            Fit(
+                told["kernel"],
+                told["mean"],
+                slopes,
+                theta,
+                weight,
+                inflation,
+                made,
+                left,
+                Check(**said),
+            )
+        )
+    outputs = tuple(map(str, data.output.values))
+    return Emulator(outputs, box, runs, held_out, tuple(fits), options, centre, scale, dropped)
+
+
+def _names(box: Box) -> list[str]:
+    return list(box.names) or [f"u{k + 1}" for k in range(box.size)]
+
+
+def _runs(runs: Runs, what: str) -> dict[str, tuple]:
+    found = {
+        f"{what}_u": ((what, "parameter"), runs.u),
+        f"{what}_values": ((what, "output"), runs.values),
+        f"{what}_failed": (what, runs.failed.astype("int8")),
+    }
+    if runs.slopes is not None:
+        found[f"{what}_slopes"] = ((what, "output", "parameter"), runs.slopes)
+    return found
+
+
+def _read(data: xr.Dataset, what: str) -> Runs:
+    slopes = data[f"{what}_slopes"].values if f"{what}_slopes" in data else None
+    failed = data[f"{what}_failed"].values.astype(bool)
+    return Runs(data[f"{what}_u"].values, data[f"{what}_values"].values, slopes, failed)
