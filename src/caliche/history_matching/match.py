@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from caliche.errors import InputError, nearest
+from caliche.errors import InputError
 from caliche.files.checkpoint import fingerprint
 from caliche.history_matching.conflict import Conflict, find_conflict
 from caliche.history_matching.discrepancy import FACTORS, SHARE
-from caliche.history_matching.implausibility import Rule, Targets, usual_rule
+from caliche.history_matching.implausibility import Targets, usual_rule
 from caliche.history_matching.metrics import Metrics
 from caliche.history_matching.nonimplausible import (
     FEWEST_HITS,
@@ -26,81 +26,15 @@ from caliche.history_matching.ranges import Ranges
 from caliche.history_matching.recorder import Recorder
 from caliche.history_matching.removed import BINS, marginals, removed_by
 from caliche.history_matching.result import Matched, Wave
-from caliche.history_matching.simulator import DROP, Costs, Simulator, refuse_failures
+from caliche.history_matching.simulator import Costs, Simulator
+from caliche.history_matching.study import EMULATOR, MODEL, Options, Study
+from caliche.history_matching.waves import match_in_waves
 from caliche.problems.inverse import InverseProblem
 
-AUTO, MODEL, EMULATOR = "auto", "model", "emulator"
-METHODS = (AUTO, MODEL, EMULATOR)
 # Runs that a search of the model itself takes, typically: the points, and telling regions apart.
 TYPICAL_RUNS = POINTS + 8 * MEMBERS
 # Seconds up to which a search of the model itself is not worth an emulator.
 PATIENCE = 600.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to match.
-
-    Attributes
-    ----------
-    method : `model`, `emulator`, or `auto`, which measures.
-    rule : how implausibilities are combined; usual_rule(K) without.
-    waves : at most.  runs : of each wave; None for ten for each parameter, or two with slopes.
-    gradients : `auto`, `always` or `never`: whether runs of a wave have slopes.
-    members : points of NROY that are wanted.  points : by which the cube is searched.
-    starts : search start ranges instead of bounds.
-    failures : `drop`, `redraw` or `stop`.
-    audit : direct runs that check the emulators at the end.
-    """
-
-    method: str = AUTO
-    rule: Rule | None = None
-    waves: int = 5
-    runs: int | None = None
-    gradients: str = AUTO
-    members: int = MEMBERS
-    points: int = POINTS
-    starts: bool = False
-    failures: str = DROP
-    audit: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(
-                f"one of {', '.join(METHODS)}", repr(self.method), nearest(self.method, METHODS)
-            )
-        if self.gradients not in ("auto", "always", "never"):
-            raise InputError("auto, always or never", repr(self.gradients), "--gradients auto")
-        refuse_failures(self.failures)
-        least = {"waves": 1, "members": 50, "points": 64, "audit": 0, "seed": 0}
-        if self.runs is not None:
-            least["runs"] = 4
-        for name, lowest in least.items():
-            if getattr(self, name) < lowest:
-                raise InputError(
-                    f"{lowest} or more {name}", f"{getattr(self, name)}", f"use {lowest} or more"
-                )
-
-
-@dataclass(frozen=True)
-class Study:
-    """Everything that a search needs."""
-
-    simulator: Simulator
-    ranges: Ranges
-    targets: Targets
-    rule: Rule
-    options: Options
-    say: Callable[[str], None] = field(default=lambda _text: None)
-
-    @property
-    def cutoff(self) -> float:
-        return self.rule.cutoff(len(self.targets))
-
-    def exact(self, x: np.ndarray) -> np.ndarray:
-        """(n,) implausibility of the model itself."""
-        return self.rule.combine(self.targets, self.simulator.values(x))
 
 
 def history_match(
@@ -152,13 +86,11 @@ def history_match(
         spread = np.zeros_like(outputs)
         by_factor = tuple(_with_factor(study, f, nroy) for f in FACTORS)
         audit = None
+        conflict = _conflict(study, nroy) if nroy.empty else None
     else:
-        from caliche.history_matching.waves import match_in_waves
-
         found = match_in_waves(study, costs)
         nroy, waves, outputs, spread = found.nroy, found.waves, found.outputs, found.outputs_sd
-        by_factor, audit = found.by_factor, found.audit
-    conflict = _conflict(study, nroy) if nroy.empty and method == MODEL else None
+        by_factor, audit, conflict = found.by_factor, found.audit, found.conflict
     recorder.flush()
     return _matched(
         study,

@@ -106,7 +106,7 @@ def history_match(
     from caliche.commands.history_match.page import write_match_page
     from caliche.commands.history_match.run import match_experiment
     from caliche.experiments import load_experiment
-    from caliche.history_matching.match import Options
+    from caliche.history_matching.study import Options
 
     rule = read_rule(combine, keep, cutoff)
     options = Options(

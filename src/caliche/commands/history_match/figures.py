@@ -69,13 +69,13 @@ def matrix_figure(summary: Mapping[str, Any], found: xr.Dataset) -> Figure:
                     )
             else:
                 above = ax.imshow(
-                    depth[j, i].T / top,
+                    depth[j, i].T,
                     origin="lower",
                     extent=(0.0, 1.0, 0.0, 1.0),
                     aspect="auto",
                     cmap="Blues",
                     vmin=0.0,
-                    vmax=1.0,
+                    vmax=top,
                 )
             _truth(ax, summary, i, j, row == column)
             _ticks(ax, found, names, i, j, row == number - 1, column == 0 and row > 0)
@@ -87,7 +87,7 @@ def matrix_figure(summary: Mapping[str, Any], found: xr.Dataset) -> Figure:
             ax=axes,
             location="right",
             shrink=0.6,
-            label=f"share of the cell left, of {plain(top, 2)} (above)",
+            label="share of the cell left (above)",
         )
     return figure
 
@@ -165,7 +165,8 @@ def waves_figure(summary: Mapping[str, Any], found: xr.Dataset) -> Figure:
         ax.set_ylim(bottom=0.0)
         ax.set_xticks([0.0, 1.0], [plain(edges[k, 0], 3), plain(edges[k, -1], 3)])
         unit = pretty_unit(summary["parameters"][name]["unit"])
-        ax.set_title(_label(name).replace("\n", " ") + (f" ({unit})" if unit else ""), fontsize=8)
+        ax.set_title(name.replace("_", " "), fontsize=7.5)
+        ax.set_xlabel(unit, fontsize=7.5)
     for ax in axes[len(names) :]:
         ax.set_visible(False)
     if len(marginal) > 1:

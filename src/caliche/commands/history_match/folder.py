@@ -23,9 +23,9 @@ import tomli_w
 from caliche.commands.history_match.arrays import dataset_of
 from caliche.experiments.experiment import Experiment
 from caliche.files.whole_file import write_text, written_aside
-from caliche.history_matching.match import Options
 from caliche.history_matching.recorder import Recorder
 from caliche.history_matching.result import Matched
+from caliche.history_matching.study import Options
 from caliche.runs.folder import as_run, finite, write_data
 from caliche.runs.parts import Parts
 

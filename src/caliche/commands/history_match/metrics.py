@@ -16,7 +16,7 @@ from caliche.history_matching.metrics import Metrics
 from caliche.history_matching.ranges import Ranges
 from caliche.problems.inverse import InverseProblem
 
-_MEMBERS = 64  # of the ensemble that patterns are taken from
+_MEMBERS = 6  # power of two of the ensemble that patterns are taken from
 
 
 def match_metrics(
@@ -45,7 +45,7 @@ def match_metrics(
     ensemble = None
     if "patterns" in kinds:
         ranges = Ranges(problem.space, starts)
-        x = qmc.Sobol(ranges.size, rng=np.random.default_rng(0)).random(_MEMBERS)
+        x = qmc.Sobol(ranges.size, rng=np.random.default_rng(0)).random_base2(_MEMBERS)
         ensemble = np.asarray(_run(problem, jnp.asarray(ranges.to_u(x))))
     return make_metrics(seen, kinds, ensemble)
 

@@ -18,9 +18,10 @@ from caliche.commands.history_match.words import sentences, warnings_of
 from caliche.experiments.experiment import Experiment
 from caliche.history_matching.choose_metrics import USUAL
 from caliche.history_matching.discrepancy import SHARE, of_series
-from caliche.history_matching.match import Options, history_match, mark_of
+from caliche.history_matching.match import history_match, mark_of
 from caliche.history_matching.observed import observed_targets, series_errors
 from caliche.history_matching.result import Matched
+from caliche.history_matching.study import Options
 from caliche.problems.inverse import InverseProblem
 from caliche.runs.folder import versions
 
