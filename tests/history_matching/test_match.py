@@ -11,6 +11,7 @@ import pytest
 from caliche.commands.history_match.metrics import match_metrics
 from caliche.errors import InputError
 from caliche.experiments import load_experiment
+from caliche.history_matching import conflict
 from caliche.history_matching import recorder as keeping
 from caliche.history_matching.match import history_match
 from caliche.history_matching.observed import observed_targets
@@ -118,7 +119,8 @@ def test_it_goes_on_where_it_was_stopped_to_the_last_bit(tmp_path, monkeypatch):
         Recorder(tmp_path, "b")
 
 
-def test_nothing_left_names_what_excludes_what():
+def test_nothing_left_names_what_excludes_what(monkeypatch):
+    monkeypatch.setattr(conflict, "_SMALLEST", 1e-3)
     _, problem, metrics, targets = twin()
     values = targets.values.copy()
     names = targets.names

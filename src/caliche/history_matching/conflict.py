@@ -11,7 +11,8 @@ import numpy as np
 from caliche.history_matching.implausibility import Rule, Targets
 from caliche.history_matching.subset_simulation import climb_down
 
-_NUMBER = 400  # points of a rung
+_NUMBER = 200  # points of a rung
+_SMALLEST = 1e-8  # volume down to which the best point is looked for
 _PAIRS = 6  # pairs that are looked at closely
 
 
@@ -54,7 +55,7 @@ def find_conflict(
     good = ~np.isnan(known).any(axis=1)
     points, known = points[good], known[good]
     each = targets.implausibility(known)
-    seeds = points[: min(len(points), 4 * _NUMBER)]
+    seeds = points[: min(len(points), 8 * _NUMBER)]
 
     def lowest(function: Callable[[np.ndarray], np.ndarray]) -> tuple[float, np.ndarray]:
         """The least value of a function of metrics, and where."""
@@ -63,7 +64,7 @@ def find_conflict(
             return function(values(x))
 
         start = function(known[: len(seeds)])
-        ladder = climb_down(ask, seeds, start, 0.0, _NUMBER, seed)
+        ladder = climb_down(ask, seeds, start, 0.0, _NUMBER, seed, _SMALLEST)
         at = np.concatenate([rung.points for rung in ladder.rungs] + [points])
         found = np.concatenate([rung.statistic for rung in ladder.rungs] + [function(known)])
         best = int(np.nanargmin(found))

@@ -113,8 +113,9 @@ def _quadratic(rows: np.ndarray, rho: float) -> np.ndarray:
     """(K, K) sums over t, t' of a_k(t) rho^|t - t'| a_l(t'), in O(time)."""
     if rho == 0.0:
         return rows @ rows.T
-    forward = lfilter([1.0], [1.0, -rho], rows, axis=1)
-    backward = lfilter([1.0], [1.0, -rho], rows[:, ::-1], axis=1)[:, ::-1]
+    both = np.concatenate([rows, rows[:, ::-1]])
+    forward, backward = np.split(np.asarray(lfilter([1.0], [1.0, -rho], both, axis=1)), 2)
+    backward = backward[:, ::-1]
     return rows @ (forward + backward - rows).T
 
 

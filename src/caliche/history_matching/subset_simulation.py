@@ -60,6 +60,7 @@ def climb_down(
     cutoff: float,
     number: int,
     seed: int,
+    smallest: float = SMALLEST,
 ) -> Ladder:
     """The ladder from points that are spread over the whole cube to the cut-off.
 
@@ -67,6 +68,7 @@ def climb_down(
     ----------
     points, statistic : (m, P) spread evenly over the cube, and their implausibility (m,), finite.
     number : of points in each rung.
+    smallest : volume at which it ends.
     """
     rng = np.random.default_rng([seed, 20011])
     rungs = [Rung(np.inf, points, statistic, np.arange(len(points)))]
@@ -78,7 +80,7 @@ def climb_down(
         share = float(inside.mean())
         fraction *= share
         spread += _relative(inside, here.group) ** 2
-        stuck = level >= here.level or fraction < SMALLEST
+        stuck = level >= here.level or fraction < smallest
         if stuck and level > cutoff:
             return Ladder(tuple(rungs), fraction, np.nan, True)
         seeds, values = here.points[inside], here.statistic[inside]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 
+import numpy as np
 import pytest
 import xarray as xr
 
+from caliche.commands.history_match import run
 from caliche.experiments import load_experiment
+from caliche.history_matching import conflict
+from caliche.history_matching.observed import observed_targets
 
 TWIN = "twin-two-depths"
 SMALL = ("--set", "synthetic.hours=48", "--set", "model.nodes=21", "--points", 2048)
@@ -59,28 +64,26 @@ def test_what_is_left_is_told_written_and_can_be_estimated(caliche, tmp_path):
     assert fresh.code == 2
 
 
-def test_nothing_left_is_exit_code_3_with_the_reason(caliche, tmp_path):
-    outcome = caliche(
-        "history-match",
-        TWIN,
-        "--out",
-        tmp_path / "none",
-        *SMALL,
-        "--discrepancy",
-        0,
-        "--points",
-        256,
-        "--members",
-        50,
-        "--set",
-        "synthetic.truth.albedo=0.8",
-        "--metrics",
-        "mean,diurnal,maximum,sd",
-    )
+def test_nothing_left_is_exit_code_3_with_the_reason(caliche, tmp_path, monkeypatch):
+    def moved(*given):
+        metrics, targets, measured, told = observed_targets(*given)
+        away = 40.0 * np.sqrt(targets.variance) * (np.arange(len(targets)) == 0)
+        moved = dataclasses.replace(targets, values=targets.values + away)
+        return metrics, moved, measured, told
+
+    monkeypatch.setattr(run, "observed_targets", moved)
+    monkeypatch.setattr(conflict, "_SMALLEST", 1e-3)
+    folder = tmp_path / "none"
+    small = (*SMALL, "--points", 256, "--members", 50, "--metrics", "mean,sd")
+    outcome = caliche("history-match", TWIN, "--out", folder, *small)
+    assert outcome.code == 3
     said = " ".join(outcome.out.split())
-    assert outcome.code in (0, 3)
-    if outcome.code == 3:
-        assert "No values of the parameters match all metrics" in said
+    assert "No values of the parameters match all metrics to within" in said
+    assert "surface_temperature: mean" in said
+    assert "times as large would reconcile them" in said
+    assert "Nothing is left" in (folder / "reduced.toml").read_text("utf-8")
+    page = (folder / "history-match.html").read_text("utf-8")
+    assert "What excludes what" in page
 
 
 @pytest.mark.parametrize(

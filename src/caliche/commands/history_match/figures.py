@@ -79,7 +79,7 @@ def matrix_figure(summary: Mapping[str, Any], found: xr.Dataset) -> Figure:
                 )
             _truth(ax, summary, i, j, row == column)
             _ticks(ax, found, names, i, j, row == number - 1, column == 0 and row > 0)
-    if below is not None:
+    if below is not None and above is not None:
         label = "lowest implausibility (below)"
         figure.colorbar(below, ax=axes, location="right", shrink=0.6, label=label)
         figure.colorbar(

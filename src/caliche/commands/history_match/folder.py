@@ -2,7 +2,7 @@
 
 run.json        what the run is: hashes of configuration and options
 config.toml     the configuration
-kept/           runs of the model, until the end
+kept/           runs of the model; those of waves stay
 result.nc       what is left;  summary.json  the same as numbers and words
 reduced.toml    the experiment with its ranges narrowed, for `caliche estimate`
 """

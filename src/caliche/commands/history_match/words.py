@@ -142,7 +142,8 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _rule(summary: Mapping[str, Any]) -> str:
-    return {"maximum": "largest", "vector": "vector form"}.get(summary["rule"], summary["rule"])
+    rule = str(summary["rule"])
+    return {"maximum": "largest", "vector": "vector form"}.get(rule, rule)
 
 
 def warnings_of(summary: Mapping[str, Any]) -> list[str]:
