@@ -11,6 +11,7 @@ import numpy as np
 from caliche.errors import InputError
 from caliche.files.checkpoint import fingerprint
 from caliche.history_matching.conflict import Conflict, find_conflict
+from caliche.history_matching.descent import isolated
 from caliche.history_matching.discrepancy import FACTORS, SHARE
 from caliche.history_matching.implausibility import Targets, usual_rule
 from caliche.history_matching.metrics import Metrics
@@ -26,7 +27,7 @@ from caliche.history_matching.ranges import Ranges
 from caliche.history_matching.recorder import Recorder
 from caliche.history_matching.removed import BINS, marginals, removed_by
 from caliche.history_matching.result import Matched, Wave
-from caliche.history_matching.simulator import Costs, Simulator
+from caliche.history_matching.simulator import FORWARD, REVERSE, Costs, Simulator
 from caliche.history_matching.study import EMULATOR, MODEL, Options, Study
 from caliche.history_matching.waves import match_in_waves
 from caliche.problems.inverse import InverseProblem
@@ -86,11 +87,13 @@ def history_match(
         spread = np.zeros_like(outputs)
         by_factor = tuple(_with_factor(study, f, nroy) for f in FACTORS)
         audit = None
-        conflict = _conflict(study, nroy) if nroy.empty else None
+        apart = isolated(study, nroy, mode_of(study))
+        conflict = _conflict(study, nroy) if nroy.empty and not len(apart) else None
     else:
         found = match_in_waves(study, costs)
         nroy, waves, outputs, spread = found.nroy, found.waves, found.outputs, found.outputs_sd
         by_factor, audit, conflict = found.by_factor, found.audit, found.conflict
+        apart = np.zeros((0, ranges.size))
     recorder.flush()
     return _matched(
         study,
@@ -106,6 +109,7 @@ def history_match(
             "why": why,
             "seconds": tuple(np.nan if c is None else float(c) for c in costs),
             "left_out": left_out,
+            "isolated": ranges.physical(apart) if len(apart) else apart,
         },
         truth,
     )
@@ -146,6 +150,12 @@ def choose(study: Study) -> tuple[str, str, Costs]:
         f"itself would take about {whole / 60.0:.0f} min.",
         costs,
     )
+
+
+def mode_of(study: Study) -> str:
+    """The cheaper mode of differentiation, by a rule of thumb where nobody asked for costs."""
+    forward = study.ranges.size <= 8 or len(study.targets) > study.ranges.size // 2
+    return FORWARD if forward else REVERSE
 
 
 def search_model(study: Study) -> Nonimplausible:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,6 +98,8 @@ class Matched:
     seconds : of a model run, one with slopes forward and in reverse; NaN where not measured.
     runs : of the model.
     left_out : sentences on metrics that the record does not allow.
+    isolated : (m, P) physical values of points that are left as well, in regions too small for the
+        search; found by descent.
     truth : known values (P,) of a twin in the unit cube, and their implausibility; None without.
     """
 
@@ -124,6 +126,7 @@ class Matched:
     runs: int
     left_out: tuple[str, ...] = ()
     truth: tuple[np.ndarray, float] | None = None
+    isolated: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def fraction(self) -> float:

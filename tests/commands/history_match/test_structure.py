@@ -20,16 +20,27 @@ def test_a_fit_says_what_persists_and_what_the_model_misses(caliche, tower, tmp_
     metrics, _ = match_metrics(experiment, ("mean", "diurnal"))
     declared = series_errors(problem)
     found = structure_of(folder, problem, metrics, declared)
-    assert np.all(found.errors.autocorrelation > 0.5)
+    assert np.all(found.errors.autocorrelation > 0.2)
     assert np.all(found.errors.autocorrelation < 1.0)
     assert found.discrepancy.shape == (len(metrics),)
     assert any("persist for" in text for text in found.sentences)
 
     left = tmp_path / "left"
-    small = ("--points", 512, "--members", 60, "--run", folder, "--metrics", "mean")
+    small = (
+        "--points",
+        512,
+        "--members",
+        60,
+        "--run",
+        folder,
+        "--metrics",
+        "mean",
+        "--discrepancy",
+        2,
+    )
     small = (*small, "--set", "parameters.thermal_conductivity.start=[0.2, 2.0]")
     outcome = caliche("history-match", path, "--out", left, *small, "--start-ranges")
-    assert outcome.code in (0, 3)
+    assert outcome.code == 0
     assert "persist for" in " ".join(outcome.out.split())
 
     other = load_experiment("twin-two-depths", ["synthetic.hours=30"]).problem()

@@ -145,6 +145,7 @@ def numbers_of(found: Matched) -> dict[str, Any]:
         if found.truth is None
         else {"implausibility": found.truth[1], "place": found.truth[0].tolist()},
         "left_out": list(found.left_out),
+        "isolated": found.isolated.tolist(),
     }
 
 

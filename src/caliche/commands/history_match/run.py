@@ -21,7 +21,7 @@ from caliche.history_matching.discrepancy import SHARE, of_series
 from caliche.history_matching.match import history_match, mark_of
 from caliche.history_matching.observed import observed_targets, series_errors
 from caliche.history_matching.result import Matched
-from caliche.history_matching.study import Options
+from caliche.history_matching.study import MODEL, Options
 from caliche.problems.inverse import InverseProblem
 from caliche.runs.folder import versions
 
@@ -79,6 +79,8 @@ def match_experiment(
         problem, metrics, errors, share, discrepancy
     )
     place.begin(identity(experiment, options, kinds, share, run), experiment)
+    if options.audit and options.method == MODEL:
+        notes.append("Nothing is audited, as the model itself is searched and no emulator.")
     found = history_match(
         problem,
         metrics,

@@ -74,6 +74,11 @@ def _range(entry: Mapping[str, Any]) -> str:
 
 def _nothing_left(summary: Mapping[str, Any]) -> str:
     cutoff = plain(summary["cutoff"], 3)
+    if summary["isolated"]:
+        return (
+            f"Less than {share_words(summary['fraction'])} of the ranges is left: descent found "
+            "points that match all metrics, and the search met none."
+        )
     text = f"No values of the parameters match all metrics to within {cutoff} standard deviations."
     conflict = summary["conflict"]
     if conflict is None:
@@ -161,6 +166,17 @@ def warnings_of(summary: Mapping[str, Any]) -> list[str]:
         found.append(
             f"{plain(100.0 * summary['failed_share'], 2)} % of the runs over the ranges failed. "
             "They are not ruled out and not counted: nothing is said about where they lie."
+        )
+    isolated = summary["isolated"]
+    if isolated:
+        where = [
+            with_unit(f"{name} {plain(value, 4)}", entry["unit"])
+            for (name, entry), value in zip(summary["parameters"].items(), isolated[0], strict=True)
+        ]
+        found.append(
+            f"Descent found {number_of(len(isolated), 'point')} that match as well, apart from "
+            f"what was found and in regions too small for it, such as {listing(where)}. Raise "
+            "--points to see them."
         )
     if summary["method"] == "emulator":
         found += _of_emulators(summary)
