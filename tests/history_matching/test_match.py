@@ -11,14 +11,16 @@ import pytest
 from caliche.commands.history_match.metrics import match_metrics
 from caliche.errors import InputError
 from caliche.experiments import load_experiment
-from caliche.history_matching import conflict
+from caliche.history_matching import conflict, match
 from caliche.history_matching import recorder as keeping
+from caliche.history_matching.implausibility import Rule
 from caliche.history_matching.match import history_match
 from caliche.history_matching.observed import observed_targets
 from caliche.history_matching.ranges import Ranges
 from caliche.history_matching.recorder import Recorder
-from caliche.history_matching.simulator import FORWARD, REVERSE, Simulator
-from caliche.history_matching.study import Options
+from caliche.history_matching.simulator import FORWARD, REVERSE, Costs, Simulator, best_mode
+from caliche.history_matching.study import Options, Study
+from caliche.history_matching.waves import choose_slopes
 
 SHORT = ("synthetic.hours=48", "model.nodes=21")
 
@@ -171,6 +173,26 @@ def test_waves_of_emulators_find_what_the_model_does():
     assert found.audit.wrongly_excluded < 0.05
     assert found.waves[-1].sentence.startswith("Waves end")
     assert np.nanmax(found.outputs_sd / np.sqrt(targets.variance)) < 2.0
+
+
+def test_a_slow_model_gets_emulators_and_says_why(monkeypatch):
+    _, problem, metrics, targets = twin()
+    monkeypatch.setattr(Simulator, "costs", lambda *_: Costs(30.0, 90.0, 70.0))
+    monkeypatch.setattr(match, "fitting_seconds", lambda _: np.array([0.5]))
+    ranges = Ranges(problem.space)
+    run = Simulator(problem, metrics, ranges, Recorder(None))
+    study = Study(run, ranges, targets, Rule(), Options())
+    method, why, costs = match.choose(study)
+    assert method == "emulator"
+    assert "3e+04 ms" in why
+    assert "0.5 s to fit a metric" in why
+    assert best_mode(costs) == REVERSE
+    said = []
+    assert choose_slopes(dataclasses.replace(study, say=said.append), costs) == (True, REVERSE)
+    assert "Runs with slopes" in said[0]
+    monkeypatch.setattr(Simulator, "costs", lambda *_: Costs(1e-4, 3e-4, 2e-4))
+    run = Simulator(problem, metrics, ranges, Recorder(None))
+    assert match.choose(dataclasses.replace(study, simulator=run))[0] == "model"
 
 
 def test_options_that_cannot_be_are_refused():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from caliche.emulators.design import latin_hypercube
+from caliche.emulators.emulator import fit_emulator
+from caliche.emulators.runs import Runs
 from caliche.errors import InputError
 from caliche.files.checkpoint import fingerprint
 from caliche.history_matching.conflict import Conflict, find_conflict
@@ -144,12 +148,31 @@ def choose(study: Study) -> tuple[str, str, Costs]:
             f"that some {TYPICAL_RUNS} runs take about {whole:.0f} s, and they are exact.",
             costs,
         )
-    return (
-        EMULATOR,
-        f"Emulators are used: a run takes {each:.3g} ms ({slopes}), so that searching the model "
-        f"itself would take about {whole / 60.0:.0f} min.",
-        costs,
+    fit = float(simulator.recorder("fitting", lambda _: fitting_seconds(study), np.zeros(1))[0])
+    runs = 10 * study.ranges.size
+    waves = study.options.waves * (runs * costs.values + len(study.targets) * fit)
+    told = (
+        f"a run takes {each:.3g} ms ({slopes}), so that searching the model itself would take about "
+        f"{whole / 60.0:.0f} min; {study.options.waves} waves of {runs} runs, with "
+        f"{fit:.2g} s to fit a metric, some {waves / 60.0:.1f} min."
     )
+    if waves >= whole:
+        return MODEL, f"The model itself is searched: {told}", costs
+    return EMULATOR, f"Emulators are used: {told}", costs
+
+
+def fitting_seconds(study: Study) -> np.ndarray:
+    """(1,) seconds to fit an emulator of one smooth output to a wave of runs, compiled before."""
+    box = study.ranges.box
+    e = latin_hypercube(10 * box.size, box, 0)
+    x = box.to_unit(e)
+    runs = Runs(e, np.sum(np.sin(2.0 * x) + x**2, axis=1, keepdims=True))
+    seconds = 0.0
+    for _ in range(2):
+        began = time.perf_counter()
+        fit_emulator(runs, box, ("smooth",))
+        seconds = time.perf_counter() - began
+    return np.array([seconds])
 
 
 def mode_of(study: Study) -> str:

@@ -25,24 +25,6 @@ def test_a_fit_says_what_persists_and_what_the_model_misses(caliche, tower, tmp_
     assert found.discrepancy.shape == (len(metrics),)
     assert any("persist for" in text for text in found.sentences)
 
-    left = tmp_path / "left"
-    small = (
-        "--points",
-        512,
-        "--members",
-        60,
-        "--run",
-        folder,
-        "--metrics",
-        "mean",
-        "--discrepancy",
-        2,
-    )
-    small = (*small, "--set", "parameters.thermal_conductivity.start=[0.2, 2.0]")
-    outcome = caliche("history-match", path, "--out", left, *small, "--start-ranges")
-    assert outcome.code == 0
-    assert "persist for" in " ".join(outcome.out.split())
-
     other = load_experiment("twin-two-depths", ["synthetic.hours=30"]).problem()
     with pytest.raises(InputError, match="same streams"):
         structure_of(folder, other, metrics, declared)
