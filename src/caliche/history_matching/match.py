@@ -152,8 +152,8 @@ def choose(study: Study) -> tuple[str, str, Costs]:
     runs = 10 * study.ranges.size
     waves = study.options.waves * (runs * costs.values + len(study.targets) * fit)
     told = (
-        f"a run takes {each:.3g} ms ({slopes}), so that searching the model itself would take about "
-        f"{whole / 60.0:.0f} min; {study.options.waves} waves of {runs} runs, with "
+        f"a run takes {each:.3g} ms ({slopes}), so that searching the model itself would take "
+        f"about {whole / 60.0:.0f} min; {study.options.waves} waves of {runs} runs, with "
         f"{fit:.2g} s to fit a metric, some {waves / 60.0:.1f} min."
     )
     if waves >= whole:
