@@ -12,8 +12,11 @@ from caliche._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from caliche.commands.check.run import check_experiment as check_experiment
+    from caliche.commands.emulate.run import emulate as emulate
+    from caliche.commands.emulate.run import open_emulation as open_emulation
     from caliche.commands.history_match.metrics import match_metrics as match_metrics
     from caliche.commands.sites.run import estimate_sites as estimate_sites
+    from caliche.emulators.store import load_emulator as load_emulator
     from caliche.errors import InputError as InputError
     from caliche.estimation import Result as Result
     from caliche.estimation import estimate as estimate
@@ -38,6 +41,9 @@ _HOME = {
     "check_experiment": "caliche.commands.check.run",
     "history_match": "caliche.history_matching.match",
     "match_metrics": "caliche.commands.history_match.metrics",
+    "emulate": "caliche.commands.emulate.run",
+    "open_emulation": "caliche.commands.emulate.run",
+    "load_emulator": "caliche.emulators.store",
     "read_results": "caliche.runs.read_results",
     "run_experiment": "caliche.runs.run",
     "InverseProblem": "caliche.problems.inverse",

@@ -85,6 +85,7 @@ def test_help_names_every_command(caliche, arguments):
         "identify",
         "design",
         "screen",
+        "emulate",
         "posterior",
         "variants",
         "data",

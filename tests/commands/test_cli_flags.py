@@ -19,6 +19,7 @@ FIRST_LINES = {
     "estimate": "Levenberg-Marquardt",
     "screen": "Sobol'",
     "identify": "Fisher information",
+    "emulate": "Gaussian-process emulator",
     "design": "Optimal sensor design",
     "posterior": "MCMC (NUTS)",
     "assimilate": "4D-Var",

@@ -17,6 +17,7 @@ FINISHED = {
     "drive": ("drive.toml", "result.json", "members.csv", "config.toml"),
     "simulate": ("simulation.nc", "config.toml"),
     "screen": ("screening.nc", "summary.json", "config.toml"),
+    "emulate": ("emulator.nc", "summary.json", "config.toml"),
     "train": ("network.eqx", "checkpoint-3.eqx", "summary.json", "result.nc", "config.toml"),
     "assimilate": ("windows/0.npz", "summary.json", "result.nc", "config.toml"),
     "sites": ("blocks/000000.nc", "summary.json", "result.nc", "config.toml"),

@@ -14,6 +14,7 @@ COMMANDS = (
     Command(_START, "estimate", page=_RUN_PAGE),
     Command(_START, "report"),
     Command(_BEFORE, "screen", page="caliche.commands.screen.page:write_screening_page"),
+    Command(_BEFORE, "emulate", page="caliche.commands.emulate.page:write_emulation_page"),
     Command(
         _BEFORE,
         "history-match",

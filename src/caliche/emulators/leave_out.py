@@ -2,7 +2,7 @@
 
 With Q = R^-1 - R^-1 H (H^T R^-1 H)^-1 H^T R^-1 and the rows B of a run, its value and all its
 slopes, the residual is Q_BB^-1 (Q y)_B and its covariance sigma^2 Q_BB^-1 (Dubrule 1983,
-doi:10.1007/BF01032952, for blocks; Ginsbourger and Schaerer 2025). Leaving out one row of a run
+doi:10.1007/BF01033232; here for blocks). Leaving out one row of a run
 with gradients would mean nothing: its other rows give it away.
 """
 

@@ -49,7 +49,7 @@ class EmulatedProblem(Problem):
 
     Attributes
     ----------
-    original : the problem that is emulated.
+    original : the problem that is emulated.  space : its space.
     observations : of `pcs` its observations, of `metrics` theirs, uncorrelated, in a row of their
         own.
     surface : the emulated outputs.  centre, half : (P,) of the box.
@@ -59,6 +59,7 @@ class EmulatedProblem(Problem):
     """
 
     original: InverseProblem
+    space: ParameterSpace  # pyright: ignore[reportIncompatibleMethodOverride]
     observations: Observations  # pyright: ignore[reportIncompatibleMethodOverride]
     surface: Surface
     centre: Float[Array, " p"]
@@ -71,9 +72,13 @@ class EmulatedProblem(Problem):
     names: tuple[str, ...] = eqx.field(static=True)
     parameters: tuple[str, ...] = eqx.field(static=True)
 
-    @property
-    def space(self) -> ParameterSpace:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return self.original.space
+    def __check_init__(self) -> None:
+        if self.space.correlation is not self.original.space.correlation:
+            raise InputError(
+                "independent priors, for a profile on an emulator",
+                "correlated ones, which turn the box of its runs",
+                "sample the posterior instead: --method nuts",
+            )
 
     @property
     def box(self) -> Box:
@@ -226,6 +231,7 @@ def emulated_problem(
     box = emulator.box
     return EmulatedProblem(
         problem,
+        problem.space,
         observations,
         emulator.surface,
         jnp.asarray(box.centre),

@@ -8,7 +8,7 @@ the correlation plus nugget, R = L L^T, the basis H and L^-1 H = Q R_q:
 
 (Santner, Williams and Notz 2018, doi:10.1007/978-1-4939-8847-1). Predictions are Student's t with
 N - q degrees of freedom. Everything is solved with R scaled to a unit diagonal, which the variances
-of slopes, 1 / l^2, need (Marchildon and Zingg 2024, doi:10.1007/s10915-024-02675-7).
+of slopes, 1 / l^2, need (Marchildon and Zingg 2023, arXiv:2307.05855).
 """
 
 from __future__ import annotations

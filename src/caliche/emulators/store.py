@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -17,6 +18,7 @@ from caliche.emulators.box import Box
 from caliche.emulators.checks import Check
 from caliche.emulators.emulator import Emulator, centre_and_scale
 from caliche.emulators.fit import Fit, Options, ready
+from caliche.emulators.functionals import Functionals
 from caliche.emulators.leave_out import LeftOut
 from caliche.emulators.rows import rows_of, thinned
 from caliche.emulators.runs import Runs
@@ -24,15 +26,24 @@ from caliche.errors import InputError
 from caliche.files.whole_file import written_aside
 
 _KIND = "caliche emulator 1"
+_GROUP = "functionals"
 _ARRAYS = ("standardised", "pivoted", "order")
 
 
-def save_emulator(emulator: Emulator, path: Path) -> Path:
-    """Write an emulator to a netCDF file, whole, and return its path."""
+def save_emulator(emulator: Emulator, path: Path, functionals: Functionals | None = None) -> Path:
+    """Write an emulator, and what its outputs are of the predictions, to a netCDF file, whole."""
     path = Path(path)
     with written_aside(path) as scratch:
-        to_dataset(emulator).to_netcdf(scratch, engine="h5netcdf")
+        write_emulator(emulator, scratch, functionals)
     return path
+
+
+def write_emulator(emulator: Emulator, path: Path, functionals: Functionals | None) -> None:
+    """The same, into a file that nobody reads yet."""
+    to_dataset(emulator).to_netcdf(path, engine="h5netcdf")
+    if functionals is not None:
+        group = _functionals(functionals)
+        group.to_netcdf(path, engine="h5netcdf", mode="a", group=_GROUP)
 
 
 def load_emulator(path: str | Path) -> Emulator:
@@ -42,15 +53,7 @@ def load_emulator(path: str | Path) -> Emulator:
     ------
     InputError : a file that cannot be read, or of something else.
     """
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
-            data = opened.load()
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "an emulator that caliche emulate wrote",
-            f"{path}, {type(error).__name__}",
-            "give emulator.nc of its folder",
-        ) from None
+    data = _opened(path)
     if data.attrs.get("kind") != _KIND:
         raise InputError(
             "an emulator that caliche emulate wrote",
@@ -58,6 +61,60 @@ def load_emulator(path: str | Path) -> Emulator:
             "give emulator.nc of its folder",
         )
     return from_dataset(data)
+
+
+def load_functionals(path: str | Path) -> Functionals:
+    """What the outputs of a saved emulator are of the predictions of its model.
+
+    Raises
+    ------
+    InputError : a file that cannot be read, or without them.
+    """
+    data = _opened(path, _GROUP)
+    return Functionals(
+        data.attrs["kind"],
+        tuple(map(str, data.output.values)),
+        tuple(json.loads(data.attrs["units"])),
+        jnp.asarray(data.weights.values),
+        jnp.asarray(data.seen.values.astype(bool)),
+        jnp.asarray(data.base.values),
+        jnp.asarray(data.basis.values),
+        jnp.asarray(data.dropped.values),
+        *(float(data.attrs[name]) for name in ("kept", "lost", "unseen")),
+    )
+
+
+def _opened(path: str | Path, group: str | None = None) -> xr.Dataset:
+    try:
+        with xr.open_dataset(path, engine="h5netcdf", group=group) as opened:
+            return opened.load()
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            "an emulator that caliche emulate wrote",
+            f"{path}, {type(error).__name__}",
+            "give emulator.nc of its folder",
+        ) from None
+
+
+def _functionals(functionals: Functionals) -> xr.Dataset:
+    where = ("time", "stream")
+    return xr.Dataset(
+        {
+            "weights": (("output", *where), np.asarray(functionals.weights)),
+            "seen": (where, np.asarray(functionals.seen).astype("int8")),
+            "base": (where, np.asarray(functionals.base)),
+            "basis": (("component", *where), np.asarray(functionals.basis)),
+            "dropped": (("dropped_component", *where), np.asarray(functionals.dropped)),
+        },
+        coords={"output": list(functionals.names)},
+        attrs={
+            "kind": functionals.kind,
+            "units": json.dumps(functionals.units),
+            "kept": functionals.kept,
+            "lost": functionals.lost,
+            "unseen": functionals.unseen,
+        },
+    )
 
 
 def to_dataset(emulator: Emulator) -> xr.Dataset:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +13,9 @@ from jaxtyping import Array, Float
 
 from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
 from caliche.estimation.method import CONVERGED, RUNNING, at_bound, settled
-from caliche.problems.base import NormalEquations
-from caliche.problems.inverse import InverseProblem
+from caliche.observations import Observations
+from caliche.parameters.space import ParameterSpace
+from caliche.problems.base import NormalEquations, Problem
 
 # Fits that share vector instructions in one call.
 TOGETHER = 32
@@ -34,27 +34,73 @@ class Fit(NamedTuple):
     held: np.ndarray
 
 
-class Held(InverseProblem):
-    """The problem with some entries of u held where they are: they have no gradient."""
+class Held(Problem):
+    """Any problem with some entries of u held where they are: they have no gradient."""
 
-    hold: Array | None = None
+    problem: Problem
+    hold: Array
 
     def normal_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
-        assert self.hold is not None
-        cost, gradient, hessian = super().normal_equations(u)
+        cost, gradient, hessian = self.problem.normal_equations(u)
         free = ~self.hold
         identity = jnp.diag(self.hold.astype(hessian.dtype))
         hessian = jnp.where(free[:, None] & free[None, :], hessian, identity)
         return NormalEquations(cost, jnp.where(free, gradient, 0.0), hessian)
 
+    @property
+    def space(self) -> ParameterSpace:
+        return self.problem.space
+
+    @property
+    def observations(self) -> Observations:
+        return self.problem.observations
+
+    @property
+    def mask(self) -> Array:
+        return self.problem.mask
+
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        return self.problem.stream_names
+
+    @property
+    def pointwise(self) -> bool:
+        return self.problem.pointwise
+
+    def forward(self, u: Float[Array, " parameter"]) -> Float[Array, "time stream"]:
+        return self.problem.forward(u)
+
+    def predict_tangents(
+        self, u: Float[Array, " parameter"]
+    ) -> tuple[Float[Array, "time stream"], Float[Array, "time stream parameter"]]:
+        return self.problem.predict_tangents(u)
+
+    def misfit(self, u: Float[Array, " parameter"], segments: int = 1) -> Float[Array, ""]:
+        return self.problem.misfit(u, segments)
+
+    def misfit_equations(self, u: Float[Array, " parameter"]) -> NormalEquations:
+        return self.problem.misfit_equations(u)
+
+    def background(self, u: Float[Array, " parameter"]) -> Float[Array, " background"]:
+        return self.problem.background(u)
+
+    def derived(self, u: Float[Array, " parameter"]) -> dict[str, Float[Array, ""]]:
+        return self.problem.derived(u)
+
+    @property
+    def derived_labels(self) -> Mapping[str, tuple[str, str]]:
+        return self.problem.derived_labels
+
+    def for_block(self) -> Held:
+        return Held(self.problem.for_block(), self.hold)
+
 
 @functools.partial(jax.jit, static_argnums=0)
 def _fit_others(
-    method: LevenbergMarquardt, problem: InverseProblem, hold: Array, starts: Array
+    method: LevenbergMarquardt, problem: Problem, hold: Array, starts: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Fits (row,) from starts (row, P) with the entries `hold` (row, P) held."""
-    parts = {f.name: getattr(problem, f.name) for f in fields(InverseProblem)}
-    advance = jax.vmap(lambda mask, state: method.advance(Held(**parts, hold=mask), state))
+    advance = jax.vmap(lambda mask, state: method.advance(Held(problem, mask), state))
 
     def more(carry: tuple[Array, Any]) -> Array:
         iteration, state = carry
@@ -80,9 +126,7 @@ def _fit_others(
 class Fits:
     """Runs fits in calls of one size, so that there is one program to compile."""
 
-    def __init__(
-        self, problem: InverseProblem, callback: Callable[[int, int], None] | None
-    ) -> None:
+    def __init__(self, problem: Problem, callback: Callable[[int, int], None] | None) -> None:
         self.problem, self._callback = problem, callback
         self.n_model_runs, self._done, self._known = 0, 0, 0
         self._size = TOGETHER

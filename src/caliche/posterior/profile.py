@@ -25,7 +25,7 @@ from caliche.parameters.space import ParameterSpace
 from caliche.posterior.crossing import crossing
 from caliche.posterior.held_fits import Fit, Fits
 from caliche.posterior.profile_result import End, ParameterProfile, Profiles
-from caliche.problems.inverse import InverseProblem
+from caliche.problems.base import Problem
 
 LEVELS = (0.68, 0.95)
 # The grid of a side is extended or refined at most so often.
@@ -44,7 +44,7 @@ BETTER = 1e-3
 
 
 def profile(
-    problem: InverseProblem,
+    problem: Problem,
     u: np.ndarray,
     names: Sequence[str] | None = None,
     points: int = 8,
@@ -112,7 +112,7 @@ def _turns(
 
 
 def _sides(
-    problem: InverseProblem,
+    problem: Problem,
     fits: Fits,
     u: np.ndarray,
     chosen: Sequence[int],
@@ -275,7 +275,7 @@ def quantile(level: float) -> float:
     return NormalDist().inv_cdf(0.5 + 0.5 * level) ** 2
 
 
-def _profile(problem: InverseProblem, below: _Side, above: _Side) -> ParameterProfile:
+def _profile(problem: Problem, below: _Side, above: _Side) -> ParameterProfile:
     """Both sides of a parameter put together, with its intervals and what to say about them."""
     space, k, centre = problem.space, below.k, below.centre
     path = [*reversed(below.fits), centre, *above.fits]

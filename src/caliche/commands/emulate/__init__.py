@@ -1,0 +1,1 @@
+"""`caliche emulate`: a Gaussian-process emulator of a calibration problem."""

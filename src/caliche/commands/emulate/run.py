@@ -1,0 +1,241 @@
+"""`caliche emulate`: an emulator of a problem or an experiment, with what it costs and is worth."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from caliche.commands.emulate.folder import summarise, write_emulation
+from caliche.emulators.box import REACH, box_of
+from caliche.emulators.design import latin_hypercube
+from caliche.emulators.emulator import Emulator, fit_emulator
+from caliche.emulators.fit import Options
+from caliche.emulators.functionals import (
+    METRICS,
+    Functionals,
+    check_kind,
+    functionals_of,
+    metrics_of,
+)
+from caliche.emulators.model_runs import ModelRunner, runs_from
+from caliche.emulators.plan import AUTO, NEVER, Plan, Times, check_gradients, planned
+from caliche.emulators.problem import EmulatedProblem, emulated_problem
+from caliche.emulators.store import load_emulator, load_functionals
+from caliche.emulators.surface import Surface
+from caliche.errors import InputError
+from caliche.experiments.experiment import Experiment, load_experiment
+from caliche.problems.inverse import InverseProblem
+from caliche.runs.folder import new_folder
+from caliche.runs.read_results import read_results
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+# Runs for the basis of components before it is known how many outputs there are.
+_USUAL_OUTPUTS = 4
+_BEST_OF = 20
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """An emulator of a problem.
+
+    original : the problem.  functionals : what is emulated of its predictions.
+    emulator : of those.  plan, times : what was to be run, and what it took.
+    """
+
+    original: InverseProblem
+    functionals: Functionals
+    emulator: Emulator
+    plan: Plan
+    times: Times
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output passed its checks."""
+        return bool(self.emulator.checks.passed.all())
+
+    @functools.cached_property
+    def problem(self) -> EmulatedProblem:
+        """The problem with the emulator in place of its model: for `estimate`, profiles, sampling.
+
+        Raises
+        ------
+        InputError : an output was refused.
+        """
+        return emulated_problem(self.original, self.functionals, self.emulator)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What was found, as summary.json has it."""
+        return summarise(self.functionals, self.emulator, self.plan, self.times, self.original)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each output: verdict, errors and length-scales."""
+        import pandas as pd
+
+        rows = []
+        for name, entry in self.summary["outputs"].items():
+            numbers = {k: v for k, v in entry.items() if not isinstance(v, list | dict)}
+            rows.append({"output": name, **numbers})
+        return pd.DataFrame(rows).set_index("output")
+
+    def plot_errors(self) -> Figure:
+        """Standardised errors of the runs that were held out, by output."""
+        from caliche.commands.emulate.figures import errors_figure
+
+        return errors_figure(self.summary)
+
+    def plot_scales(self) -> Figure:
+        """How fast each output bends along each parameter."""
+        from caliche.commands.emulate.figures import scales_figure
+
+        return scales_figure(self.summary)
+
+
+def emulate(
+    problem: InverseProblem,
+    outputs: str = METRICS,
+    runs: int | None = None,
+    gradients: str = AUTO,
+    options: Options | None = None,
+    reach: float = REACH,
+    seed: int = 0,
+    announce: Callable[[Plan], None] | None = None,
+    callback: Callable[[str, int, int], None] | None = None,
+) -> Emulation:
+    """Emulate what a problem predicts, over the box of its priors.
+
+    Parameters
+    ----------
+    outputs : `metrics` of each stream (mean, change, daily cycle), or `pcs`, the principal
+        components of all predictions, from which they all follow.
+    runs : to learn from; by default 10 for each parameter, or 2 with slopes.
+    gradients : whether runs have exact slopes: `auto` where they pay, `always`, `never`.
+    reach : of the box along normal priors, in standard deviations.
+    seed : of design and draws.
+    announce : called with the plan before anything of it is run.
+    callback : called with what is being run, how many runs are done, and of how many.
+
+    Raises
+    ------
+    InputError : anything wrong with these, or too few runs without a failure.
+    """
+    check_kind(outputs)
+    check_gradients(gradients)
+    if not isinstance(problem, InverseProblem):
+        raise InputError(
+            "the problem of one site, with its model",
+            type(problem).__name__,
+            "emulate each site by itself",
+        )
+    if runs is not None:
+        planned_or_error(runs)
+    options = options or Options(seed=seed)
+    box, runner = box_of(problem.space, reach), ModelRunner(problem)
+    number = len(metrics_of(problem).names) if outputs == METRICS else _USUAL_OUTPUTS
+    plan = planned(runner.costs(number, gradients != NEVER), box.size, runs, gradients)
+    if announce is not None:
+        announce(plan)
+
+    def tell(what: str) -> Callable[[int, int], None] | None:
+        if callback is None:
+            return None
+        return functools.partial(callback, what)
+
+    u, held_u = latin_hypercube(plan.runs, box, seed), latin_hypercube(plan.held_out, box, seed + 1)
+    began = time.perf_counter()
+    fields = runner.fields(np.concatenate([u, held_u]), tell("values"))
+    fine = np.all(np.isfinite(fields[:, np.asarray(problem.mask)]), axis=1)
+    if fine.sum() < 4:
+        raise InputError(
+            "at least 4 runs that did not fail",
+            f"{int(fine.sum())} of {len(fine)}",
+            "narrow the priors, or run caliche check",
+        )
+    functionals = functionals_of(outputs, problem, fields[fine])
+    ran = time.perf_counter()
+    slopes = runner.slopes(functionals, u, plan.mode, tell("slopes")) if plan.slopes else None
+    sloped = time.perf_counter()
+    learned = runs_from(functionals, u, fields[: len(u)], slopes)
+    judged = runs_from(functionals, held_u, fields[len(u) :])
+    emulator = fit_emulator(learned, box, functionals.names, options, judged)
+    fitted = time.perf_counter()
+    times = Times(ran - began, sloped - ran, fitted - sloped, _prediction_time(emulator))
+    return Emulation(problem, functionals, emulator, plan, times)
+
+
+def planned_or_error(runs: int) -> None:
+    """Refuse a number of runs before anything is compiled."""
+    if runs < 4:
+        raise InputError("at least 4 runs", str(runs), "leave --runs out for a number that suits")
+
+
+def emulate_experiment(
+    experiment: Experiment,
+    outputs: str = METRICS,
+    runs: int | None = None,
+    gradients: str = AUTO,
+    options: Options | None = None,
+    reach: float = REACH,
+    seed: int = 0,
+    out: Path | None = None,
+    announce: Callable[[Plan], None] | None = None,
+    callback: Callable[[str, int, int], None] | None = None,
+    command: str | None = None,
+) -> tuple[Emulation, Path, Mapping[str, Any]]:
+    """Emulate an experiment, and write a folder: the emulation, the folder and its summary.
+
+    Raises
+    ------
+    InputError : as `emulate` does, or a folder that exists; then nothing is written.
+    """
+    folder = new_folder(out, f"{experiment.config.name}-emulate")
+    problem = experiment.problem()
+    found = emulate(problem, outputs, runs, gradients, options, reach, seed, announce, callback)
+    summary = write_emulation(
+        experiment, folder, found.functionals, found.emulator, found.summary, command
+    )
+    return found, folder, summary
+
+
+def open_emulation(folder: str | Path) -> EmulatedProblem:
+    """The problem of a folder of `caliche emulate`, with the emulator in place of its model.
+
+    Raises
+    ------
+    InputError : another folder; an emulator that was refused.
+    """
+    results = read_results(folder)
+    if results.kind != "emulate":
+        raise InputError(
+            "a folder that caliche emulate wrote", f"{folder} of caliche {results.kind}", "--out"
+        )
+    file = Path(folder) / "emulator.nc"
+    problem = load_experiment(Path(folder) / "config.toml").problem()
+    return emulated_problem(problem, load_functionals(file), load_emulator(file))
+
+
+def _prediction_time(emulator: Emulator) -> float:
+    """Milliseconds of one prediction with its variances, inside compiled code."""
+    x, best = jnp.zeros(emulator.box.size), np.inf
+    jax.block_until_ready(_one(emulator.surface, x))
+    for _ in range(_BEST_OF):
+        began = time.perf_counter()
+        jax.block_until_ready(_one(emulator.surface, x))
+        best = min(best, time.perf_counter() - began)
+    return 1e3 * best
+
+
+@jax.jit
+def _one(surface: Surface, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return surface.moments(x)
