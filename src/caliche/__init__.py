@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from caliche.commands.check.run import check_experiment as check_experiment
     from caliche.commands.emulate.run import emulate as emulate
     from caliche.commands.emulate.run import open_emulation as open_emulation
+    from caliche.commands.history_match.metrics import match_metrics as match_metrics
     from caliche.commands.sites.run import estimate_sites as estimate_sites
     from caliche.emulators.store import load_emulator as load_emulator
     from caliche.errors import InputError as InputError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from caliche.estimation import estimate as estimate
     from caliche.experiments import Experiment as Experiment
     from caliche.experiments import load_experiment as load_experiment
+    from caliche.history_matching.match import history_match as history_match
     from caliche.models import LaD as LaD
     from caliche.models import SoilHeat as SoilHeat
     from caliche.models import simulate as simulate
@@ -37,6 +39,8 @@ _HOME = {
     "Experiment": "caliche.experiments",
     "load_experiment": "caliche.experiments",
     "check_experiment": "caliche.commands.check.run",
+    "history_match": "caliche.history_matching.match",
+    "match_metrics": "caliche.commands.history_match.metrics",
     "emulate": "caliche.commands.emulate.run",
     "open_emulation": "caliche.commands.emulate.run",
     "load_emulator": "caliche.emulators.store",

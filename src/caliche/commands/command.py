@@ -17,7 +17,7 @@ class Command:
     Attributes
     ----------
     panel : the heading under which `caliche --help` lists it.
-    name : as typed, and the name of the function in `cli.py` of its room.
+    name : as typed; with underscores, the name of the function in `cli.py` of its room.
     room : the folder in `caliche.commands`; empty if it has the command's name.
     table : the declaration of the file that it reads, if it is no experiment, as `module:name`.
     page : the function that writes the page of its folder, as `module:function`; empty if the
@@ -32,7 +32,8 @@ class Command:
 
     def function(self) -> Callable[..., Any]:
         """What is run, with its options and help."""
-        return load(f"caliche.commands.{self.room or self.name}.cli:{self.name}")
+        function = self.name.replace("-", "_")
+        return load(f"caliche.commands.{self.room or self.name}.cli:{function}")
 
     def write_page(self, folder: Path) -> Path:
         """Write the page of a folder of this command, and return its path."""

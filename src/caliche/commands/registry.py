@@ -15,6 +15,12 @@ COMMANDS = (
     Command(_START, "report"),
     Command(_BEFORE, "screen", page="caliche.commands.screen.page:write_screening_page"),
     Command(_BEFORE, "emulate", page="caliche.commands.emulate.page:write_emulation_page"),
+    Command(
+        _BEFORE,
+        "history-match",
+        room="history_match",
+        page="caliche.commands.history_match.page:write_match_page",
+    ),
     Command(_BEFORE, "identify"),
     Command(_BEFORE, "design"),
     Command(_AFTER, "posterior"),

@@ -39,6 +39,7 @@ KINDS = (
     Kind("drive", "result.json", ""),
     Kind("simulate", "", "simulation.nc", whole=True),
     Kind("screen", arrays="screening.nc", page="screening.html", whole=True),
+    Kind("history-match", page="history-match.html"),
     Kind("emulate", arrays="emulator.nc", page="emulation.html", whole=True),
     Kind("train", page="report.html"),
     Kind("assimilate", page="assimilation.html"),

@@ -1,0 +1,1 @@
+"""`caliche history-match`: which parameter values the observations do not rule out."""

@@ -1,0 +1,1 @@
+"""History matching: which parameter values the observations do not rule out."""
