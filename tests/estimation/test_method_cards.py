@@ -13,6 +13,7 @@ from caliche.errors import InputError
 from caliche.estimation import estimate
 from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
 from caliche.report.run import words
+from caliche.runs.run_summary import ParameterEntry, RunSummary
 from problems import line_problem
 
 
@@ -49,7 +50,10 @@ def test_a_new_method_is_known_everywhere(card):
     (asked,) = read_methods("careful:closeness=1e-9")
     assert asked.options == {"closeness": 1e-9}
     assert expected_runs(Asked("careful", "careful"), 3) == 200
-    summary = {"method": "careful", "parameters": {"k": {}}, "converged": True}
+    entry = ParameterEntry(estimate=1.0)
+    summary = RunSummary(
+        title="", method="careful", converged=True, reason="", fit={}, parameters={"k": entry}
+    )
     period = np.datetime64("2020-01-01"), np.datetime64("2020-01-02")
     said = words.what_was_done(summary, [("k", 3)], period, 0.0, "")
     assert said.endswith("with small steps downhill.")

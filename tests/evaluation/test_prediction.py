@@ -16,4 +16,6 @@ def test_streams_alone_are_those_of_the_run_with_tangents():
     assert list(alone.streams) == list(whole.streams)
     for name, values in whole.streams.items():
         np.testing.assert_allclose(alone.streams[name], values, rtol=1e-12, equal_nan=True)
-    assert whole.band and not alone.band and not alone.energy
+    assert whole.band
+    assert not alone.band
+    assert not alone.energy

@@ -91,10 +91,10 @@ def _check(method: Method, checkpoint: Checkpoint | None) -> None:
 def _result(method: Method, found: Searched, asked: Unknown, seed: int, watch: Stopwatch) -> Result:
     """The result of a search: error bars from its members where it has some, else from the
     curvature at the best start."""
-    problem, outcome, hyper, runs, share = found
+    problem, outcome, hyper, runs, share, best = found
     if isinstance(outcome, EnsembleOutcome):
         return _with_rounds(method, ensemble_result(problem, outcome, seed, hyper, runs, watch))
-    best = best_start(outcome.final)
+    best = best_start(outcome.final) if best is None else best
     u = np.asarray(outcome.final.u[best])
     anew = asked.information == "bars" and (hyper is None or hyper.information is None)
     curvature = posterior(problem, u, at_their_word=anew).with_costs_over(share)

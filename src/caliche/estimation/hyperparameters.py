@@ -142,7 +142,8 @@ class Searched(NamedTuple):
 
     problem : with them.  outcome : of the last search.  hyper : None if none were estimated.
     earlier_runs : model runs before the last search.  share : powers of the streams of `problem`
-    over those in J of the outcome.
+    over those in J of the outcome.  best : the start that is the estimate; without, the one of the
+    lowest misfit. They are not the same where a term of the misfit belongs to one start alone.
     """
 
     problem: Problem
@@ -150,6 +151,7 @@ class Searched(NamedTuple):
     hyper: Hyperparameters | None = None
     earlier_runs: int = 0
     share: float = 1.0
+    best: int | None = None
 
 
 def of_one_site(problem: Problem) -> InverseProblem:

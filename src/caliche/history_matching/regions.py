@@ -73,7 +73,7 @@ def joined(points: np.ndarray, pairs: np.ndarray, inside: Inside) -> np.ndarray:
 def _shortest_tree(scaled: np.ndarray) -> np.ndarray:
     """Lines (m, 2) of the shortest tree among near points; several where they are far apart."""
     n, near = len(scaled), min(_NEAR, len(scaled) - 1)
-    away, other = KDTree(scaled).query(scaled, near + 1)
+    away, other = map(np.asarray, KDTree(scaled).query(scaled, near + 1))
     rows = np.repeat(np.arange(n), near)
     # Points that are the same have a distance of zero, which the tree takes for no line.
     graph = coo_matrix((away[:, 1:].ravel() + 1e-12, (rows, other[:, 1:].ravel())), (n, n))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from caliche.commands.emulate.figures import errors_figure, scales_figure
+from caliche.commands.emulate.summary import EmulationSummary
 from caliche.commands.emulate.tables import cost_table, output_table
 from caliche.files.whole_file import write_text
+from caliche.keys.records import read_checked, read_text
 from caliche.report import numbers, style
-from caliche.report.pages import reading, render_page
+from caliche.report.pages import REMEDY, render_page
 from caliche.report.plates import Plate
 
 PAGE = "emulation.html"
@@ -27,9 +28,8 @@ def write_emulation_page(folder: Path) -> Path:
     InputError : summary.json or config.toml is missing or cannot be read.
     """
     folder = Path(folder)
-    with reading(folder, "a folder that caliche emulate wrote"):
-        summary = json.loads((folder / "summary.json").read_text("utf-8"))
-        config = (folder / "config.toml").read_text("utf-8")
+    summary = read_checked(EmulationSummary, folder / "summary.json", REMEDY)
+    config = read_text(folder / "config.toml", REMEDY)
     plates = [
         _plate(
             summary,

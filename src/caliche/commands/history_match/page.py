@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,29 @@ from caliche.commands.history_match.figures import (
     removed_figure,
     waves_figure,
 )
+from caliche.commands.history_match.summary import MatchSummary
+from caliche.files.netcdf import need_names, open_arrays
 from caliche.files.whole_file import write_text
+from caliche.keys.records import read_checked, read_text
 from caliche.report import numbers, style
-from caliche.report.pages import reading, render_page
+from caliche.report.pages import REMEDY, render_page
 from caliche.report.plates import Plate
 
 PAGE = "history-match.html"
+_CELLS = ("parameter", "other_parameter", "bin", "other_bin")
+_ARRAYS = {
+    "position": ("member", "parameter"),
+    "metric_value": ("member", "metric"),
+    "target": ("metric",),
+    "error_sd": ("metric",),
+    "discrepancy": ("metric",),
+    "edges": ("parameter", "edge"),
+    "marginal": ("wave", "parameter", "bin"),
+    "removed_alone": ("wave", "metric"),
+    "removed_added": ("wave", "metric"),
+    "minimum_implausibility": _CELLS,
+    "optical_depth": _CELLS,
+}
 
 
 def write_match_page(folder: Path) -> Path:
@@ -34,11 +50,11 @@ def write_match_page(folder: Path) -> Path:
     InputError : summary.json, config.toml or result.nc is missing or cannot be read.
     """
     folder = Path(folder)
-    with reading(folder, "a folder that caliche history-match wrote"):
-        summary = json.loads((folder / "summary.json").read_text("utf-8"))
-        config = (folder / "config.toml").read_text("utf-8")
-        with xr.open_dataset(folder / "result.nc", engine="h5netcdf") as opened:
-            found = opened.load()
+    summary = read_checked(MatchSummary, folder / "summary.json", REMEDY)
+    config = read_text(folder / "config.toml", REMEDY)
+    found = open_arrays(folder / "result.nc", REMEDY, _ARRAYS)
+    need_names(found, "parameter", summary["parameters"], folder / "result.nc", REMEDY)
+    need_names(found, "metric", summary["metrics"], folder / "result.nc", REMEDY)
     plates = [
         Plate(title, style.to_svg(figure, key, title), caption)
         for key, title, caption, figure in _figures(summary, found)

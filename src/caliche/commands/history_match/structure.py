@@ -85,7 +85,7 @@ def structure_of(
             mine = np.array([metric.stream == k for metric in metrics.metrics])
             square = np.where(mine, np.nan_to_num(square) + moved**2, square)
         if real:
-            told.append(f"Discrepancy from {run.name}: {entry['sentence']}")
+            told.append(f"Discrepancy from {run.name}: {entry.sentence}")
     return Structure(
         dataclasses.replace(errors, autocorrelation=found), np.sqrt(square), tuple(told)
     )

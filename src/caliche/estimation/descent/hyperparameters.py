@@ -76,5 +76,6 @@ def search_again(
     )
     again = dataclasses.replace(again, final=final)
     if unknown.information == "bars":  # what is told is found at the optimum, with all else known
-        return Searched(problem, again, dataclasses.replace(hyper, information=None), runs)
-    return Searched(problem, again, hyper, runs, hyper.information.share)
+        later = dataclasses.replace(hyper, information=None)
+        return Searched(problem, again, later, runs, best=best)
+    return Searched(problem, again, hyper, runs, hyper.information.share, best)
