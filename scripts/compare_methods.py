@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ from caliche.commands.compare.run import Row, compare_methods, read_methods
 from caliche.experiments import load_experiment
 from caliche.runtime import usable_cores
 
+GIVEN_FLAGS = os.environ.get("XLA_FLAGS", "")
 caliche.configure(cache=False)  # so that compile times are those of a first run
 
 EXPERIMENTS = ("twin-two-depths", "west-phoenix-best", "metolius-lad")
@@ -146,6 +148,7 @@ def page(summaries: Sequence[Mapping[str, Any]], command: str) -> str:
         "",
         f"Written by `{command}` on {usable_cores()} shared cores with "
         + ", ".join(f"{name} {version(name)}" for name in ("caliche", "jax", "numpy"))
+        + (f", compiled with XLA_FLAGS={GIVEN_FLAGS}" if GIVEN_FLAGS else "")
         + f". {SEEDS} seeds of every method; where they differ, all values are shown. Seed 0 of a "
         "search or of a method with gradients begins at the first guess, the others where "
         "multi-start would; seeds of an ensemble draw other members from the prior. All minimise "
