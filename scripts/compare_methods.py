@@ -61,9 +61,9 @@ Numbers are those of the tables above; the text is written by hand.
   beside bounds.
 - **`eki` and `etki`** come within 0.2 sd with 5 parameters and 50 members. With 15 they end 2.6 to
   24 above in J, 3 to 6.4 sd away, and 400 members do not help: it is the curvature of the model,
-  not the error of sampling. Some of these count as converged. Nor are equal steps safe: on the twin one
-  seed of three ends 81 (`eki`) or 6.5 (`etki`) above, as the first step from so wide a prior is too
-  long; both are told.
+  not the error of sampling. Some of these count as converged. Nor are equal steps safe: on the twin
+  one seed of three ends 81 (`eki`) or 6.5 (`etki`) above, as the first step from so wide a prior is
+  too long; both are told.
 - **On `metolius-lad`** T = 1 is reached in one step. The members are run once more there, and by
   their own slopes the optimum is 6 to 10 sd away, so that none of these counts as converged; more
   members do not help. Twenty equal steps end 0.8 to 2.5 above, and say that their members do not
