@@ -11,6 +11,7 @@ import numpy as np
 
 from caliche.errors import InputError
 from caliche.parameters.space import Entry, ParameterSpace
+from caliche.wording import number_of
 
 # How far from the middle a box goes along a normal prior, in standard deviations.
 REACH = 2.0
@@ -95,7 +96,9 @@ class Box:
         points = np.atleast_2d(np.asarray(u, float))
         if points.ndim != 2 or points.shape[1] != self.size:
             raise InputError(
-                f"points of {self.size} parameters", f"an array {np.shape(u)}", "pass u (n, P)"
+                f"points of {number_of(self.size, 'parameter')}",
+                f"an array {np.shape(u)}",
+                "pass u (n, P)",
             )
         outside = ~self.contains(points)
         if outside.any():

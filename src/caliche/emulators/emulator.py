@@ -174,7 +174,7 @@ def fit_emulator(
         fewest = max(box.size + 2, 4)
     if len(good) < fewest:
         raise InputError(
-            f"at least {fewest} runs that did not fail",
+            f"at least {number_of(fewest, 'run')} that did not fail",
             f"{len(good)} of {len(runs)}",
             "run more, or narrow the priors so that fewer fail",
         )

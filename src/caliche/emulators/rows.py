@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from caliche.emulators.box import Box
 from caliche.emulators.runs import Runs
 from caliche.errors import InputError
+from caliche.wording import number_of
 
 # Runs nearer to each other than this, in length-scales, give their slopes once: the condition of a
 # covariance with slopes grows with the sixth power of one over the distance.
@@ -118,7 +119,7 @@ def check_rows(runs: int, sloped: int, p: int) -> None:
     if runs + sloped * p > MOST_ROWS:
         raise InputError(
             f"at most {MOST_ROWS} numbers of each output to learn from",
-            f"{runs + sloped * p}: {runs} values and {sloped * p} slopes",
+            f"{runs + sloped * p}: {number_of(runs, 'value')} and {number_of(sloped * p, 'slope')}",
             "use fewer runs, or values alone",
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from caliche.emulators.box import Box
 from caliche.errors import InputError
+from caliche.wording import number_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Runs:
         failed = np.array(self.failed, bool) if np.size(self.failed) else np.zeros(len(u), bool)
         if failed.shape != (len(u),):
             raise InputError(
-                f"one flag for each of {len(u)} runs", f"an array {failed.shape}", "pass (n,)"
+                f"one flag for each of {number_of(len(u), 'run')}",
+                f"an array {failed.shape}",
+                "pass (n,)",
             )
         # A run that says it is fine and is not must not teach anything either.
         failed = failed | ~np.all(np.isfinite(values), axis=1) | ~np.all(np.isfinite(u), axis=1)

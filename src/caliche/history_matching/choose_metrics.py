@@ -13,6 +13,7 @@ from caliche.errors import InputError, nearest
 from caliche.history_matching import metrics as kind
 from caliche.history_matching.metrics import Metric, Metrics
 from caliche.variables import variable
+from caliche.wording import number_of
 
 HOUR, DAY = np.timedelta64(3600, "s"), np.timedelta64(86400, "s")
 YEAR = 365.2425  # days
@@ -93,7 +94,9 @@ def make_metrics(
     for k, stream in enumerate(record.streams):
         seen = record.mask[:, k]
         if seen.sum() < FEWEST:
-            made.left_out.append(f"{stream} has {int(seen.sum())} values, too few for metrics.")
+            made.left_out.append(
+                f"{stream} has {number_of(int(seen.sum()), 'value')}, too few for metrics."
+            )
             continue
         for name in kinds:
             _add(made, record, middle, k, name, ensemble)

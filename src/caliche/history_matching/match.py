@@ -35,6 +35,7 @@ from caliche.history_matching.simulator import FORWARD, REVERSE, Costs, Simulato
 from caliche.history_matching.study import EMULATOR, MODEL, Options, Study
 from caliche.history_matching.waves import match_in_waves
 from caliche.problems.inverse import InverseProblem
+from caliche.wording import number_of
 
 # Runs that a search of the model itself takes, typically: the points, and telling regions apart.
 TYPICAL_RUNS = POINTS + 8 * MEMBERS
@@ -145,7 +146,7 @@ def choose(study: Study) -> tuple[str, str, Costs]:
         return (
             MODEL,
             f"The model itself is searched, without an emulator: a run takes {each:.3g} ms, so "
-            f"that some {TYPICAL_RUNS} runs take about {whole:.0f} s, and they are exact.",
+            f"that some {number_of(TYPICAL_RUNS, 'run')} take about {whole:.0f} s, and they are exact.",
             costs,
         )
     fit = float(simulator.recorder("fitting", lambda _: fitting_seconds(study), np.zeros(1))[0])
@@ -153,7 +154,7 @@ def choose(study: Study) -> tuple[str, str, Costs]:
     waves = study.options.waves * (runs * costs.values + len(study.targets) * fit)
     told = (
         f"a run takes {each:.3g} ms ({slopes}), so that searching the model itself would take "
-        f"about {whole / 60.0:.0f} min; {study.options.waves} waves of {runs} runs, with "
+        f"about {whole / 60.0:.0f} min; {number_of(study.options.waves, 'wave')} of {number_of(runs, 'run')}, with "
         f"{fit:.2g} s to fit a metric, some {waves / 60.0:.1f} min."
     )
     if waves >= whole:

@@ -19,6 +19,7 @@ from caliche.history_matching.subset_simulation import (
     climb_down,
     spread_out,
 )
+from caliche.wording import number_of
 
 POINTS = 2**15  # by which the cube is searched
 MEMBERS = 2000  # points of NROY that are wanted
@@ -125,7 +126,7 @@ def sample_nroy(
     if good.sum() < max(FEWEST_HITS, 0.01 * len(cube)):
         raise InputError(
             "a model that runs in at least 1 % of the ranges",
-            f"{int(good.sum())} of {len(cube)} runs with finite numbers",
+            f"{int(good.sum())} of {number_of(len(cube), 'run')} with finite numbers",
             "narrow the ranges or bounds",
         )
     failed = float(1.0 - good.mean())

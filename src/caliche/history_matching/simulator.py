@@ -21,6 +21,7 @@ from caliche.history_matching.metrics import Metrics
 from caliche.history_matching.ranges import Ranges
 from caliche.history_matching.recorder import Recorder
 from caliche.problems.inverse import InverseProblem
+from caliche.wording import number_of
 
 VALUES, FORWARD, REVERSE = "values", "forward", "reverse"
 DROP, REDRAW, STOP = "drop", "redraw", "stop"
@@ -72,7 +73,7 @@ class Simulator:
             lost = int(np.isnan(found).any(axis=1).sum())
             raise InputError(
                 'no run to fail, as failures = "stop" asks',
-                f"{lost} of {len(found)} runs without finite numbers",
+                f"{lost} of {number_of(len(found), 'run')} without finite numbers",
                 "narrow the ranges, or use --failures drop",
             )
         return found

@@ -127,7 +127,7 @@ def choose_slopes(study: Study, costs: Costs) -> tuple[bool, str]:
     dearer, worth = best / costs.values, WORTH * (study.ranges.size + 1)
     use = asked == "always" or dearer < worth
     study.say(
-        f"Runs {'with' if use else 'without'} slopes: one costs {dearer:.2g} runs ({mode} mode) "
+        f"Runs {'with' if use else 'without'} slopes: one costs {number_of(float(f'{dearer:.2g}'), 'run')} ({mode} mode) "
         f"and teaches an emulator as much as about {worth:.2g}"
     )
     return use, mode

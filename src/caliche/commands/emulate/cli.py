@@ -19,6 +19,7 @@ from caliche.terminal.options import (
     seed_option,
 )
 from caliche.terminal.progress import Progress
+from caliche.wording import number_of
 
 if TYPE_CHECKING:
     from caliche.emulators.plan import Plan
@@ -83,7 +84,9 @@ def emulate(
                 progress.say(text)
 
         def tell(what: str, done: int, total: int) -> None:
-            progress.update(f"{what}: {done:,} of {total:,} runs", done, total, now=done == total)
+            progress.update(
+                f"{what}: {done:,} of {number_of(total, 'run')}", done, total, now=done == total
+            )
 
         _, folder, summary = emulate_experiment(
             loaded,

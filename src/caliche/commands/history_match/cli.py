@@ -20,6 +20,7 @@ from caliche.terminal.options import (
 )
 from caliche.terminal.progress import Progress
 from caliche.terminal.stop import FreshOption, folder_of, stoppable
+from caliche.wording import number_of
 
 
 def history_match(
@@ -131,7 +132,7 @@ def history_match(
             run,
             command_line(),
             progress.say,
-            lambda done: progress.update(f"{done:,} runs of the model"),
+            lambda done: progress.update(f"{number_of(done, 'run')} of the model"),
         )
     print_match(found.summary)
     typer.echo(f"\nReport: {write_match_page(found.folder)}")

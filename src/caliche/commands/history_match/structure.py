@@ -20,6 +20,7 @@ from caliche.history_matching.metric_errors import SeriesErrors
 from caliche.history_matching.metrics import Metrics
 from caliche.problems.inverse import InverseProblem
 from caliche.runs.open_run import open_run
+from caliche.wording import number_of
 
 # Of the usual discrepancy: the least that a run may leave of it.
 LEAST = 0.25
@@ -70,7 +71,7 @@ def structure_of(
     square = np.full(len(metrics), np.nan)
     base = np.asarray(metrics(jnp.asarray(np.where(mask, prediction, 0.0))))
     told = [
-        f"Errors of {name} persist for {memory[k]:.3g} steps in {run.name}: an autocorrelation of "
+        f"Errors of {name} persist for {number_of(float(f'{memory[k]:.3g}'), 'step')} in {run.name}: an autocorrelation of "
         f"{found[k]:.3f}."
         for k, name in enumerate(problem.stream_names)
         if found[k] > errors.autocorrelation[k]
