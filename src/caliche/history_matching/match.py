@@ -146,7 +146,8 @@ def choose(study: Study) -> tuple[str, str, Costs]:
         return (
             MODEL,
             f"The model itself is searched, without an emulator: a run takes {each:.3g} ms, so "
-            f"that some {number_of(TYPICAL_RUNS, 'run')} take about {whole:.0f} s, and they are exact.",
+            f"that some {number_of(TYPICAL_RUNS, 'run')} take about {whole:.0f} s, and they "
+            "are exact.",
             costs,
         )
     fit = float(simulator.recorder("fitting", lambda _: fitting_seconds(study), np.zeros(1))[0])
@@ -154,8 +155,8 @@ def choose(study: Study) -> tuple[str, str, Costs]:
     waves = study.options.waves * (runs * costs.values + len(study.targets) * fit)
     told = (
         f"a run takes {each:.3g} ms ({slopes}), so that searching the model itself would take "
-        f"about {whole / 60.0:.0f} min; {number_of(study.options.waves, 'wave')} of {number_of(runs, 'run')}, with "
-        f"{fit:.2g} s to fit a metric, some {waves / 60.0:.1f} min."
+        f"about {whole / 60.0:.0f} min; {number_of(study.options.waves, 'wave')} of "
+        f"{number_of(runs, 'run')}, with {fit:.2g} s to fit a metric, some {waves / 60.0:.1f} min."
     )
     if waves >= whole:
         return MODEL, f"The model itself is searched: {told}", costs

@@ -127,8 +127,8 @@ def choose_slopes(study: Study, costs: Costs) -> tuple[bool, str]:
     dearer, worth = best / costs.values, WORTH * (study.ranges.size + 1)
     use = asked == "always" or dearer < worth
     study.say(
-        f"Runs {'with' if use else 'without'} slopes: one costs {number_of(float(f'{dearer:.2g}'), 'run')} ({mode} mode) "
-        f"and teaches an emulator as much as about {worth:.2g}"
+        f"Runs {'with' if use else 'without'} slopes: one costs "
+        f"{number_of(round(dearer, 1), 'run')} ({mode} mode) and teaches an emulator as much as about {worth:.2g}"
     )
     return use, mode
 

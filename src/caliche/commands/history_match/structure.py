@@ -71,8 +71,8 @@ def structure_of(
     square = np.full(len(metrics), np.nan)
     base = np.asarray(metrics(jnp.asarray(np.where(mask, prediction, 0.0))))
     told = [
-        f"Errors of {name} persist for {number_of(float(f'{memory[k]:.3g}'), 'step')} in {run.name}: an autocorrelation of "
-        f"{found[k]:.3f}."
+        f"Errors of {name} persist for {number_of(float(round(memory[k], 1)), 'step')} in "
+        f"{run.name}: an autocorrelation of {found[k]:.3f}."
         for k, name in enumerate(problem.stream_names)
         if found[k] > errors.autocorrelation[k]
     ]
