@@ -128,7 +128,8 @@ def choose_slopes(study: Study, costs: Costs) -> tuple[bool, str]:
     use = asked == "always" or dearer < worth
     study.say(
         f"Runs {'with' if use else 'without'} slopes: one costs "
-        f"{number_of(round(dearer, 1), 'run')} ({mode} mode) and teaches an emulator as much as about {worth:.2g}"
+        f"{number_of(round(dearer, 1), 'run')} ({mode} mode) and teaches an emulator as much as "
+        f"about {worth:.2g}"
     )
     return use, mode
 
