@@ -99,7 +99,9 @@ def test_a_region_of_a_hundredth_is_found_beside_a_large_one():
     ("dimensions", "fraction"), [(2, 0.19635), (5, 5.1404e-3), (10, 2.4320e-6)]
 )
 def test_balls(dimensions, fraction):
-    found = sample_nroy(ball(0.5), dimensions, 3.0, apart=False)
+    # The ladder's usual rungs scatter by 10 %; these by 3 %.
+    rung = 32_000 if dimensions == 10 else None
+    found = sample_nroy(ball(0.5), dimensions, 3.0, apart=False, rung=rung)
     assert found.fraction == pytest.approx(fraction, rel=0.1)
     assert abs(found.fraction - fraction) < 3.0 * found.error
     assert found.method == ("rejection" if dimensions < 10 else "subset simulation")
