@@ -105,7 +105,8 @@ class Hyperparameters:
 
     smoothness : by parameter.  sigma, autocorrelation : by stream; `sigma` as a factor on the
     declared one where that changes in time.  spent : degrees of freedom that each parameter's
-    variation took.  log_evidence : at the end.  n_model_runs : of all rounds together.
+    variation took.  log_evidence : at the end, of observations with the weights found here; of two
+    fits it compares only where their weights are the same.  n_model_runs : of all rounds together.
     information : how much the observations tell.
     """
 
