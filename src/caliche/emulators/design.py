@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from caliche.emulators.box import Box
+from caliche.parameters.space import unit_hypercube
 
 _TRIES = 50
 
@@ -15,8 +16,7 @@ def latin_hypercube(number: int, box: Box, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     best, farthest = np.zeros((number, box.size)), -1.0
     for _ in range(_TRIES):
-        slices = random.permuted(np.tile(np.arange(number), (box.size, 1)), axis=1).T
-        x = 2.0 * (slices + random.random((number, box.size))) / number - 1.0
+        x = 2.0 * unit_hypercube(number, box.size, random) - 1.0
         apart = np.linalg.norm(x[:, None] - x[None], axis=-1) + 1e9 * np.eye(number)
         if apart.min() > farthest:
             best, farthest = x, apart.min()

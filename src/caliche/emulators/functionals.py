@@ -220,8 +220,7 @@ def observed_of(functionals: Functionals, problem: InverseProblem) -> tuple[np.n
         if observed.autocorrelation is not None:
             rho = float(np.asarray(observed.autocorrelation)[k])
         # An AR(1) correlation times a vector is a sum run forwards and one run backwards.
-        smooth = mine if rho == 0.0 else _correlated(mine, rho)
-        covariance += mine @ smooth.T
+        covariance += mine @ persistent(mine, rho).T
     return np.einsum("kts,ts->k", weights, values), covariance
 
 
@@ -235,8 +234,10 @@ def refuse_tails(freedom: tuple[float, ...]) -> None:
         )
 
 
-def _correlated(rows: np.ndarray, rho: float) -> np.ndarray:
-    """Rows (k, time) times the correlation matrix rho^|i - j|."""
+def persistent(rows: np.ndarray, rho: float) -> np.ndarray:
+    """Rows (k, time) times the correlation matrix rho^|t - t'| of AR(1) errors, in O(time)."""
+    if rho == 0.0:
+        return rows
     forward = lfilter([1.0], [1.0, -rho], rows, axis=1)
     backward = np.flip(lfilter([1.0], [1.0, -rho], np.flip(rows, axis=1), axis=1), axis=1)
     return np.asarray(forward) + backward - rows

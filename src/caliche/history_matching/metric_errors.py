@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.signal import lfilter
 
+from caliche.emulators.functionals import persistent
 from caliche.errors import InputError
 from caliche.history_matching.metrics import Metrics
 
@@ -91,8 +92,9 @@ def metric_errors(
     covariance = np.zeros((len(metrics), len(metrics)))
     naive = np.zeros(len(metrics))
     for k, rho in enumerate(errors.autocorrelation):
-        covariance += _quadratic(slopes[:, :, k], float(rho))
-        naive += np.sum(slopes[:, :, k] ** 2, axis=1)
+        rows = slopes[:, :, k]
+        covariance += rows @ persistent(rows, float(rho)).T
+        naive += np.sum(rows**2, axis=1)
     bias = _bias(metrics, series, errors, seed)
     return MetricErrors(
         np.asarray(values) - bias, 0.5 * (covariance + covariance.T), bias, np.sqrt(naive)
@@ -107,16 +109,6 @@ def _slopes(metrics: Metrics, series: jax.Array) -> tuple[jax.Array, jax.Array]:
 @jax.jit
 def _many(metrics: Metrics, series: jax.Array) -> jax.Array:
     return jax.lax.map(metrics, series, batch_size=8)
-
-
-def _quadratic(rows: np.ndarray, rho: float) -> np.ndarray:
-    """(K, K) sums over t, t' of a_k(t) rho^|t - t'| a_l(t'), in O(time)."""
-    if rho == 0.0:
-        return rows @ rows.T
-    both = np.concatenate([rows, rows[:, ::-1]])
-    forward, backward = np.split(np.asarray(lfilter([1.0], [1.0, -rho], both, axis=1)), 2)
-    backward = backward[:, ::-1]
-    return rows @ (forward + backward - rows).T
 
 
 def draw_errors(errors: SeriesErrors, number: int, rng: np.random.Generator) -> np.ndarray:

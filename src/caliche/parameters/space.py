@@ -318,7 +318,7 @@ class ParameterSpace(eqx.Module):
         """
         if number == 1:
             return _initial(self)[None]
-        unit = _latin_hypercube(number - 1, len(self.free), seed)
+        unit = unit_hypercube(number - 1, len(self.free), np.random.default_rng(seed))
         return jnp.concatenate([_initial(self)[None], _spread(self, unit)])
 
     def rescaled(self, smoothness: Mapping[str, float]) -> ParameterSpace:
@@ -332,14 +332,14 @@ class ParameterSpace(eqx.Module):
         return dataclasses.replace(self, variations=variations)
 
 
-def _latin_hypercube(number: int, dimensions: int, seed: int) -> np.ndarray:
-    """Points (number, dimensions) in the unit cube, one in each of `number` slices of every side.
+def unit_hypercube(number: int, dimensions: int, random: np.random.Generator) -> np.ndarray:
+    """A Latin hypercube: points (number, dimensions) in the unit cube, one in each of `number`
+    slices of every side.
 
     Written out because importing scipy.stats for it takes longer than a calibration.
     """
-    generator = np.random.default_rng(seed)
-    slices = generator.permuted(np.tile(np.arange(number), (dimensions, 1)), axis=1).T
-    return (slices + generator.random((number, dimensions))) / number
+    slices = random.permuted(np.tile(np.arange(number), (dimensions, 1)), axis=1).T
+    return (slices + random.random((number, dimensions))) / number
 
 
 @jax.jit
