@@ -53,8 +53,6 @@ Numbers are those of the tables above; the text is written by hand.
   there, and so does `lbfgs`.
 - **`cma`** finds the same optima, at 40, 18 and 9 times the runs of `lm`. It learns the
   correlations of the parameters from its steps. Without derivatives it is the one to trust.
-- Distances are in naive standard deviations. On the two towers, where observations are weighed by
-  what they tell, error bars are several times longer, and the same distance matters less.
 - **`4denvar`** in one go fails everywhere, and says so: over such priors no model is straight.
   **Iterated** it reaches every optimum: to 0.01 sd, to 0.12 to 0.31 sd, and to 0.03 to 0.06 in J on
   LaD. On the towers it does not count as converged, as its members do not stand for the posterior
@@ -151,7 +149,7 @@ def page(summaries: Sequence[Mapping[str, Any]], command: str) -> str:
         "multi-start would; seeds of an ensemble draw other members from the prior. All minimise "
         "the same J: sizes of errors and smoothness that the experiment leaves open are found by "
         "`lm` first, and held. Farthest parameter: largest distance of a parameter from the best "
-        "fit, in its (naive) posterior standard deviations. Model runs: a tangent counts as one. "
+        "fit, in its posterior standard deviations. Model runs: a tangent counts as one. "
         "Run: seconds without compiling; the first seed compiles, for so long as the column says.",
         "",
     ]

@@ -277,4 +277,18 @@ def test_chi_square_of_innovations_is_that_of_their_covariance(seed, p, unknown)
     variance = np.where(precision > 0.0, 1.0 / np.where(precision > 0.0, precision, 1.0), 1e9)
     spread = np.eye(9) + (slopes * variance) @ slopes.T
     assert found == pytest.approx(innovation @ np.linalg.solve(spread, innovation), rel=1e-4)
-    assert freedom == 9 - unknown
+    assert freedom == pytest.approx(9 - unknown)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 1.0), st.integers(0, 2))
+def test_freedom_is_the_average_chi_square_of_a_stream_that_counts_less(seed, power, unknown):
+    """Its errors have the variance `power` where J takes them to have 1."""
+    draw = np.random.default_rng(seed)
+    slopes = draw.normal(size=(9, 3))
+    precision = np.concatenate([np.zeros(unknown), draw.uniform(0.5, 2.0, 3 - unknown)])
+    _, freedom = innovation_chi_square(np.zeros(9), slopes, np.diag(precision), power)
+    variance = np.where(precision > 0.0, 1.0 / np.where(precision > 0.0, precision, 1.0), 1e9)
+    scatter = (slopes * np.where(precision > 0.0, variance, 0.0)) @ slopes.T
+    spread = np.eye(9) + (slopes * variance) @ slopes.T
+    average = np.trace(np.linalg.solve(spread, power * np.eye(9) + scatter))
+    assert freedom == pytest.approx(average, rel=1e-5)

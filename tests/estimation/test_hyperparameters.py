@@ -178,6 +178,20 @@ def test_size_and_memory_of_errors_are_found():
     assert found.sigma[SEEN] == pytest.approx(SIGMA, rel=3.0 / np.sqrt(2.0 * alone))
 
 
+def test_memory_that_is_estimated_is_not_counted_again_in_the_weight():
+    """What a stream is worth is asked of the errors that are left when their memory is taken out;
+    asked before, it was worth a seventh, whatever memory was found later."""
+    problem = problem_of(truth(0.0) + noise(seed=8, rho=0.8), SIGMA)
+    problem = dataclasses.replace(problem, space=SPACE.rescaled({"level": 1e-3}))
+    alone = estimate(problem, unknown=Unknown(information="weights")).hyperparameters
+    assert alone.information.factors[SEEN] < 0.3
+    unknown = Unknown(sigma=(SEEN,), autocorrelation=(SEEN,), information="weights")
+    found = estimate(problem, unknown=unknown)
+    assert found.converged
+    assert found.hyperparameters.autocorrelation[SEEN] == pytest.approx(0.8, abs=0.1)
+    assert found.hyperparameters.information.factors[SEEN] > 0.8
+
+
 def test_size_of_heavy_tails_is_found():
     """The scale of Student's t, not its standard deviation; and a maximum of the evidence."""
     generator = np.random.default_rng(4)

@@ -23,15 +23,17 @@ class Innovation:
 
     n : how many.  rmse, bias : of forecast minus observed, in the stream's unit.
     chi_square : d^T S^-1 d of the standardised innovations d, with S = I + C of the errors and of
-    what was not known of the parameters. It is `freedom` on average if prior, errors and model are
-    right, where `freedom` is n less what was unknown before and is seen here.
+    what was not known of the parameters; d as the stream counts in J, times the square root of its
+    `Observations.information`.  freedom : what that is on average if prior, errors as declared and
+    model are right: n less what was unknown before and is seen here, where the stream counts in
+    full.
     """
 
     n: int
     rmse: float
     bias: float
     chi_square: float
-    freedom: int
+    freedom: float
 
 
 def forecast(window: WindowProblem, handed: Handed) -> tuple[np.ndarray, dict[str, Innovation]]:
@@ -40,6 +42,7 @@ def forecast(window: WindowProblem, handed: Handed) -> tuple[np.ndarray, dict[st
     residual, jacobian = linearised(window, handed.mean)
     shape = window.observations.mask.shape
     n, mask = shape[0] * shape[1], np.asarray(window.mask)
+    powers = np.asarray(window.observations.root)[0] ** 2
     innovation = residual[:n].reshape(shape)
     slopes = jacobian[:n].reshape(*shape, -1)
     misfit = prediction - np.asarray(window.observations.values)
@@ -49,7 +52,7 @@ def forecast(window: WindowProblem, handed: Handed) -> tuple[np.ndarray, dict[st
         if not seen.any():
             continue
         chi_square, freedom = innovation_chi_square(
-            innovation[seen, k], slopes[seen, k], handed.information
+            innovation[seen, k], slopes[seen, k], handed.information, float(powers[k])
         )
         error = misfit[seen, k]
         found[stream.name] = Innovation(
@@ -63,16 +66,23 @@ def forecast(window: WindowProblem, handed: Handed) -> tuple[np.ndarray, dict[st
 
 
 def innovation_chi_square(
-    innovation: np.ndarray, slopes: np.ndarray, information: np.ndarray
-) -> tuple[float, int]:
-    """d^T (I + J A^-1 J^T)^-1 d and its degrees of freedom, of innovations d (n,) with slopes
-    J (n, P). Directions of u without information in A take one degree of freedom each, if seen."""
-    posterior = information + slopes.T @ slopes
+    innovation: np.ndarray, slopes: np.ndarray, information: np.ndarray, power: float = 1.0
+) -> tuple[float, float]:
+    """d^T (I + J A^-1 J^T)^-1 d and what it is on average, of innovations d (n,) with slopes J
+    (n, P) and the information A (P, P) known before.
+
+    d and J are those of J, whose errors have the variance `power`, at most 1. Along a direction in
+    which the parameters scatter by l the average is (power + l) / (1 + l). Directions of u without
+    information in A are fitted to the innovations: they take one degree of freedom each, if seen.
+    """
+    seen = slopes.T @ slopes
     gradient = slopes.T @ innovation
-    inverse, rank = pseudo_inverse(posterior)
+    inverse, rank = pseudo_inverse(information + seen)
     unknown = rank - pseudo_inverse(information)[1]
     value = innovation @ innovation - gradient @ inverse @ gradient
-    return max(float(value), 0.0), len(innovation) - unknown
+    scattered = float(np.sum(inverse * seen)) - unknown  # sum of l / (1 + l)
+    freedom = power * (len(innovation) - unknown) + (1.0 - power) * max(scattered, 0.0)
+    return max(float(value), 0.0), freedom
 
 
 def pseudo_inverse(matrix: np.ndarray) -> tuple[np.ndarray, int]:

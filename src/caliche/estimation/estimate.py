@@ -93,7 +93,8 @@ def _result(method: Method, found: Searched, asked: Unknown, seed: int, watch: S
     curvature at the best start."""
     problem, outcome, hyper, runs, share, best = found
     if isinstance(outcome, EnsembleOutcome):
-        return _with_rounds(method, ensemble_result(problem, outcome, seed, hyper, runs, watch))
+        result = ensemble_result(problem, outcome, seed, hyper, runs, share, watch)
+        return _with_rounds(method, result)
     best = best_start(outcome.final) if best is None else best
     u = np.asarray(outcome.final.u[best])
     anew = asked.information == "bars" and (hyper is None or hyper.information is None)

@@ -44,6 +44,9 @@ MOST_ITERATIONS = 40
 # Rounds in which the streams are weighed against each other. Where the model is wrong, weights that
 # go on feed themselves: a stream that counts less is fitted worse, so it counts less still.
 WEIGHING_ROUNDS = 2
+# What observations tell is in the residuals that are left when the memory of their errors is taken
+# out: that is known so well, as a change in one round, before it is asked for.
+MEMORY_KNOWN = 0.05
 # What the observations tell is known so near to the optimum, in its standard deviations.
 CENTRE_SETTLED = 0.5
 # A record holds at least so many times the memory (e-folding time) of its errors.
@@ -76,6 +79,12 @@ class Unknown:
     def changes_declared(self) -> bool:
         """Whether a declared error or a prior is to be estimated."""
         return bool(self.smoothness or self.sigma or self.autocorrelation)
+
+    def now(self, change: float, told: InformationEstimate | None) -> Unknown:
+        """What one round of fits is asked for: not yet how much the observations tell, while the
+        memory of their errors still changes by this much in a round."""
+        waits = bool(self.autocorrelation) and told is None and not change < MEMORY_KNOWN
+        return dataclasses.replace(self, information="") if waits else self
 
 
 class Fit(NamedTuple):
@@ -211,9 +220,11 @@ def estimate_hyperparameters(
     """
     chosen = LevenbergMarquardt() if method is None else method
     problem = with_memory(problem, unknown)
-    runs, change, iteration, told = 0, np.inf, 0, None
+    runs, change, iteration, weighings, told = 0, np.inf, 0, 0, None
     spent: dict[str, float] = {}
     weighed, fit, settled = unknown.information == "weights", None, False
+    if not weighed:  # what is told is then found at the optimum, with all else known
+        unknown = dataclasses.replace(unknown, information="")
     while iteration < MOST_ITERATIONS:
         iteration += 1
         outcome = run(chosen, problem, jnp.asarray(u)[None])
@@ -221,15 +232,19 @@ def estimate_hyperparameters(
         if not np.isfinite(outcome.final.cost[0]):
             break
         found = np.asarray(outcome.final.u[0])
-        there = fit is None or not weighed or fit.distance(found) < CENTRE_SETTLED
+        there = not weighed or (
+            told is not None and fit is not None and fit.distance(found) < CENTRE_SETTLED
+        )
         if change < SETTLED and there and outcome.final.status[0] == CONVERGED:
             u, settled = found, True
             break
         # The term of the information is linear, and how long errors last is found in whole lags.
         # Whole steps of its centre can go to and fro for ever, so they are halved.
-        keep = iteration > WEIGHING_ROUNDS
-        fit = fit_of(problem, 0.5 * (np.asarray(u) + found) if weighed and keep else found)
-        problem, u, change, spent, told = updated(problem, unknown, fit, told, keep_weights=keep)
+        keep = weighings >= WEIGHING_ROUNDS
+        fit = fit_of(problem, 0.5 * (np.asarray(u) + found) if keep else found)
+        asked = unknown.now(change, told)
+        problem, u, change, spent, told = updated(problem, asked, fit, told, keep_weights=keep)
+        weighings += told is not None
         runs += 2 * (1 + problem.space.size)  # the derivatives of residuals and of predictions
     u = np.asarray(u)
     runs += 1 + problem.space.size  # those of the evidence

@@ -12,6 +12,7 @@ import pytest
 
 from caliche.estimation import estimate
 from caliche.estimation.hyperparameters import SETTLED, Unknown, estimate_hyperparameters
+from caliche.estimation.information import with_information
 from caliche.files.checkpoint import Checkpoint
 from caliche.models.base import ParameterDeclaration
 from caliche.observations import Observations, Stream, make_operator
@@ -81,6 +82,23 @@ def test_they_are_those_of_the_marginal_likelihood(method, options):
     estimates = np.array([found.parameters[name].estimate for name in found.names])
     np.testing.assert_array_less(np.abs(estimates - values), 0.1 * sd)
     assert found.n_model_runs > other.n_iterations * len(u)
+
+
+@pytest.mark.parametrize("information", ["weights", "bars"])
+@pytest.mark.parametrize(
+    ("method", "options"), [("lm", {}), ("etki", {"members": 30}), ("ga", {"max_iterations": 3})]
+)
+def test_every_method_has_one_misfit(method, options, information):
+    """J is that of weights and priors; the share and the term of the information are not in it."""
+    found = estimate(problem(), method, unknown=Unknown(information=information), **options)
+    told = found.hyperparameters.information
+    assert told.share < 0.9
+    j = with_information(problem(), told, whole=False).cost(jnp.asarray(found.u))
+    best = min(start.misfit for start in found.starts)
+    assert best == pytest.approx(float(j), rel=1e-9)
+    assert found.misfit[0, -1] == pytest.approx(best, rel=0.05)
+    parts = sum(r.cost for r in found.residuals.values()) + found.prior_cost
+    assert parts == pytest.approx(best, rel=1e-9)
 
 
 def test_every_round_goes_on_from_where_it_was_stopped(tmp_path):

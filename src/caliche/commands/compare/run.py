@@ -51,9 +51,9 @@ class Asked:
 
 @dataclass
 class Row:
-    """One method from one seed. Distances are root-mean-square over the parameters, in (naive)
-    standard deviations of the best fit; `farthest` is the largest of those from the best fit.
-    `error` is why it could not run."""
+    """One method from one seed. Distances are root-mean-square over the parameters, in standard
+    deviations of the best fit as `estimate` gives them; `farthest` is the largest of those from the
+    best fit. `error` is why it could not run."""
 
     method: str
     seed: int
@@ -318,7 +318,7 @@ def _distances(
     assert best is not None
     curvature = posterior(problem, best)
     slopes = np.asarray(_slopes(space, jnp.asarray(best)))
-    sd = np.array([curvature.sd(row, naive=True) for row in slopes])
+    sd = np.array([curvature.sd(row) for row in slopes])
     known = np.isfinite(sd) & (sd > 0.0)
     if not known.any():
         return

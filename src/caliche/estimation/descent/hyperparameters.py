@@ -75,7 +75,4 @@ def search_again(
         u=np.where(there[:, None], u, final.u), cost=np.where(there, misfit, final.cost)
     )
     again = dataclasses.replace(again, final=final)
-    if unknown.information == "bars":  # what is told is found at the optimum, with all else known
-        later = dataclasses.replace(hyper, information=None)
-        return Searched(problem, again, later, runs, best=best)
     return Searched(problem, again, hyper, runs, hyper.information.share, best)

@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.estimation.density import physical
 from caliche.estimation.ensemble.batches import Batch
-from caliche.estimation.ensemble.members import EnsembleOutcome
+from caliche.estimation.ensemble.members import EnsembleOutcome, term_of
 from caliche.estimation.hyperparameters import (
     SETTLED,
     WEIGHING_ROUNDS,
@@ -32,7 +33,7 @@ from caliche.estimation.hyperparameters import (
     updated,
     with_memory,
 )
-from caliche.estimation.method import Callback, Method
+from caliche.estimation.method import Callback, History, Method, Outcome
 from caliche.estimation.outcome import best_start
 from caliche.files.checkpoint import Checkpoint
 from caliche.files.whole_file import remove
@@ -55,7 +56,7 @@ def search_in_rounds(
     if checkpoint is not None and not checkpoint.resume:
         forget_rounds(checkpoint.path)
     runs, done, change, spent, told = 0, 0, np.inf, {}, None
-    number = 0
+    number, weighings = 0, 0
     while True:
         kept = _of_round(checkpoint, number)
         outcome = method.search(problem, starts, _further(callback, done), kept, seed)
@@ -64,7 +65,8 @@ def search_in_rounds(
         runs += last
         done += outcome.n_iterations
         lowest = float(np.min(outcome.final.cost))
-        if change < SETTLED or number == MOST_ROUNDS or not np.isfinite(lowest):
+        weighed = told is not None or not unknown.information
+        if (change < SETTLED and weighed) or number == MOST_ROUNDS or not np.isfinite(lowest):
             break
         u = np.asarray(outcome.final.u[best_start(outcome.final)])
         if isinstance(outcome, EnsembleOutcome):
@@ -72,9 +74,9 @@ def search_in_rounds(
         else:
             said, further = fit_of(problem, u), 1 + problem.space.size
         runs += further
-        problem, u, change, spent, told = updated(
-            problem, unknown, said, told, keep_weights=number > WEIGHING_ROUNDS
-        )
+        asked, keep = unknown.now(change, told), weighings >= WEIGHING_ROUNDS
+        problem, u, change, spent, told = updated(problem, asked, said, told, keep_weights=keep)
+        weighings += told is not None
         if not method.gives_posterior:  # a search goes on from where it was
             starts = jnp.asarray(u)[None]
     found = dataclasses.replace(
@@ -85,7 +87,27 @@ def search_in_rounds(
         n_model_runs=runs,
         information=told,
     )
-    return Searched(problem, outcome, found, runs - last)
+    if told is None:
+        return Searched(problem, outcome, found, runs - last)
+    outcome = _with_weights_alone(problem, outcome, told.share)
+    return Searched(problem, outcome, found, runs - last, told.share)
+
+
+def _with_weights_alone(problem: InverseProblem, outcome: Outcome, share: float) -> Outcome:
+    """The outcome with the J that every method gives: of streams with their weights and the priors,
+    without the share and the term of the information, which belong to one optimum."""
+
+    def plain(misfit: np.ndarray, u: np.ndarray) -> np.ndarray:
+        prior = 0.5 * np.sum(np.where(problem.space.informative, u, 0.0) ** 2, axis=-1)
+        term = 0.5 * np.sum(term_of(problem, physical(problem.space, u)) ** 2, axis=-1)
+        return (misfit - term - prior) / share + prior
+
+    final, way = outcome.final, outcome.history
+    return dataclasses.replace(
+        outcome,
+        final=final._replace(cost=plain(np.asarray(final.cost), np.asarray(final.u))),
+        history=History(plain(way.misfit, way.u), way.u),
+    )
 
 
 def _fit_by_members(problem: InverseProblem, u: np.ndarray, outcome: EnsembleOutcome) -> Fit:

@@ -49,6 +49,7 @@ def ensemble_result(
     seed: int,
     hyper: Hyperparameters | None,
     earlier_runs: int,
+    share: float,
     watch: Stopwatch,
 ) -> Result:
     """Result of an ensemble that is done.
@@ -56,7 +57,7 @@ def ensemble_result(
     Parameters
     ----------
     hyper : hyperparameters that were estimated, if any.  earlier_runs : model runs before the
-        search that gave the outcome.
+        search that gave the outcome.  share : see `Searched`.
     """
     space, engine, run = problem.space, outcome.engine, outcome.batch.grid
     method, misfit = engine.method, float(outcome.final.cost[0])
@@ -93,7 +94,7 @@ def ensemble_result(
     held = np.zeros(space.size, bool)
     curvature = Posterior(
         u, covariance_u, covariance_u, nothing, one, held, statistics, np.eye(space.size), one
-    )
+    ).with_costs_over(share)
     parameters = _parameters(problem, method.name, members, values, value)
     if not ok:  # the spread of members around nothing is no error bar
         parameters = {name: _without_error_bar(p) for name, p in parameters.items()}
@@ -126,7 +127,7 @@ def ensemble_result(
         starts=(start,),
         misfit=outcome.history.misfit,
         trajectory=trajectory[None],
-        residuals=statistics,
+        residuals=curvature.residuals,
         derived=_derived(problem, u, members),
         remarks=(
             *_notes(method.name, values, outcome.failed, runs, weighed),
