@@ -9,6 +9,7 @@ import sys
 from typing import NoReturn
 
 from caliche.cli import main
+from caliche.terminal import stop
 
 
 def command() -> NoReturn:
@@ -27,6 +28,7 @@ def command() -> NoReturn:
 
     atexit.register(leave)  # the first to come is the last to be called
     try:
+        stop.listen()
         main()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1

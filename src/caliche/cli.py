@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -120,16 +121,41 @@ def _run() -> int:
         code = _refuse(error)
     except ClickException as error:
         code = _refuse(_usage(error))
+    except BrokenPipeError:  # whoever read the output has enough
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+        code = OK
+    except (OSError, MemoryError) as error:
+        if verbosity.NOW.verbose:
+            raise
+        code = _refuse(_of_the_system(error))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:  # some versions of typer turn the interrupt into this exit code
         print(stop.interrupted(), file=sys.stderr)
+        code = stop.exit_code()
     return code
 
 
 def _refuse(error: InputError) -> int:
     print(f"caliche: {error}", file=sys.stderr)
     return BAD_INPUT
+
+
+def _of_the_system(error: OSError | MemoryError) -> InputError:
+    """What the system has no room or no right for."""
+    if isinstance(error, MemoryError):
+        return InputError(
+            "as much memory as is asked for",
+            str(error)[:200] or "less",
+            "ask for fewer starts, members or nodes, or a shorter window",
+        )
+    name, reason = str(error.filename or "one of its files"), error.strerror or str(error)
+    name = name if len(name) < 200 else f"{name[:80]}...{name[-40:]}"
+    return InputError(
+        "a file or folder that can be used",
+        f"{name}: {reason[:1].lower()}{reason[1:]}",
+        "see to its name, its rights and the space on its disk",
+    )
 
 
 def _usage(error: Exception) -> InputError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from caliche.errors import InputError
 from caliche.runs.folder import state_file
 from caliche.terminal import stop
-from caliche.terminal.exits import INTERRUPTED
+from caliche.terminal.exits import INTERRUPTED, TERMINATED
 from caliche.terminal.stop import folder_of, refuse_state, stoppable
 
 FOLDER = Path("runs/a")
@@ -32,6 +35,31 @@ def test_one_sentence_and_one_exit_code(capsys, out, command, goes_on):
     assert ended.value.code == INTERRUPTED
     told = capsys.readouterr().err
     assert told == f"caliche: interrupted; fits are kept in runs/a, and {goes_on}\n"
+
+
+def test_what_systems_send_before_they_end_a_process_is_an_interrupt():
+    """SIGTERM: the same sentence, and the exit code that its sender expects."""
+    lines = (
+        "import time",
+        "from pathlib import Path",
+        "from caliche.terminal import stop",
+        "stop.listen()",
+        "with stop.stoppable('fits are kept', Path('a'), Path('a'), lambda: True):",
+        "    print('begun', flush=True)",
+        "    time.sleep(60)",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", "\n".join(lines)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == TERMINATED
+    assert said == "caliche: terminated; fits are kept, and the same command goes on from there\n"
 
 
 def test_without_anything_kept_the_interrupt_goes_on():

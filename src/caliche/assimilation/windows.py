@@ -61,6 +61,8 @@ from caliche.problems.window import (
     window_problem,
 )
 
+LARGEST = 1e6  # drift, and forgetting
+
 
 @dataclass(frozen=True)
 class WindowSettings:
@@ -83,8 +85,10 @@ class WindowSettings:
             *(("drift", d, 0.0) for d in drifts),
             ("forget", self.forget, 1.0),
         ):
-            if not low <= value < np.inf:
-                raise InputError(f"{name} of {low:g} or more", f"{value:g}", f"{name} = {low:g}")
+            if not low <= value <= LARGEST:
+                wanted = f"{name} of {low:g} or more"
+                wanted += f", up to {LARGEST:g}" if value > LARGEST else ""
+                raise InputError(wanted, f"{value:g}", f"{name} = {low:g}")
         if any(drifts) and self.forget > 1.0:
             raise InputError(
                 "either drift or forget",

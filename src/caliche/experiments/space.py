@@ -22,6 +22,7 @@ DAY = np.timedelta64(86400, "s")
 YEAR = 365.2425  # days
 # Smoothness from which the search for it starts, in the prior's transformed coordinate.
 FIRST_SMOOTHNESS = 0.1
+MOST_KNOTS = 10_000
 # A declaration with this start of its name holds at one instant only.
 _AT_START = "initial_"
 
@@ -49,6 +50,14 @@ def make_space(
         that cannot be.
     """
     declared = {d.name: d for d in declarations}
+    if len(declared) < len(declarations):
+        names = [d.name for d in declarations]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(
+            "nuisances with names of their own",
+            f"{twice}, which is a parameter of the model",
+            f"rename [nuisances.{twice}]",
+        )
     free, fixed, variations, ties = {}, {}, {}, []
     for name, config in parameters.items():
         if name not in declared:
@@ -87,6 +96,13 @@ def true_parameters(space: ParameterSpace, truth: Mapping[str, Any]) -> dict[str
                 "count the knots, or leave one number",
             )
         if variation is None:
+            lower, upper = _bounds(space, name)
+            if not lower <= given[0] <= upper:
+                raise InputError(
+                    f"a truth of {name} between {lower:g} and {upper:g}",
+                    f"{name} = {given[0]:g}",
+                    "move it inside, or widen the bounds",
+                )
             params[name] = jnp.asarray(float(given[0]))
             continue
         prior = next(p.prior for p in space.free if p.name == name)
@@ -131,6 +147,12 @@ def _variation(
         return harmonics(of_year, YEAR, config.harmonics, labels, smoothness)
     if config.every is not None:
         count = max(1, int(np.ceil((days[-1] - days[0]) / config.every - 1e-9)))
+        if count > MOST_KNOTS:
+            raise InputError(
+                f"a number of knots of {name} up to {MOST_KNOTS:,}",
+                f"{count:,} with every_days = {config.every:g}",
+                "make every_days longer",
+            )
         ends = config.kind != "piecewise-constant"
         knots = days[0] + config.every * np.arange(count + ends)
     else:
@@ -144,6 +166,14 @@ def _variation(
         return random_walk(days, [float(k) for k in knots], labels, between, smoothness)  # type: ignore[arg-type]
     except InputError as error:
         raise InputError(f"{error.expected}, for {name}", error.got, error.suggestion) from None
+
+
+def _bounds(space: ParameterSpace, name: str) -> tuple[float, float]:
+    """What a parameter cannot leave: by its prior if it is free, else as it is declared."""
+    own = [p.prior for p in space.free if p.name == name] or [
+        d for d in space.declarations if d.name == name
+    ]
+    return (own[0].lower, own[0].upper) if own else (-np.inf, np.inf)
 
 
 def _free(declaration: ParameterDeclaration, config: ParameterConfig) -> FreeParameter:

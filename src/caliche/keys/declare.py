@@ -68,6 +68,8 @@ class Key:
         high = self.most if self.below is None else self.below
         if low is None and high is None:
             return ""
+        if high is None and self.above is None and self.unit and low:
+            return f"of {low:g} {self.unit} or more"
         if high is None:
             said = f"above {low:g}" if self.above is not None else f"of {low:g} or more"
         elif low is None:

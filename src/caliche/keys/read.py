@@ -34,6 +34,9 @@ _KINDS: dict[Any, tuple[str, str, str]] = {
     dict: ("a table", "tables", "{}"),
 }
 _COUNTS = {2: "two", 3: "three"}
+# No number of a configuration is beyond these, whatever its unit: arithmetic ends not much further.
+LARGEST, SMALLEST, MOST_WHOLE = 1e30, 1e-30, 10**9
+YEARS = (1800, 2200)
 
 
 def read(form: type[Table], table: Mapping[str, Any], where: str) -> Table:
@@ -221,20 +224,40 @@ class _Place:
             found.append(_read(form, table, where, self.whole))
         return tuple(found)
 
+    def moment(self, value: date) -> datetime:
+        """A date and time, of a year that data can have."""
+        if not YEARS[0] <= value.year <= YEARS[1]:
+            raise InputError(
+                f"a date from {YEARS[0]} to {YEARS[1]} for {self.name} in {self.where}",
+                value.isoformat(),
+                f"write {self.line(datetime)}",
+            )
+        whole = isinstance(value, datetime)
+        return value if whole else datetime(value.year, value.month, value.day)
+
+    def number(self, option: Any, value: float) -> float:
+        """A number that is finite and that computations can hold."""
+        said, correct = f"{self.name} in {self.where}", "leave it out or correct it"
+        if option is float and not abs(value) <= LARGEST:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(f"a finite number for {said}", str(value), correct)
+            raise InputError(f"a number of at most {LARGEST:g} for {said}", _short(value), correct)
+        if option is float and 0.0 < abs(value) < SMALLEST:
+            raise InputError(f"0 or a number above {SMALLEST:g} for {said}", f"{value:g}", correct)
+        most = MOST_WHOLE if self.said.key.most is None else self.said.key.most
+        if option is int and not abs(value) <= most:
+            raise InputError(
+                f"a whole number of at most {most:g} for {said}", _short(value), correct
+            )
+        return float(value) if option is float else value
+
     def scalar(self, option: Any, kind: Any, value: Any) -> Any:
         """A number, text, truth or time."""
         said = self.said.key
         if option is datetime:
-            whole = isinstance(value, datetime)
-            return value if whole else datetime(value.year, value.month, value.day)
-        if option is float:
-            value = float(value)
-            if not math.isfinite(value):
-                raise InputError(
-                    f"a finite number for {self.name} in {self.where}",
-                    f"{value}",
-                    "leave it out or correct it",
-                )
+            return self.moment(value)
+        if option in (int, float):
+            value = self.number(option, value)
         if option in (int, float) and said.checked and not said.holds(value):
             raise InputError(
                 f"{_KINDS[kind][0]} {said.range} for {self.name} in {self.where}",
@@ -249,6 +272,12 @@ class _Place:
                 nearest(value, allowed),
             )
         return Path(value) if option is Path else value
+
+
+def _short(value: float) -> str:
+    """A number as it is said: a whole one of many digits by how many it has."""
+    text = str(value)
+    return text if len(text) < 30 else f"one of {len(text)} digits"
 
 
 def _fits(value: Any, kind: Any) -> bool:

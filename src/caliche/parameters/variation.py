@@ -76,7 +76,7 @@ def random_walk(
 
     Raises
     ------
-    InputError : fewer than two knots, or knots that do not increase.
+    InputError : fewer than two knots, knots that do not increase, or that the record is far from.
     """
     at = np.asarray(knots, float)
     if len(at) < 2 or (np.diff(at) <= 0.0).any():
@@ -84,6 +84,12 @@ def random_walk(
             "at least two knots in time that increase",
             f"{[float(f'{t:.4g}') for t in at]}",
             "add a knot, or make the parameter constant",
+        )
+    if at[1] <= days[0] or at[-2] >= days[-1]:
+        raise InputError(
+            "knots within the record, at most one of them before and one after it",
+            f"{int(np.sum(at <= days[0]))} before and {int(np.sum(at >= days[-1]))} after",
+            "leave out those that the record does not reach",
         )
     if between == "step":
         holds = np.clip(np.searchsorted(at, days, side="left") - 1, 0, None)

@@ -5,4 +5,4 @@ from __future__ import annotations
 import time
 
 STARTED = time.perf_counter()
-OK, BAD_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
+OK, BAD_INPUT, NOT_CONVERGED, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143

@@ -40,7 +40,7 @@ def new_folder_option(default: str) -> Any:
 
 def seed_option(what: str = "Seed of all that is drawn at random.") -> Any:
     """`--seed`, of a command with another default than the experiment's."""
-    return typer.Option(help=what)
+    return typer.Option(min=0, max=2**32 - 1, help=what)
 
 
 def method_option(names: str, metavar: str = "NAME") -> Any:

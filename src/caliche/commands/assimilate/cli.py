@@ -50,11 +50,12 @@ def assimilate(
 
     configure()
     from caliche.commands.assimilate.page import write_assimilation_page
-    from caliche.commands.assimilate.run import run_assimilation
+    from caliche.commands.assimilate.run import run_assimilation, window_settings
     from caliche.experiments import load_experiment
 
     loaded = load_experiment(experiment, set_ or [])
-    name = loaded.config.name
+    name, drifting = loaded.config.name, drifts(drift or [])
+    window_settings(loaded, window, drifting, forget)  # before anything is said or written
     folder = folder_of(out, f"{name}-windows", fresh)
     with (
         stoppable(
@@ -67,9 +68,7 @@ def assimilate(
             text = window_words(number, total, record)
             progress.update(text, number, total, now=number == total)
 
-        run = run_assimilation(
-            loaded, window, folder, drifts(drift or []), forget, tell, command_line()
-        )
+        run = run_assimilation(loaded, window, folder, drifting, forget, tell, command_line())
     print_assimilation(run.summary)
     typer.echo(f"\nReport: {write_assimilation_page(run.folder)}")
     if json_ is not None:
@@ -82,11 +81,13 @@ def drifts(given: Sequence[str]) -> float | dict[str, float]:
     """What --drift says: one number, or one for each name."""
     found: dict[str, float] = {}
     for text in given:
-        name, _, value = text.rpartition("=")
+        name, named, value = text.rpartition("=")
         try:
             found[name.strip()] = float(value)
         except ValueError:
-            raise InputError("--drift SD or --drift NAME=SD", text, "--drift albedo=0.3") from None
+            named, name = "=", ""
+        if named and not name.strip():
+            raise InputError("--drift SD or --drift NAME=SD", text, "--drift albedo=0.3")
     if "" in found and len(given) > 1:
         raise InputError(
             "one --drift for all parameters, or names", " and ".join(given), "name each of them"

@@ -32,6 +32,7 @@ from caliche.variables import variable
 from caliche.wording import number_of
 
 DAY = 86400.0
+LONGEST = 36525.0  # a window, in days
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def run_assimilation(
     ------
     InputError : anything wrong with configuration or data; then nothing is written.
     """
-    settings = _settings(experiment, days, drift, forget)
+    settings = window_settings(experiment, days, drift, forget)
     problem = experiment.problem()
     cut(problem, settings.steps, settings.lead)
     settings.drift_of(problem.space)
@@ -86,9 +87,19 @@ def run_assimilation(
     return AssimilationRun(out, summary)
 
 
-def _settings(
+def window_settings(
     experiment: Experiment, days: float, drift: float | Mapping[str, float], forget: float
 ) -> WindowSettings:
+    """The windows of an experiment.
+
+    Raises
+    ------
+    InputError : windows, drifts or an experiment that cannot be.
+    """
+    if not (math.isfinite(days) and 0.0 < days <= LONGEST):
+        raise InputError(
+            f"a --window in days, above 0 and up to {LONGEST:g}", f"{days:g}", "--window 30"
+        )
     window = experiment.config.window
     unknown = experiment.unknown
     if unknown.changes_declared:
@@ -106,7 +117,7 @@ def _settings(
             f"a variation in time of {', '.join(varying)}",
             f"--set parameters.{varying[0]}.variation=false, and use --drift",
         )
-    steps = round(days * DAY / window.time_step) if math.isfinite(days) else 0
+    steps = round(days * DAY / window.time_step)
     if steps < 1:
         raise InputError(
             f"a --window of one time step ({number_of(window.time_step / DAY, 'day')}) or more",

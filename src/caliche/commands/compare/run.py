@@ -39,6 +39,8 @@ from caliche.remarks import Remark, as_table, from_table, same_misfit, unlike
 from caliche.runs.folder import as_run, finite, versions, write_data
 from caliche.wording import number_of
 
+MOST_SEEDS = 10_000
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -148,8 +150,8 @@ def prepare(
     ------
     InputError : bad input; a folder of another comparison.
     """
-    if seeds < 1:
-        raise InputError("at least one seed", str(seeds), "--repeats 3")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise InputError(f"a number of seeds from 1 to {MOST_SEEDS:,}", str(seeds), "--repeats 3")
     problem = experiment.problem()
     mark = fingerprint(experiment.unknown, problem)
     run = what_is_compared(mark, seeds, [a.label for a in asked])

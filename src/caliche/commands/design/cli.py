@@ -46,7 +46,7 @@ def design(
     by: Annotated[
         str, typer.Option(help="Rank by a (parameters), d (volume) or one parameter's name.")
     ] = "a",
-    top: Annotated[int, typer.Option(help="How many sets to list.")] = 10,
+    top: Annotated[int, typer.Option(min=1, help="How many sets to list.")] = 10,
     at: At = None,
     out: Annotated[
         Path | None,

@@ -134,7 +134,7 @@ def own_variants(config: ExperimentConfig, texts: Sequence[str]) -> list[Variant
         title = table.get("title", "")
         if not isinstance(title, str):
             raise InputError(f"text for the title of the variant {name}", repr(title), "quote it")
-        found.append(_own(name, changes, title))
+        found.append(_own(config, name, changes, title))
     for text in texts:
         name, colon, rest = text.partition(":")
         if not colon or "=" in name:
@@ -146,17 +146,27 @@ def own_variants(config: ExperimentConfig, texts: Sequence[str]) -> list[Variant
         changes: dict[str, Any] = {}
         for part in filter(None, (p.strip() for p in rest.split(";"))):
             changes = merge(changes, parse_override(part))
-        found.append(_own(name.strip(), changes, ""))
+        found.append(_own(config, name.strip(), changes, ""))
     return found
 
 
-def _own(name: str, changes: Mapping[str, Any], title: str) -> Variant:
+def _own(config: ExperimentConfig, name: str, changes: Mapping[str, Any], title: str) -> Variant:
     if not _NAME.match(name) or name == "base":
         raise InputError(
             "a name of letters, digits and . _ + - for a variant, other than base",
             repr(name),
             "give it a short name",
         )
+    if not changes:
+        raise InputError(
+            f"something that the variant {name} changes", "nothing", f"{name}: model.depth=2.0"
+        )
+    try:
+        variant_config(config, changes)
+    except InputError as error:
+        raise InputError(
+            f"{error.expected}, in the variant {name}", error.got, error.suggestion
+        ) from None
     return Variant(name, "own", "own", title or ", ".join(as_text(changes)) or "nothing", changes)
 
 

@@ -14,6 +14,9 @@ from caliche.experiments.config.tables import MethodConfig
 from caliche.keys.declare import key
 from caliche.keys.read import inside, read
 
+# Members, iterations and the like are at most so many.
+MOST = 1_000_000
+
 
 def option_tables(names: Iterable[str]) -> dict[str, type]:
     """The table of options of each method."""
@@ -25,8 +28,8 @@ class MethodTable:
     """The method of estimation."""
 
     name: str = key("name of the method, see docs/methods.md", "lm", choices=method_names)
-    starts: int = key("number of first guesses to start from", 1, above=0)
-    seed: int = key("random seed of first guesses and members", 0, least=0)
+    starts: int = key("number of first guesses to start from", 1, above=0, most=100_000)
+    seed: int = key("random seed of first guesses and members", 0, least=0, most=2**32 - 1)
     options: Mapping[str, Any] = key(
         "options of the method, see docs/methods.md", {}, by=lambda: option_tables(method_names())
     )
@@ -46,7 +49,10 @@ def options_form(card: MethodCard) -> type:
 @functools.cache
 def _form(name: str, options: tuple[tuple[str, Any], ...], positive: bool) -> type:
     above = 0 if positive else None  # the others check their own
-    fields = [(k, type(v), key("", v, above=above)) for k, v in options]
+    fields = [
+        (k, type(v), key("", v, above=above, most=MOST if type(v) is int else None))
+        for k, v in options
+    ]
     doc = {"__doc__": f"Options of {name}."}
     return dataclasses.make_dataclass(f"Options-{name}", fields, namespace=doc)
 

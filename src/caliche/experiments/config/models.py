@@ -23,7 +23,7 @@ class SoilHeatTable(SoilHeatKeys):
     """Heat in soil under a surface (`caliche.models.SoilHeat`), and its grid."""
 
     depth: float = key("depth of the grid", 1.0, unit="m")
-    nodes: int = key("number of nodes of the grid", 51)
+    nodes: int = key("number of nodes of the grid", 51, most=10_000)
     first_spacing: float | None = key(
         "first spacing of a grid that widens downwards; the grid is uniform without it",
         None,

@@ -56,6 +56,10 @@ class NuisanceTable(ParameterKeys):
             )
         for stream in self.streams:
             variable(stream)
+        if len(set(self.streams)) < len(self.streams):
+            raise InputError(
+                f"each stream once for streams in {where}", f"{list(self.streams)}", "take one out"
+            )
         self.parameter(where).check(where)
 
     def parameter(self, where: str) -> ParameterConfig:

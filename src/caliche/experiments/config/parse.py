@@ -174,6 +174,14 @@ def _check(config: ExperimentConfig, where: str, only_sites: bool) -> None:
             "none",
             "add one, as in [parameters.thermal_conductivity], without fixed = true",
         )
+    for name, nuisance in config.nuisances.items():
+        streams = [config.observations.get(stream) for stream in nuisance.streams]
+        if nuisance.parameter.free and not any(o is not None and o.fit for o in streams):
+            raise InputError(
+                f"a fitted stream among those of the nuisance {name} in {where}",
+                ", ".join(nuisance.streams),
+                f"fit one, give {name} a value and fixed = true, or leave it out",
+            )
     fitted = (config.window.fit_until - config.window.start) / np.timedelta64(1, "s")
     period = config.model.period
     if period is not None and period > fitted + config.window.spin_up:

@@ -52,7 +52,7 @@ class Synthetic:
     """A twin: forcing made up, observations simulated with known parameters."""
 
     forcing: str = key("which made-up weather", "huang-2026", choices=tuple(FORCINGS))
-    hours: float = key("length of the record", 100.0, unit="hours", above=0)
+    hours: float = key("length of the record", 100.0, unit="hours", above=0, most=1e6)
     fit_hours: float | None = key(
         "length of what is fitted; the rest is held out, everything is fitted without it",
         None,
@@ -60,7 +60,7 @@ class Synthetic:
         above=0,
     )
     noise: bool = key("whether observations have noise of their sigma", True)
-    seed: int = key("random seed of the noise", 0, least=0)
+    seed: int = key("random seed of the noise", 0, least=0, most=2**32 - 1)
     truth: Mapping[str, float | tuple[float, ...]] = key(
         "known parameters by name: one value, or one for each knot of a parameter that varies"
     )
@@ -97,7 +97,7 @@ class VariationConfig:
         (),
         example="[2012-07-01T00:00:00, 2012-08-01T00:00:00]",
     )
-    harmonics: int = key("number of harmonics of the day or year", 2, above=0)
+    harmonics: int = key("number of harmonics of the day or year", 2, above=0, most=100)
     smoothness: float | None = key(
         "standard deviation of the change from knot to knot in the prior's transformed coordinate; "
         "estimated without it",

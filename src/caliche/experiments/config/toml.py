@@ -10,6 +10,9 @@ from typing import Any
 
 from caliche.errors import InputError, nearest
 
+# Experiments that extend each other, one after the other.
+LONGEST_CHAIN = 20
+
 
 def bundled() -> dict[str, str]:
     """Bundled experiments: name -> title."""
@@ -28,7 +31,7 @@ def parse_override(text: str) -> dict[str, Any]:
     for candidate in (value, f'"{value.strip()}"'):
         try:
             return tomllib.loads(f"{key.strip()} = {candidate}")
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             continue
     raise InputError(
         "an override in TOML syntax",
@@ -63,6 +66,12 @@ def load_raw(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any
             " -> ".join((*seen, experiment)),
             "take extends out of one of them",
         )
+    if len(seen) > LONGEST_CHAIN:
+        raise InputError(
+            f"at most {LONGEST_CHAIN} experiments that extend each other",
+            " -> ".join((*seen[:2], "...", experiment)),
+            "put some of them together",
+        )
     path = Path(experiment)
     bundle = resources.files("caliche.experiments") / "bundled"
     if path.suffix == ".toml":
@@ -79,11 +88,24 @@ def load_raw(experiment: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Any
             )
         text = (bundle / f"{experiment}.toml").read_text(encoding="utf-8")
         folder, name = Path.cwd(), experiment
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"valid TOML in {path.name}", str(error), "correct that line") from None
+    raw = parsed(text, path.name)
     return extended(raw, folder, path.name, (*seen, experiment)), folder, name
+
+
+def parsed(text: str, name: str) -> dict[str, Any]:
+    """TOML as a table.
+
+    Raises
+    ------
+    InputError : it does not parse; tables in tables or lists in lists without end.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        error = "too many tables or lists inside each other"
+    except ValueError as wrong:  # one of TOML, or of a number with thousands of digits
+        error = str(wrong).partition("; use sys.")[0]
+    raise InputError(f"valid TOML in {name}", error, "correct that line")
 
 
 def extended(

@@ -48,14 +48,18 @@ class SiteTable:
 class TwinWindowTable:
     """The window where times are made up or come with a collection of sites."""
 
-    time_step: float = key("time step of the model", unit="s", above=0, example="1800")
+    time_step: float = key("time step of the model", unit="s", least=1, example="1800")
     resample: str = key(
         "if time_step is longer than the file's: its means, or the values at its ends",
         "mean",
         choices=("mean", "sample"),
     )
     spin_up_days: float | None = key(
-        "how long the model runs before the start, unobserved", None, unit="days", above=0
+        "how long the model runs before the start, unobserved",
+        None,
+        unit="days",
+        above=0,
+        most=36525,
     )
     fill_gaps_hours: float | None = key(
         "longest gap of the forcing that is interpolated; rain is taken as dry",
@@ -107,6 +111,10 @@ def utc(value: datetime, utc_offset: float) -> np.datetime64:
     return np.datetime64(moment, "ns")
 
 
+# Half-hours of a thousand years: no record is longer, and what is longer is a slip of the pen.
+MOST_STEPS = 20_000_000
+
+
 def make_window(
     table: TwinWindowTable, where: str, utc_offset: float, synthetic: Synthetic | None
 ) -> Window:
@@ -114,7 +122,7 @@ def make_window(
 
     Raises
     ------
-    InputError : a spin-up of many sites, or times that are not in order.
+    InputError : a spin-up of many sites, times that are not in order, or steps without number.
     """
     step, resample, fill_gaps = table.time_step, table.resample, table.fill_gaps_hours or 0.0
     if synthetic is not None:
@@ -122,6 +130,7 @@ def make_window(
         hours = synthetic.hours
         fit_hours = hours if synthetic.fit_hours is None else synthetic.fit_hours
         fit_until, end = (start + np.timedelta64(round(h * 3600), "s") for h in (fit_hours, hours))
+        _check_length(start, end, step, where)
         return Window(start, fit_until, end, step, resample, table.spin_up)
     if not isinstance(table, WindowTable):  # many sites, whose collection brings the times
         if table.spin_up:
@@ -140,7 +149,18 @@ def make_window(
             f"start {utc_text(start)}, fit_until {utc_text(fit_until)}, end {utc_text(end)}",
             "put the three in order",
         )
+    _check_length(start, end, step, where)
     return Window(start, fit_until, end, step, resample, table.spin_up, fill_gaps)
+
+
+def _check_length(start: np.datetime64, end: np.datetime64, step: float, where: str) -> None:
+    steps = (end - start) / np.timedelta64(1, "s") / step
+    if not 1.0 <= steps <= MOST_STEPS:
+        raise InputError(
+            f"1 to {MOST_STEPS:,} time steps from start to end, in {where}",
+            f"{steps:.3g} of {step:g} s",
+            "change time_step, start or end",
+        )
 
 
 def make_sites(table: SitesTable, utc_offset: float) -> SitesConfig:
