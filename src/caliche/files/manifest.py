@@ -18,9 +18,9 @@ def manifest(command: str, run: Mapping[str, Any] | None = None) -> dict[str, An
     return {"command": command, "caliche": __version__, **(run or {})}
 
 
-def write_manifest(folder: Path, command: str) -> None:
-    """Say which command writes a folder, which is there."""
-    write_text(folder / MANIFEST, json.dumps(manifest(command), indent=1) + "\n")
+def write_manifest(folder: Path, command: str, run: Mapping[str, Any] | None = None) -> None:
+    """Say which command writes a folder, which is there, and what the run belongs to."""
+    write_text(folder / MANIFEST, json.dumps(manifest(command, run), indent=1) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
-"""Files that are whole whenever they are there: written aside, then moved into place.
+"""Files and folders that are whole whenever they are there: written aside, then moved into place.
 
-What a process that was killed leaves of a file on its way is hidden, and ends in `.aside`.
+What a process that was killed leaves of one on its way is hidden, and ends in `.aside`.
 """
 
 from __future__ import annotations
@@ -8,12 +8,19 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from caliche.errors import InputError
 
-_ASIDE = ".aside"
+try:
+    import fcntl
+except ImportError:  # pragma: no cover
+    fcntl = None  # Windows: what is left of folders on their way stays
+
+_ASIDE, _LOCK = ".aside", "lock"
 
 
 @contextlib.contextmanager
@@ -70,10 +77,56 @@ def clear(folder: Path) -> None:
 
 
 @contextlib.contextmanager
+def folder_aside(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write to and to move into its place; what is left of it at the
+    end is removed. While it is written its lock is held, which the system takes from a process that
+    ends in any way: `clear_folders` knows by it what nobody writes any more."""
+    scratch = _aside(folder)
+    scratch.mkdir()
+    try:
+        with open(scratch / _LOCK, "wb") as lock:
+            _hold(lock)
+            inside = scratch / folder.name
+            inside.mkdir()
+            yield inside
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def clear_folders(folder: Path) -> None:
+    """Remove what processes that were killed left on the way to a folder."""
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}-*{_ASIDE}"):
+        if not left.is_dir():
+            continue
+        try:
+            with open(left / _LOCK, "ab") as lock:
+                if not _hold(lock):
+                    continue
+        except OSError:
+            continue
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _hold(lock: IO[bytes]) -> bool:
+    """Take the lock of a file until it is closed; whether nobody else had it."""
+    if fcntl is None:  # pragma: no cover
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _aside(path: Path) -> Path:
+    # Not the process id: machines that share a file system have the same ones.
+    return path.with_name(f".{path.name}-{os.urandom(8).hex()}{_ASIDE}")
+
+
+@contextlib.contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
     """A name beside `path` that nobody else has; gone at the end."""
-    # Not the process id: machines that share a file system have the same ones.
-    scratch = path.with_name(f".{path.name}-{os.urandom(8).hex()}{_ASIDE}")
+    scratch = _aside(path)
     try:
         yield scratch
     finally:

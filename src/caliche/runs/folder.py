@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -19,8 +17,11 @@ from caliche._version import __version__
 from caliche.errors import InputError
 from caliche.estimation import Result
 from caliche.experiments.experiment import Experiment
-from caliche.files.manifest import write_manifest
+from caliche.files.manifest import MANIFEST, manifest, read_json, write_manifest
+from caliche.files.whole_file import clear_folders, folder_aside
 
+# Of a folder: what it is called while it is written is a little longer, and systems allow 255.
+LONGEST_NAME = 200
 _PLACES = ("lat", "lon", "latitude", "longitude")
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy", "xarray", "h5netcdf")
 
@@ -30,8 +31,13 @@ def state_file(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.state.npz")
 
 
-def write_whole(folder: Path, command: str, write: Callable[[Path], None]) -> None:
-    """Write the folder of a command aside and move it into place when it is whole."""
+def write_whole(folder: Path, command: str, write: Callable[[Path], None], mark: str = "") -> None:
+    """Write the folder of a command aside and move it into place when it is whole.
+
+    Parameters
+    ----------
+    mark : what the run belongs to, see `is_finished`.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -40,12 +46,20 @@ def write_whole(folder: Path, command: str, write: Callable[[Path], None]) -> No
         ) from None
     if folder.exists():  # empty, or `new_folder` would have refused it
         folder.rmdir()
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        inside = Path(scratch) / "run"
-        inside.mkdir()
-        write_manifest(inside, command)
+    clear_folders(folder)
+    with folder_aside(folder) as inside:
+        write_manifest(inside, command, {"mark": mark} if mark else {})
         write(inside)
-        shutil.move(inside, folder)
+        inside.replace(folder)
+
+
+def is_finished(folder: Path, command: str, mark: str) -> bool:
+    """Whether a folder holds the same run, whole: of this command and version, and with this mark
+    of what it belongs to."""
+    said = read_json(folder / MANIFEST)
+    return said is not None and all(
+        said.get(key) == value for key, value in manifest(command, {"mark": mark}).items()
+    )
 
 
 def new_folder(out: Path | None, name: str) -> Path:
@@ -72,6 +86,12 @@ def need_writable(folder: Path) -> None:
     above = next(p for p in [folder, *folder.absolute().parents] if p.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError("a folder that can be written", str(above), "choose another --out")
+    if len(os.fsencode(folder.name)) > LONGEST_NAME:
+        raise InputError(
+            f"a folder with a name of at most {LONGEST_NAME} letters",
+            f"{folder.name[:40]}...",
+            "choose another --out",
+        )
 
 
 def as_run(experiment: Experiment, folder: Path, result: Result | None = None) -> str:

@@ -19,14 +19,21 @@ from caliche.evaluation.prediction import predict
 from caliche.evaluation.sensor_screen import screen_sensors
 from caliche.evaluation.structural_span import structural_error
 from caliche.experiments.experiment import Experiment
-from caliche.files.checkpoint import Checkpoint
-from caliche.files.whole_file import remove
-from caliche.keys.records import json_text, to_json
+from caliche.files.checkpoint import Checkpoint, fingerprint
+from caliche.files.whole_file import clear, clear_folders, remove
+from caliche.keys.records import json_text, read_record, to_json
 from caliche.remarks import Remark
 from caliche.runs.dataset import result_dataset
 from caliche.runs.ensemble import add_ensemble
-from caliche.runs.folder import as_run, new_folder, state_file, write_data, write_whole
-from caliche.runs.run_summary import RunSummary
+from caliche.runs.folder import (
+    as_run,
+    is_finished,
+    new_folder,
+    state_file,
+    write_data,
+    write_whole,
+)
+from caliche.runs.run_summary import REMEDY, RunSummary
 from caliche.runs.summary import summarise
 
 
@@ -54,6 +61,7 @@ def run_experiment(
     command: str | None = None,
     import_seconds: float = 0.0,
     resume: bool = False,
+    mark: str = "",
 ) -> Run:
     """Calibrate an experiment and write its run folder (all but the report).
 
@@ -64,6 +72,7 @@ def run_experiment(
     callback : see `caliche.estimate`.
     resume : go on from the state that a run into the same folder left when it was stopped; only
         methods without gradients keep one, see `state_file`.
+    mark : what the run belongs to, see `mark_of`.
 
     Raises
     ------
@@ -117,7 +126,31 @@ def run_experiment(
         if result.ensemble is not None:
             add_ensemble(inside / "result.nc", experiment, result)
 
-    write_whole(folder, "estimate", write)
+    write_whole(folder, "estimate", write, mark)
+    forget_state(folder)
+    return Run(folder, result, found)
+
+
+def mark_of(experiment: Experiment, method: str | None) -> str:
+    """What a run of an experiment, by its method or another, belongs to: the same mark, the same
+    result."""
+    return fingerprint(
+        experiment.config.raw, method, experiment.problem(), experiment.scoring_problem()
+    )
+
+
+def finished_run(folder: Path, mark: str) -> RunSummary | None:
+    """What the same run, which is finished, says in a folder; None where there is none."""
+    if not is_finished(folder, "estimate", mark):
+        return None
+    clear_folders(folder)
+    forget_state(folder)
+    return read_record(RunSummary, folder / "summary.json", REMEDY)
+
+
+def forget_state(folder: Path) -> None:
+    """Remove what a method kept on the way to a folder that is whole now."""
+    state = state_file(folder)
     remove(state)
     forget_rounds(state)
-    return Run(folder, result, found)
+    clear(folder)

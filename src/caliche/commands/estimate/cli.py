@@ -48,7 +48,9 @@ def estimate(
 
     load, run_experiment, write_report = workbench()
     from caliche.experiments.config.methods import known_method
+    from caliche.keys.records import to_json
     from caliche.runs.folder import new_folder, state_file
+    from caliche.runs.run import finished_run, mark_of
 
     imported = time.perf_counter() - STARTED
     if method is not None:
@@ -56,30 +58,36 @@ def estimate(
     flags = {"starts": starts, "seed": seed}
     given = [f"method.{key}={value}" for key, value in flags.items() if value is not None]
     loaded = load(experiment, [*(set_ or []), *given])
-    folder = (fresh_folder if fresh else new_folder)(out, loaded.config.name)
-    loaded.problem()  # bad data are told before any progress is shown
-    state, name = state_file(folder), loaded.config.name
-    goes_on = state.is_file() and keeps_state(method or loaded.config.method.name)
-    with (
-        stoppable(f"{state} is kept", folder, out, state.is_file),
-        Progress(f"Calibrating {name}", f"Calibrating {name} (compiling first)") as progress,
-    ):
-        if goes_on:
-            progress.say(f"Going on from {state}")
-        run = run_experiment(
-            loaded,
-            method=method,
-            starts=starts,
-            out=folder,
-            callback=iterations(progress),
-            command=command_line(),
-            import_seconds=imported,
-            resume=goes_on,
-        )
-    print_summary(run.found)
-    report = write_report(run.folder)
+    mark = mark_of(loaded, method)  # bad data are told before any progress is shown
+    found = None if fresh or out is None else finished_run(out, mark)
+    if found is None or out is None:
+        folder = (fresh_folder if fresh else new_folder)(out, loaded.config.name)
+        state, name = state_file(folder), loaded.config.name
+        goes_on = state.is_file() and keeps_state(method or loaded.config.method.name)
+        with (
+            stoppable(f"{state} is kept", folder, out, state.is_file),
+            Progress(f"Calibrating {name}", f"Calibrating {name} (compiling first)") as progress,
+        ):
+            if goes_on:
+                progress.say(f"Going on from {state}")
+            found = run_experiment(
+                loaded,
+                method=method,
+                starts=starts,
+                out=folder,
+                callback=iterations(progress),
+                command=command_line(),
+                import_seconds=imported,
+                resume=goes_on,
+                mark=mark,
+            ).found
+    else:
+        folder = out
+        typer.echo(f"This calibration is finished in {folder}.", err=True)
+    print_summary(found)
+    report = write_report(folder)
     typer.echo(f"\nReport: {report}")
     if json_ is not None:
-        json_.write(run.summary)
-    if not run.result.converged:
+        json_.write(to_json(found))
+    if not found.converged:
         raise typer.Exit(NOT_CONVERGED)

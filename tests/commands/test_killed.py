@@ -1,0 +1,128 @@
+"""Killed at any change of the file system, the same command goes on to the same result.
+
+The disk sees a process that ends: from the moment on, nothing is made, moved or removed any more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = [
+    part
+    for text in (
+        "synthetic.hours=60",
+        "synthetic.fit_hours=48",
+        "model.nodes=21",
+        "model.depth=0.4",
+        "method.starts=1",
+    )
+    for part in ("--set", text)
+]
+TWIN = ("twin-two-depths", *SMALL, "--out", "out")
+COMMANDS = {
+    "estimate": ("estimate", *TWIN),
+    "ensemble": ("estimate", *TWIN, "--method", "eki", "--set", "method.options={members=12}"),
+    "variants": ("variants", *TWIN, "--only", "albedo"),
+    "compare": ("compare", *TWIN, "--method", "lm,uki", "--repeats", "1"),
+    "assimilate": ("assimilate", *TWIN, "--window", "1"),
+    "screen": ("screen", *TWIN, "--method", "morris", "--samples", "4"),
+    "identify": ("identify", *TWIN[:-2], "--out", "out"),
+    "emulate": ("emulate", *TWIN, "--runs", "16"),
+    "history-match": ("history-match", *TWIN, "--waves", "1", "--with", "model", "--runs", "64"),
+}
+# What tells when and how long, not what was found.
+TIMES = ("created", "seconds", "run_seconds", "compile_seconds", "written", "date", "time", "cost")
+CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.truncate"}
+
+
+DEBUG=True
+def deep(a,b,path=""):
+    if isinstance(a,dict) and isinstance(b,dict):
+        return [x for k in {**a,**b} for x in deep(a.get(k),b.get(k),path+"/"+str(k))]
+    return [] if a==b else [(path,str(a)[:60],str(b)[:60])]
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class Disk:
+    """Changes of the file system below a folder, counted; none after the last one."""
+
+    def __init__(self) -> None:
+        self.folder, self.changes, self.last = "", 0, -1
+        sys.addaudithook(self._seen)
+
+    def _seen(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.folder or (event not in CHANGES and event != "open"):
+            return
+        path = arguments[0]
+        if not isinstance(path, str | os.PathLike) or not os.path.abspath(path).startswith(
+            self.folder
+        ):
+            return
+        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            return
+        self.changes += 1
+        if 0 <= self.last < self.changes:
+            raise Killed
+
+    @contextmanager
+    def watched(self, folder: Path, last: int = -1) -> Iterator[None]:
+        """Counted, and with nothing after `last` changes."""
+        self.folder, self.changes, self.last = str(folder), 0, last
+        try:
+            yield
+        finally:
+            self.folder = ""
+
+
+@pytest.fixture(scope="module")
+def disk() -> Disk:
+    return Disk()
+
+
+def found(folder: Path) -> dict[str, Any]:
+    """Everything that was found, by file: tables of JSON less times, and names of all files."""
+    files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+    tables = {name: json.loads((folder / name).read_text()) for name in files if "json" in name}
+    return {"files": files, **{name: without_times(table) for name, table in tables.items()}}
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if not any(t in k for t in TIMES)}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_it_goes_on(caliche, disk, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    command = COMMANDS[name]
+    with disk.watched(tmp_path):
+        outcome = caliche(*command)
+    assert outcome.code in (0, 3), outcome.err
+    whole, changes = found(tmp_path), disk.changes
+    assert changes > 3
+    wrong = []
+    for last in range(changes):
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
+        os.chdir(tmp_path)
+        with disk.watched(tmp_path, last), pytest.raises(Killed):
+            caliche(*command)
+        before = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*"))
+        again = caliche(*command)
+        now = found(tmp_path)
+        if again.code != outcome.code or now != whole:
+            differ = [key for key in whole if now.get(key) != whole[key]]
+            if DEBUG: print(deep(whole, now))
+            wrong.append((last, again.code, again.err[-200:], before, differ))
+    assert not wrong, "\n".join(map(str, [changes, *wrong]))
