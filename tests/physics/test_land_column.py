@@ -51,6 +51,25 @@ def test_cap_and_plus_never_pass_their_limits():
     assert float((positive - jnp.maximum(LINE, 0.0)).min()) >= -1e-15
 
 
+def test_slopes_of_switches_are_those_of_their_values():
+    """By the argument everywhere, its ends included, and by a width that is an argument too."""
+    x = jnp.concatenate([LINE, jnp.asarray([0.0, 1.0, 0.9, 1.1, -0.3, 0.3])])
+    for function in (
+        switches.smooth_step,
+        lambda x: switches.smooth_plus(x, 0.3),
+        lambda x: switches.smooth_cap(x, 0.1),
+        lambda x: switches.capped_share(x, 0.1),
+    ):
+        slope = jax.vmap(jax.grad(function))(x)
+        difference = (jax.vmap(function)(x + 1e-6) - jax.vmap(function)(x - 1e-6)) / 2e-6
+        np.testing.assert_allclose(slope, difference, rtol=0, atol=2e-5)
+    by_width = jax.vmap(jax.grad(lambda w, x: switches.smooth_plus(x, w)), (None, 0))
+    wider, narrower = (
+        jax.vmap(lambda x, w=w: switches.smooth_plus(x, w))(x) for w in (0.3 + 1e-6, 0.3 - 1e-6)
+    )
+    np.testing.assert_allclose(by_width(scalar(0.3), x), (wider - narrower) / 2e-6, atol=2e-5)
+
+
 # -- layers ----------------------------------------------------------------------------------------
 
 THICKNESSES = (0.005, 0.045, 0.10, 0.35, 1.0)

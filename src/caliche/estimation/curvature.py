@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ from caliche.estimation.method import RANK_TOLERANCE, at_bound
 from caliche.estimation.score_covariance import memory_of
 from caliche.estimation.tangent_run import run_with_tangents
 from caliche.parameters.space import ParameterSpace
-from caliche.problems.base import Problem
+from caliche.problems.base import NormalEquations, Problem
 from caliche.problems.inverse import InverseProblem
 
 
@@ -194,6 +195,16 @@ def linearised(problem: Problem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     run = run_with_tangents(problem, at)
     residual, jacobian = _linearise_at(problem, at, run.prediction, run.slopes)
     return np.asarray(residual), np.asarray(jacobian)
+
+
+def equations_at(problem: Problem, u: Any, whole: bool = True) -> NormalEquations:
+    """`Problem.normal_equations` at u, from `linearised`; if not `whole`, the observations' part
+    alone."""
+    n = None if whole else problem.observations.mask.size
+    residual, jacobian = (part[:n] for part in linearised(problem, np.asarray(u)))
+    with np.errstate(all="ignore"):  # the model may fail
+        sums = 0.5 * residual @ residual, jacobian.T @ residual, jacobian.T @ jacobian
+    return NormalEquations(*(jnp.asarray(value) for value in sums))
 
 
 def rows_of(problem: Problem, residual: np.ndarray, jacobian: np.ndarray) -> StreamRows:

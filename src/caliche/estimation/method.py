@@ -233,6 +233,10 @@ class Descent(ABC):
     @abstractmethod
     def advance(self, problem: Problem, state: Any) -> Any: ...
 
+    def advance_all(self, problem: Problem, state: Any) -> Any:
+        """`advance` for every start that still runs; leaves of the state have a start axis."""
+        return _advance(self, problem, state)
+
     def search(
         self,
         problem: Problem,
@@ -266,6 +270,11 @@ def _advance(method: Descent, problem: Problem, state: Any) -> Any:
         new = jax.tree.map(lambda x: jnp.asarray(x)[None], alone)
     else:
         new = jax.vmap(method.advance, in_axes=(None, 0))(problem, state)
+    return where_running(state, new)
+
+
+def where_running(state: Any, new: Any) -> Any:
+    """The new state of starts that still ran, the old one of the others."""
     running = state.iterate.status == RUNNING
 
     def keep(old: Array, after: Array) -> Array:
@@ -290,7 +299,7 @@ def run_method(
         if not running.any():
             break
         iteration += 1
-        state = _advance(method, problem, state)
+        state = method.advance_all(problem, state)
         cost = np.asarray(state.iterate.cost)
         costs.append(np.where(running, cost, np.nan))
         controls.append(np.where(running[:, None], np.asarray(state.iterate.u), np.nan))

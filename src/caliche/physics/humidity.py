@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from caliche.constants import FREEZING_POINT, WATER_AIR_MASS_RATIO
+from caliche.physics.tangents import quotient
 
 
 def saturation_vapour_pressure(temperature: Float[Array, ""]) -> Float[Array, ""]:
@@ -51,6 +52,14 @@ def saturation_vapour_pressure_polynomial(temperature: Float[Array, ""]) -> Floa
     ----------
     temperature : K
     """
+    root = sixteenth_root(temperature)
+    for _ in range(4):
+        root = root * root
+    return root
+
+
+def sixteenth_root(temperature: Float[Array, ""]) -> Float[Array, ""]:
+    """Of `saturation_vapour_pressure_polynomial`, which is its 16th power."""
     x = (temperature - 280.0) * (1.0 / 80.0)
     # Estrin's scheme: pairs, then pairs of pairs; half the waiting of Horner's.
     terms: list = list(_ROOT)
@@ -59,10 +68,7 @@ def saturation_vapour_pressure_polynomial(temperature: Float[Array, ""]) -> Floa
         pairs = zip(terms[::2], terms[1::2], strict=False)
         terms = [low + high * power for low, high in pairs] + terms[len(terms) & ~1 :]
         power = power * power
-    root = terms[0]
-    for _ in range(4):
-        root = root * root
-    return root
+    return terms[0]
 
 
 def specific_humidity(
@@ -70,7 +76,7 @@ def specific_humidity(
 ) -> Float[Array, ""]:
     """Specific humidity q = eps e / (p - (1 - eps) e) (kg kg-1), from pressures in Pa."""
     eps = WATER_AIR_MASS_RATIO
-    return eps * vapour_pressure / (air_pressure - (1.0 - eps) * vapour_pressure)
+    return quotient(eps * vapour_pressure, air_pressure - (1.0 - eps) * vapour_pressure)
 
 
 def vapour_pressure(

@@ -33,7 +33,7 @@ from caliche.physics.surface_energy_balance import (
     solve_surface_temperature,
     start,
 )
-from caliche.physics.tangents import Tangent, add, known, minus, or_zeros, times
+from caliche.physics.tangents import Tangent, add, kept_for_reverse, known, minus, or_zeros, times
 
 Scalar = Float[Array, ""]
 # Arrays of NumPy where the numbers are known when compiling.
@@ -287,7 +287,7 @@ def _solve_jvp(flux: Callable, primals: tuple, tangents: tuple) -> tuple[tuple, 
     captured, rows, factors, before, bottom, _ = primals
     captured_dot, rows_dot, _, before_dot, bottom_dot, _ = tangents
     rows_dot = jax.tree.map(known, rows_dot, is_leaf=_is_symbolic)
-    profile, surface, heat_flux = _solve(flux, *primals)
+    profile, surface, heat_flux = kept_for_reverse(_solve(flux, *primals))
     slope, flux_dot = flux_derivatives(flux, captured, captured_dot, surface)
     loss = 1.0 / (1.0 - slope * rows.resistance)
     resisted = times(heat_flux, rows_dot.resistance)

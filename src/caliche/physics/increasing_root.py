@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from caliche.physics.tangents import known
+from caliche.physics.tangents import kept_for_reverse, known
 
 Scalar = Float[Array, ""]
 
@@ -58,35 +58,40 @@ def solve_increasing(
 def _solve(
     function: Callable, captured: tuple, guess: Scalar, lower: Scalar, upper: Scalar
 ) -> tuple[Scalar, Any]:
-    def unfinished(carry: tuple) -> Array:
-        _, step, _, _, count = carry
-        return (jnp.abs(step) > LAST_STEP) & (count < MOST_ITERATIONS)
+    def unfinished(now: _Search) -> Array:
+        return (jnp.abs(now.step) > LAST_STEP) & (now.steps < MOST_ITERATIONS)
 
-    def again(carry: tuple) -> tuple:
-        x, step, low, high, count = carry
-        after = x - step
-        halve = (count > PATIENCE) & (count % 2 == 0)
-        inside = (after > low) & (after < high) & ~halve
-        x = jnp.where(inside, after, 0.5 * (low + high))
-        return narrowed(x, low, high, count)
-
-    def narrowed(x: Scalar, low: Scalar, high: Scalar, count: Array) -> tuple:
+    def again(now: _Search) -> _Search:
+        halve = (now.steps > PATIENCE) & (now.steps % 2 == 0)
+        inside = (now.after > now.low) & (now.after < now.high) & ~halve
+        x = jnp.where(inside | (now.steps == 0), now.after, 0.5 * (now.low + now.high))
         one = jnp.ones_like(x)
         value, slope = jax.jvp(lambda x: function(x, *captured)[0], (x,), (one,))
-        below = value < 0.0
-        low, high = jnp.where(below, x, low), jnp.where(below, high, x)
-        return x, value / slope, low, high, count + 1
+        below, step = value < 0.0, value / slope
+        low, high = jnp.where(below, x, now.low), jnp.where(below, now.high, x)
+        return _Search(x - step, step, low, high, now.steps + 1)
 
-    first = narrowed(guess, lower, upper, jnp.asarray(0))
-    x, step, _, _, _ = jax.lax.while_loop(unfinished, again, first)
-    x = jnp.where(jnp.abs(step) <= LAST_STEP, x - step, jnp.nan)
+    # All steps are in the loop, the first one too: the function is compiled in it once.
+    begin = _Search(guess, jnp.full_like(guess, jnp.inf), lower, upper, jnp.asarray(0))
+    found = jax.lax.while_loop(unfinished, again, begin)
+    x = jnp.where(jnp.abs(found.step) <= LAST_STEP, found.after, jnp.nan)
     return x, function(x, *captured)[1]
+
+
+class _Search(NamedTuple):
+    """Where a search stands: the root is from `low` to `high`, and next looked for `after`."""
+
+    after: Scalar
+    step: Scalar
+    low: Scalar
+    high: Scalar
+    steps: Array
 
 
 @functools.partial(_solve.defjvp, symbolic_zeros=True)
 def _solve_jvp(function: Callable, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     captured, captured_dot = primals[0], [known(dot) for dot in tangents[0]]
-    x, _ = _solve(function, *primals)
+    x = kept_for_reverse(_solve(function, *primals)[0])
     # One linearisation at the solution: by x, and along all that moves.
     one = jnp.ones_like(x)
     (_, rest), (slope, by_x) = jax.jvp(lambda x: function(x, *captured), (x,), (one,))

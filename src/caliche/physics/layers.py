@@ -8,11 +8,16 @@ which vectorise over members.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from caliche.physics.tangents import of_one, quotient
 
 Scalar = Float[Array, ""]
 
@@ -23,13 +28,11 @@ class LayerColumn(eqx.Module):
     Attributes
     ----------
     capacity : heat capacity of each layer, J m-2 K-1.
-    conductance : between neighbouring layers, W m-2 K-1.
     kept, lifted, lowered : the elimination, see `free` and `finish`.
     response : rise of the first layer by a surface flux of 1 W m-2 over a step, K m2 W-1.
     """
 
     capacity: tuple[Scalar, ...]
-    conductance: tuple[Scalar, ...]
     kept: tuple[Scalar, ...]
     lifted: tuple[Scalar, ...]
     lowered: tuple[Scalar, ...]
@@ -46,21 +49,15 @@ class LayerColumn(eqx.Module):
 
         Conduction goes from centre to centre of layers.
         """
-        capacity = tuple(volumetric_heat_capacity * d for d in thickness)
-        pairs = itertools.pairwise(thickness)
-        conductance = tuple(thermal_conductivity * (2.0 / (a + b)) for a, b in pairs)
-        coupling = [time_step * g for g in conductance]
-        pivots = [1.0 / (capacity[-1] + (coupling[-1] if coupling else 0.0))]
-        for i in range(len(capacity) - 2, -1, -1):
-            below = coupling[i] * (1.0 - coupling[i] * pivots[0])
-            pivots.insert(0, 1.0 / (capacity[i] + below + (coupling[i - 1] if i else 0.0)))
+        ratio = time_step * thermal_conductivity / volumetric_heat_capacity
+        eliminated = of_one(functools.partial(_eliminate, thickness=tuple(thickness)))
+        kept, lifted, lowered, response = eliminated(ratio)
         return LayerColumn(
-            capacity,
-            conductance,
-            tuple(p * c for p, c in zip(pivots, capacity, strict=True)),
-            tuple(p * k for p, k in zip(pivots, coupling, strict=False)),
-            tuple(p * k for p, k in zip(pivots[1:], coupling, strict=True)),
-            pivots[0] * time_step,
+            tuple(volumetric_heat_capacity * d for d in thickness),
+            kept,
+            lifted,
+            lowered,
+            response * (time_step / volumetric_heat_capacity),
         )
 
     def free(self, temperatures: Sequence[Scalar]) -> tuple[Scalar, ...]:
@@ -81,3 +78,29 @@ class LayerColumn(eqx.Module):
         """Change of sensible heat in the column, J m-2."""
         gains = [c * (new - old) for c, new, old in zip(self.capacity, after, before, strict=False)]
         return sum(gains[1:], gains[0])
+
+
+class _Eliminated(NamedTuple):
+    """The elimination of soil of heat capacity 1; `response` to the heat of a step, in m-1."""
+
+    kept: tuple[Scalar, ...]
+    lifted: tuple[Scalar, ...]
+    lowered: tuple[Scalar, ...]
+    response: Scalar
+
+
+def _eliminate(ratio: Scalar, thickness: tuple[float, ...]) -> _Eliminated:
+    """The elimination at a ratio of diffusivity times time step (m2), on which alone it depends."""
+    coupling = [ratio * (2.0 / (a + b)) for a, b in itertools.pairwise(thickness)]
+    one = jnp.ones_like(ratio)
+    pivots = [quotient(one, thickness[-1] + (coupling[-1] if coupling else 0.0 * ratio))]
+    for i in range(len(thickness) - 2, -1, -1):
+        below = coupling[i] * (1.0 - coupling[i] * pivots[0])
+        below = thickness[i] + below + (coupling[i - 1] if i else 0.0)
+        pivots.insert(0, quotient(one, below))
+    return _Eliminated(
+        tuple(p * d for p, d in zip(pivots, thickness, strict=True)),
+        tuple(p * k for p, k in zip(pivots, coupling, strict=False)),
+        tuple(p * k for p, k in zip(pivots[1:], coupling, strict=True)),
+        pivots[0],
+    )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from caliche.constants import FREEZING_POINT
-from caliche.physics.humidity import saturation_vapour_pressure_polynomial
+from caliche.physics.humidity import sixteenth_root
 from caliche.physics.switches import smooth_step
 
 Scalar = Float[Array, ""]
@@ -22,6 +22,7 @@ BLENDED = 20.0  # K below freezing over which water gives way to ice
 _ICE = (-5.88058018e-4, -1.66108281e-6, 3.61224041e-8)
 
 
+@jax.custom_jvp
 def saturation_vapour_pressure(temperature: Scalar) -> Scalar:
     """Saturation vapour pressure over water, and in frost over ice (Pa).
 
@@ -32,13 +33,25 @@ def saturation_vapour_pressure(temperature: Scalar) -> Scalar:
     ----------
     temperature : K, above 200 K
     """
+    root = _root(temperature)
+    for _ in range(4):
+        root = root * root
+    return root
+
+
+@saturation_vapour_pressure.defjvp
+def _saturation_vapour_pressure_jvp(primals: tuple, tangents: tuple) -> tuple[Scalar, Scalar]:
+    root, slope = jax.jvp(_root, primals, (jnp.ones_like(primals[0]),))
+    value = saturation_vapour_pressure(*primals)
+    return value, 16.0 * value * slope / root * tangents[0]
+
+
+def _root(temperature: Scalar) -> Scalar:
+    """The 16th root of the vapour pressure."""
     frost = jnp.clip(FREEZING_POINT - temperature, 0.0, 70.0)
     a, b, c = _ICE
     deficit = frost * (a + frost * (b + frost * c))
-    ratio = 1.0 + smooth_step(frost * (1.0 / BLENDED)) * deficit
-    for _ in range(4):
-        ratio = ratio * ratio
-    return ratio * saturation_vapour_pressure_polynomial(temperature)
+    return sixteenth_root(temperature) * (1.0 + smooth_step(frost * (1.0 / BLENDED)) * deficit)
 
 
 # -- as in Land Dynamics ------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 from jaxtyping import Array, Float
 
 from caliche.physics.switches import smooth_cap, smooth_plus, smooth_step
+from caliche.physics.tangents import quotient
 
 Scalar = Float[Array, ""]
 
@@ -27,7 +28,7 @@ def masked_albedo(ground: Scalar, snow: Scalar, mass: Scalar, critical_mass: Sca
 
     What stands above the snow and hides it is in the critical mass alone.
     """
-    return ground + (snow - ground) * (mass / (mass + critical_mass))
+    return ground + (snow - ground) * quotient(mass, mass + critical_mass)
 
 
 def melted_share(excess: Scalar, pause: Scalar) -> Scalar:
@@ -38,7 +39,7 @@ def melted_share(excess: Scalar, pause: Scalar) -> Scalar:
     excess : surface temperature above freezing that the heat of melt would have brought, K.
     pause : warming that the heat of melt of all the snow would have brought, K.
     """
-    return smooth_cap(smooth_plus(excess, MELT_WIDTH) / (pause + 1e-12), EXHAUSTION_WIDTH)
+    return smooth_cap(quotient(smooth_plus(excess, MELT_WIDTH), pause + 1e-12), EXHAUSTION_WIDTH)
 
 
 def frozen_share(heat: Scalar, most: Scalar, width: Scalar) -> Scalar:

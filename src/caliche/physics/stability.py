@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.constants import GRAVITY, VON_KARMAN
-from caliche.physics.tangents import add, known, or_zeros, times
+from caliche.physics.tangents import along, kept_for_reverse
 
 Scalar = Float[Array, ""]
 
@@ -133,9 +133,12 @@ def similarity(zeta: Scalar, log_momentum: Scalar, log_heat: Scalar) -> Similari
 
 def greatest_richardson_number(log_momentum: Scalar, log_heat: Scalar) -> Scalar:
     """The bulk Richardson number at zeta = MOST_STABLE."""
-    zeta = jnp.full_like(log_momentum, MOST_STABLE)
-    f = similarity(zeta, log_momentum, log_heat)
-    return zeta * f.heat / f.momentum**2
+
+    def integral(log: Scalar) -> Scalar:  # `similarity`, of its stable side alone
+        low = MOST_STABLE * jnp.exp(-log)
+        return log + _NEAR * jnp.log((1.0 + MOST_STABLE) / (1.0 + low)) + _FAR * (MOST_STABLE - low)
+
+    return MOST_STABLE * integral(log_heat) / integral(log_momentum) ** 2
 
 
 def stability_parameter(richardson: Scalar, log_momentum: Scalar, log_heat: Scalar) -> Scalar:
@@ -146,10 +149,30 @@ def stability_parameter(richardson: Scalar, log_momentum: Scalar, log_heat: Scal
     Ri_b = 0 it is that of the stable side.
     """
     greatest = greatest_richardson_number(log_momentum, log_heat)
+    return _solve(_bent(richardson, greatest), log_momentum, log_heat)
+
+
+@jax.custom_jvp
+def _bent(richardson: Scalar, greatest: Scalar) -> Scalar:
     width = _BEND * greatest
-    beyond = jnp.clip(richardson - (greatest - width), 0.0, 2.0 * width)
-    bent = jnp.minimum(richardson, greatest + width) - beyond * beyond / (4.0 * width)
-    return _solve(bent, log_momentum, log_heat)
+    beyond = _beyond(richardson, greatest)
+    return jnp.minimum(richardson, greatest + width) - width * beyond * beyond
+
+
+def _beyond(richardson: Scalar, greatest: Scalar) -> Scalar:
+    """How far into the bend a Richardson number is: 0 before it, 1 behind it."""
+    return jnp.clip((0.5 / _BEND) * (richardson / greatest - 1.0) + 0.5, 0.0, 1.0)
+
+
+def _bent_jvp(primals: tuple, tangents: tuple) -> tuple[Scalar, Scalar]:
+    richardson, greatest = primals
+    bent, slope = _bent(*primals), 1.0 - _beyond(*primals)
+    # At another limit it has the same shape.
+    by_greatest = (bent - slope * richardson) / greatest
+    return bent, along([slope, by_greatest], tangents, bent)
+
+
+_bent.defjvp(_bent_jvp, symbolic_zeros=True)
 
 
 @jax.custom_jvp
@@ -182,20 +205,27 @@ def _denominator(zeta: Scalar, f: Similarity) -> Scalar:
     return f.heat + zeta * (f.heat_slope - 2.0 * f.heat / f.momentum * f.momentum_slope)
 
 
-def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Scalar, Scalar]:
-    richardson, log_momentum, log_heat = primals
-    by_richardson, by_momentum, by_heat = (known(t) for t in tangents)
-    zeta = _solve(*primals)
-    f = similarity(zeta, log_momentum, log_heat)
-    # By the logarithms, f changes by phi at the roughness length: phi(zeta) - zeta f'(zeta).
+class _Slopes(NamedTuple):
+    """Of zeta by the Richardson number and both logarithms, each times `over`; and of f_m and f_h
+    by their own logarithm: phi at the roughness length, which is phi(zeta) - zeta f'(zeta)."""
+
+    zeta: tuple[Scalar, Scalar, Scalar]
+    over: Scalar
+    momentum: Scalar
+    heat: Scalar
+
+
+def _slopes(richardson: Scalar, zeta: Scalar, f: Similarity) -> _Slopes:
     phi_m, phi_h = _gradients(zeta)
     low_m, low_h = phi_m - zeta * f.momentum_slope, phi_h - zeta * f.heat_slope
-    moved = add(
-        times(f.momentum**2, by_richardson),
-        times(2.0 * richardson * f.momentum * low_m, by_momentum),
-        times(-zeta * low_h, by_heat),
-    )
-    return zeta, or_zeros(times(1.0 / _denominator(zeta, f), moved), zeta)
+    by = f.momentum**2, 2.0 * richardson * f.momentum * low_m, -zeta * low_h
+    return _Slopes(by, _denominator(zeta, f), low_m, low_h)
+
+
+def _solve_jvp(primals: tuple, tangents: tuple) -> tuple[Scalar, Scalar]:
+    zeta = kept_for_reverse(_solve(*primals))
+    by = _slopes(primals[0], zeta, similarity(zeta, *primals[1:]))
+    return zeta, along(by.zeta, tangents, zeta) / by.over
 
 
 _solve.defjvp(_solve_jvp, symbolic_zeros=True)
@@ -232,23 +262,30 @@ def with_floor(coefficient: Scalar) -> Scalar:
 
 
 def transfer_coefficients(
-    richardson: Scalar, log_momentum: Scalar, log_heat: Scalar
+    richardson: Scalar,
+    log_momentum: Scalar,
+    log_heat: Scalar,
+    greatest: Scalar | None = None,
 ) -> TransferCoefficients:
     """C_M and C_H at a bulk Richardson number, with a smooth floor (`with_floor`).
 
     Parameters
     ----------
     log_momentum, log_heat : ln(z / z0m) and ln(z / z0h).
+    greatest : `greatest_richardson_number` of these, where it is known already.
     """
-    c = unlimited_coefficients(richardson, log_momentum, log_heat)
+    c = unlimited_coefficients(richardson, log_momentum, log_heat, greatest)
     return TransferCoefficients(with_floor(c.momentum), with_floor(c.heat))
 
 
 def transfer_coefficients_with_jump(
-    richardson: Scalar, log_momentum: Scalar, log_heat: Scalar
+    richardson: Scalar,
+    log_momentum: Scalar,
+    log_heat: Scalar,
+    greatest: Scalar | None = None,
 ) -> TransferCoefficients:
     """As the original code has them: k / f not below the floor's root, and a jump at 0.95 Ri_c."""
-    c = unlimited_coefficients(richardson, log_momentum, log_heat)
+    c = unlimited_coefficients(richardson, log_momentum, log_heat, greatest)
     floor = LEAST_TRANSFER**0.5
     momentum = jnp.sqrt(c.momentum)
     heat = jnp.maximum(c.heat / momentum, floor)
@@ -259,10 +296,57 @@ def transfer_coefficients_with_jump(
 
 
 def unlimited_coefficients(
-    richardson: Scalar, log_momentum: Scalar, log_heat: Scalar
+    richardson: Scalar,
+    log_momentum: Scalar,
+    log_heat: Scalar,
+    greatest: Scalar | None = None,
 ) -> TransferCoefficients:
     """C_M and C_H without a floor, constant beyond zeta = MOST_STABLE."""
-    zeta = stability_parameter(richardson, log_momentum, log_heat)
+    if greatest is None:
+        greatest = greatest_richardson_number(log_momentum, log_heat)
+    return _coefficients(_bent(richardson, greatest), log_momentum, log_heat)
+
+
+def _profiles(
+    richardson: Scalar, log_momentum: Scalar, log_heat: Scalar
+) -> tuple[Scalar, Similarity]:
+    zeta = kept_for_reverse(_solve(richardson, log_momentum, log_heat))
     f = similarity(zeta, log_momentum, log_heat)
+    momentum, heat = kept_for_reverse((f.momentum, f.heat))
+    return zeta, f._replace(momentum=momentum, heat=heat)
+
+
+@jax.custom_jvp
+def _coefficients(
+    richardson: Scalar, log_momentum: Scalar, log_heat: Scalar
+) -> TransferCoefficients:
+    return _transfer(_profiles(richardson, log_momentum, log_heat)[1])
+
+
+def _transfer(f: Similarity) -> TransferCoefficients:
     scaled = VON_KARMAN**2 / f.momentum
     return TransferCoefficients(scaled / f.momentum, scaled / f.heat)
+
+
+def _coefficients_jvp(
+    primals: tuple, tangents: tuple
+) -> tuple[TransferCoefficients, TransferCoefficients]:
+    # By each argument one slope, a number: however many tangents there are, it is found once.
+    zeta, f = _profiles(*primals)
+    by, found = _slopes(primals[0], zeta, f), _transfer(f)
+    # Relative slopes of f_m and f_h, times `by.over`.
+    momentum = [f.momentum_slope / f.momentum * z for z in by.zeta]
+    heat = [f.heat_slope / f.heat * z for z in by.zeta]
+    momentum[1] = momentum[1] + by.over * by.momentum / f.momentum
+    heat[2] = heat[2] + by.over * by.heat / f.heat
+
+    def moved(value: Scalar, *relative: list[Scalar]) -> Scalar:
+        slopes = [-value * sum(parts[1:], parts[0]) for parts in zip(*relative, strict=True)]
+        return along(slopes, tangents, value) / by.over
+
+    return found, TransferCoefficients(
+        moved(found.momentum, momentum, momentum), moved(found.heat, momentum, heat)
+    )
+
+
+_coefficients.defjvp(_coefficients_jvp, symbolic_zeros=True)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from caliche.physics.tangents import add, known, or_zeros, times
+from caliche.physics.tangents import add, kept_for_reverse, known, or_zeros, times
 
 Scalar = Float[Array, ""]
 Between = tuple[Scalar | float, Scalar | float]
@@ -149,7 +149,7 @@ def _closer(low: Scalar, high: Scalar, at: Scalar, excess: Scalar) -> tuple[Scal
 def _solve_jvp(flux: Callable, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     captured, _, response, _ = primals
     captured_dot, intercept_dot, response_dot, _ = tangents
-    temperature, heat_flux = _solve(flux, *primals)
+    temperature, heat_flux = kept_for_reverse(_solve(flux, *primals))
     slope, flux_dot = flux_derivatives(flux, captured, captured_dot, temperature)
     moved = add(
         known(intercept_dot), times(heat_flux, known(response_dot)), times(response, flux_dot)

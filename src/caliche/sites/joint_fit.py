@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,16 +19,14 @@ from jaxtyping import Array, Float
 
 from caliche.estimation.curvature import (
     Posterior,
+    equations_at,
     inverse,
     linearised,
     posterior,
     rows_of,
     statistics,
 )
-from caliche.estimation.descent.levenberg_marquardt import (
-    LevenbergMarquardt,
-    LevenbergMarquardtState,
-)
+from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
 from caliche.estimation.devices import side_by_side
 from caliche.estimation.hyperparameters import (
     Hyperparameters,
@@ -38,13 +36,11 @@ from caliche.estimation.hyperparameters import (
 )
 from caliche.estimation.information import at_their_word, godambe, what_is_told, with_information
 from caliche.estimation.method import (
-    RUNNING,
     Callback,
-    History,
     Outcome,
     at_bound,
     reason_of,
-    settled,
+    run_method,
 )
 from caliche.estimation.outcome import curvature_result
 from caliche.estimation.programs import make_room
@@ -54,8 +50,6 @@ from caliche.names import at_site
 from caliche.problems.base import NormalEquations, Problem
 from caliche.problems.inverse import InverseProblem
 from caliche.problems.joint import JointProblem, controls_of
-
-Evaluate = Callable[[Any, Array], NormalEquations]
 
 
 def estimate_joint(
@@ -88,7 +82,8 @@ def fit_joint(
 ) -> Outcome:
     """The fit of `estimate_joint`, without error bars."""
     begin = problem.space.initial() if start is None else jnp.asarray(start)
-    return _run(method, problem, begin, joint_equations, callback)
+    chosen = _SiteBySite(method.max_iterations, method.tolerance, method.name)
+    return run_method(chosen, problem, begin[None], callback)
 
 
 def joint_result(
@@ -111,16 +106,14 @@ def fit_site(
     asked = Unknown() if unknown is None else unknown
     if asked.information:
         problem = with_information(problem, None)
-    outcome = run_site(method, problem, problem.space.initial()[None])
+    outcome = run_method(method, problem, problem.space.initial()[None])
     if not np.isfinite(outcome.final.cost[0]):
         return problem, outcome, None
     found, first = None, int(outcome.final.model_runs[0])
     if asked:
-        problem, u, found = estimate_hyperparameters(
-            problem, outcome.final.u[0], asked, method, run_site
-        )
+        problem, u, found = estimate_hyperparameters(problem, outcome.final.u[0], asked, method)
         found = dataclasses.replace(found, n_model_runs=first + found.n_model_runs)
-        outcome = run_site(method, problem, jnp.asarray(u)[None])
+        outcome = run_method(method, problem, jnp.asarray(u)[None])
     if asked.information == "bars":
         told = information_at(problem, np.asarray(outcome.final.u[0]), declared=True)
         found = dataclasses.replace(found or Hyperparameters(), information=told)
@@ -143,27 +136,17 @@ def site_result(
     )
 
 
-def run_site(
-    method: LevenbergMarquardt, problem: InverseProblem, starts: Float[Array, "start p"]
-) -> Outcome:
-    """`run_method` from one start, with the program that `estimate_joint` uses."""
-    return _run(method, problem, starts[0], site_equations, None)
+class _SiteBySite(LevenbergMarquardt):
+    """Levenberg-Marquardt whose normal equations are those of `joint_equations`."""
 
-
-def site_equations(problem: InverseProblem, u: Array, whole: bool = True) -> NormalEquations:
-    """Normal equations of one site at u; if not `whole`, its observations' part alone."""
-    n = None if whole else problem.observations.mask.size
-    residual, jacobian = (part[:n] for part in linearised(problem, np.asarray(u)))
-    return NormalEquations(
-        jnp.asarray(0.5 * residual @ residual),
-        jnp.asarray(jacobian.T @ residual),
-        jnp.asarray(jacobian.T @ jacobian),
-    )
+    def equations(self, problem: Problem, u: Any) -> NormalEquations:
+        assert isinstance(problem, JointProblem)
+        return joint_equations(problem, jnp.asarray(u))
 
 
 def joint_equations(problem: JointProblem, u: Array) -> NormalEquations:
     """Normal equations of several sites at u, their runs side by side."""
-    told = functools.partial(site_equations, whole=False)
+    told = functools.partial(equations_at, whole=False)
     found = side_by_side(told, problem.problems, controls_of(problem, jnp.asarray(u)))
     return _join(problem, jnp.asarray(u), found)
 
@@ -214,42 +197,6 @@ def joint_posterior(problem: JointProblem, u: np.ndarray) -> Posterior:
 @jax.jit
 def _join(problem: JointProblem, u: Array, parts: Sequence[NormalEquations]) -> NormalEquations:
     return problem.with_background(u, problem.join(parts))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _begin(method: LevenbergMarquardt, problem: Problem, u: Array) -> LevenbergMarquardtState:
-    return settled(method.init(problem, u))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _absorb(
-    method: LevenbergMarquardt,
-    problem: Problem,
-    state: LevenbergMarquardtState,
-    evaluated: NormalEquations,
-) -> LevenbergMarquardtState:
-    return settled(method.absorb(problem, state, evaluated))
-
-
-def _run(
-    method: LevenbergMarquardt,
-    problem: Problem,
-    start: Array,
-    evaluate: Evaluate,
-    callback: Callback | None,
-) -> Outcome:
-    """Levenberg-Marquardt from one start, the normal equations computed outside its program."""
-    state = _begin(method, problem, start)
-    costs, controls, iteration = [], [], 0
-    while iteration < method.max_iterations and int(state.iterate.status) == RUNNING:
-        iteration += 1
-        state = _absorb(method, problem, state, evaluate(problem, state.trial))
-        costs.append(float(state.iterate.cost))
-        controls.append(np.asarray(state.iterate.u))
-        if callback is not None:
-            callback(iteration, costs[-1], int(int(state.iterate.status) == RUNNING))
-    final = jax.tree.map(lambda x: np.asarray(x)[None], state.iterate)
-    return Outcome(final, History(np.array([costs]), np.stack(controls)[None]), iteration)
 
 
 def controls_by_site(problem: JointProblem, u: np.ndarray) -> Mapping[str, np.ndarray]:

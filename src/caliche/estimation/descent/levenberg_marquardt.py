@@ -6,13 +6,17 @@ scaling by the diagonal of the Hessian. Bounds hold by construction: they live i
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
+from caliche.estimation.curvature import equations_at
+from caliche.estimation.devices import side_by_side
 from caliche.estimation.method import (
     CONVERGED,
     NEGLIGIBLE,
@@ -25,6 +29,7 @@ from caliche.estimation.method import (
     remaining_step,
     spectrum,
     unjudged,
+    where_running,
     without_held,
 )
 from caliche.problems.base import NormalEquations, Problem
@@ -80,6 +85,24 @@ class LevenbergMarquardt(Descent):
 
     def advance(self, problem: Problem, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
         return self.absorb(problem, state, problem.normal_equations(state.trial))
+
+    def equations(self, problem: Problem, u: Any) -> NormalEquations:
+        """The normal equations at u, from the run with tangents that error bars, predictions and
+        scores are taken from, too: no program of its own is compiled."""
+        return equations_at(problem, u)
+
+    def advance_all(
+        self, problem: Problem, state: LevenbergMarquardtState
+    ) -> LevenbergMarquardtState:
+        running = np.asarray(state.iterate.status) == RUNNING
+        found = jax.tree.map(np.array, state.equations)
+        trials = np.asarray(state.trial)[running]
+        first, *others = trials  # the first one compiles what the others share
+        evaluated = [self.equations(problem, first)]
+        evaluated += side_by_side(self.equations, [problem] * len(others), others)
+        for old, *new in zip(found, *evaluated, strict=True):
+            old[running] = new
+        return _absorb(self, problem, state, found)
 
     def absorb(
         self, problem: Problem, state: LevenbergMarquardtState, evaluated: NormalEquations
@@ -142,3 +165,15 @@ class LevenbergMarquardt(Descent):
         status = jnp.where(curvature.remaining < self.tolerance, CONVERGED, status)
         status = jnp.where(jnp.isfinite(cost), status, NOT_FINITE)
         return Iterate(u, cost, curvature.remaining, status, runs)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _absorb(
+    method: LevenbergMarquardt,
+    problem: Problem,
+    state: LevenbergMarquardtState,
+    evaluated: NormalEquations,
+) -> LevenbergMarquardtState:
+    """`absorb` of every start that still runs; leaves have a start axis."""
+    new = jax.vmap(method.absorb, in_axes=(None, 0, 0))(problem, state, evaluated)
+    return where_running(state, new)

@@ -18,6 +18,7 @@ from caliche.models.base import Forcing, ParameterDeclaration, Params
 from caliche.models.lad.tables import SOURCE, Cover
 from caliche.physics import saturation, stability
 from caliche.physics.humidity import specific_humidity
+from caliche.physics.tangents import quotient
 
 Scalar = Float[Array, ""]
 Drag = Literal["monin-obukhov", "neutral"]
@@ -148,6 +149,9 @@ class BulkFluxes(FluxLaw):
             "neutral_coefficient": stability.neutral_transfer_coefficients(
                 log_momentum, log_heat
             ).heat,
+            "greatest_richardson_number": stability.greatest_richardson_number(
+                log_momentum, log_heat
+            ),
             "surface_resistance": params["stomatal_resistance"] * params["factor_stomata"],
         }
 
@@ -164,7 +168,7 @@ class BulkFluxes(FluxLaw):
         resistance = params["surface_resistance"]
         if not self.resist_sublimation:
             resistance = resistance * (1.0 - conditions.snow_cover)
-        return heat, conditions.wetness * heat / (1.0 + resistance * velocity)
+        return heat, quotient(conditions.wetness * heat, 1.0 + resistance * velocity)
 
     def __call__(
         self, params: Params, surface_temperature: Scalar, conditions: Conditions, forcing: Forcing
@@ -196,9 +200,13 @@ class BulkFluxes(FluxLaw):
         if self.drag == "neutral":
             return params["neutral_coefficient"]
         gravity = 9.80 if self.original else constants.GRAVITY
+        wind = jnp.sqrt(wind * wind + 1e-4)  # as in the original; never calm
         transfer = stability.transfer_coefficients
         if self.original:
             transfer = stability.transfer_coefficients_with_jump
-        wind = jnp.sqrt(wind * wind + 1e-4)  # as in the original; never calm
-        richardson = stability.bulk_richardson_number(self.height, air, surface, wind, gravity)
-        return transfer(richardson, params["log_momentum"], params["log_heat"]).heat
+        return transfer(
+            stability.bulk_richardson_number(self.height, air, surface, wind, gravity),
+            params["log_momentum"],
+            params["log_heat"],
+            params["greatest_richardson_number"],
+        ).heat

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from caliche.models.base import Forcing
@@ -17,6 +19,7 @@ from caliche.models.lad.state import LaDState, Outcome, PreparedLaD
 from caliche.physics import hydrology, snow
 from caliche.physics.increasing_root import solve_increasing
 from caliche.physics.switches import capped_share, smooth_cap, smooth_plus, smooth_ramp
+from caliche.physics.tangents import along, quotient
 
 Scalar = Float[Array, ""]
 
@@ -50,8 +53,31 @@ class Supply(NamedTuple):
 
         `potential` is the evaporation without shortage.
         """
-        wanted = (1.0 / MOST_OF_STORE) * self.limit * potential
-        return self.share * potential * capped_share(wanted, LIMIT_WIDTH)
+        return _given(self.share, self.limit, potential)
+
+
+@jax.custom_jvp
+def _given(share: Scalar, limit: Scalar, potential: Scalar) -> Scalar:
+    wanted = (1.0 / MOST_OF_STORE) * limit * potential
+    return share * potential * capped_share(wanted, LIMIT_WIDTH)
+
+
+def _given_jvp(primals: tuple, tangents: tuple) -> tuple[Scalar, Scalar]:
+    share, limit, potential = primals
+    wanted = (1.0 / MOST_OF_STORE) * limit * potential
+    part, by_wanted = jax.jvp(
+        lambda w: capped_share(w, LIMIT_WIDTH), (wanted,), (jnp.ones_like(wanted),)
+    )
+    slopes = [
+        potential * part,
+        (1.0 / MOST_OF_STORE) * share * potential * potential * by_wanted,
+        share * (part + wanted * by_wanted),
+    ]
+    given = share * potential * part
+    return given, along(slopes, tangents, given)
+
+
+_given.defjvp(_given_jvp, symbolic_zeros=True)
 
 
 class Supplies(NamedTuple):
@@ -133,7 +159,7 @@ def conditions_before(
     deep = mass / least
     cover = smooth_cap(deep, COVER_WIDTH)
     enough = least + smooth_plus(values["stress_threshold"] * capacity - least, 0.5 * least)
-    wet = state.root_zone / enough
+    wet = quotient(state.root_zone, enough)
     bare = 1.0 - cover
     supplies = Supplies(
         Supply(cover, capped_share(deep, COVER_WIDTH) / MOST_EVAPORATION),
@@ -178,7 +204,7 @@ def _surface(
         above = unmelted - pause * share
         temperature = constants.freezing_point + above
         sensible, evaporation = prepared.law(prepared.values, temperature, conditions, forcing)
-        potential = evaporation / conditions.wetness
+        potential = quotient(evaporation, conditions.wetness)
         sublimation = supplies.snow.give(potential)
         evaporation = supplies.root_zone.give(potential)
         melt = (mass - dt * sublimation) * share

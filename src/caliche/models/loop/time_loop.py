@@ -19,6 +19,7 @@ from caliche.models.base import Diagnostics, Forcing, Model, Params, Prepared, P
 from caliche.models.loop.dependence import depends
 from caliche.models.loop.run import run
 from caliche.models.loop.spin_up import periodic_state
+from caliche.physics.tangents import recomputed
 
 Output = Callable[[Diagnostics], Any]
 ParamsInTime = Mapping[str, Float[Array, "..."]]
@@ -87,7 +88,7 @@ def simulate(
         state, diagnostics = model.step(prepare(params_now), state, forcing_now)
         return state, output(diagnostics)
 
-    final, series = run(step, state, (params_later, rest), segments)
+    final, series = run(recomputed(step), state, (params_later, rest), segments)
     return final, initial, series
 
 
@@ -120,7 +121,7 @@ def simulate_total(
         state, diagnostics = model.step(prepare(params_now), state, forcing_now)
         return (state, absorb(total, inputs_now, output(diagnostics))), None
 
-    (_, total), _ = run(step, (state, total), (params_later, rest, later), segments)
+    (_, total), _ = run(recomputed(step), (state, total), (params_later, rest, later), segments)
     return total
 
 
