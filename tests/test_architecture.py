@@ -23,7 +23,7 @@ FLOORS = (
     ("posterior", "identifiability", "sensitivity", "assimilation", "learning", "emulators"),
     ("history_matching",),
     ("experiments",),
-    ("evaluation", "sites"),
+    ("evaluation", "executables", "sites"),
     ("runs",),
     ("report",),
     ("terminal",),

@@ -1,4 +1,4 @@
-"""The configuration of `caliche drive`: a model of anybody's, its parameters and observations."""
+"""The configuration of an executable: a model of anybody's, its parameters and observations."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from caliche.cards.methods import MEMBER_METHODS
-from caliche.commands.drive.tables import number, rows_of
 from caliche.data.missing import NUMBERS as MISSING
 from caliche.errors import InputError
+from caliche.executables.outputs import number, rows_of
 from caliche.experiments.config.methods import method_options, option_tables
 from caliche.keys.declare import key
 from caliche.keys.read import inside, read
