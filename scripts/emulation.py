@@ -1,4 +1,4 @@
-"""Emulators and history matching, measured. Each part writes one JSON file; the page is made of them.
+"""Emulators and history matching, measured: each part writes a JSON file, the page is made of them.
 
     python scripts/emulation.py runs --problem twin-two-depths --repeats 10
     python scripts/emulation.py nroy --problem metolius-lad
@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,15 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from scipy.stats import chi2, qmc, t  # noqa: E402
 
-from caliche.commands.history_match.metrics import match_metrics  # noqa: E402
 from caliche.emulators.box import box_of  # noqa: E402
+from caliche.emulators.components import components_of  # noqa: E402
 from caliche.emulators.design import latin_hypercube  # noqa: E402
 from caliche.emulators.emulator import fit_emulator  # noqa: E402
 from caliche.emulators.fit import Options as Fitting  # noqa: E402
-from caliche.emulators.functionals import components_of  # noqa: E402
 from caliche.emulators.model_runs import ModelRunner, runs_from  # noqa: E402
 from caliche.emulators.runs import Runs  # noqa: E402
 from caliche.estimation.curvature import posterior  # noqa: E402
+from caliche.evaluation.experiment_metrics import match_metrics  # noqa: E402
 from caliche.experiments import load_experiment  # noqa: E402
 from caliche.history_matching.implausibility import usual_rule  # noqa: E402
 from caliche.history_matching.match import choose, search_model  # noqa: E402
@@ -60,6 +61,9 @@ SIZES = {
 }
 
 
+Keep = Callable[[dict[str, Any]], None]
+
+
 def load_now() -> float:
     """Load of the machine, for the seconds that are told."""
     return os.getloadavg()[0]
@@ -68,7 +72,7 @@ def load_now() -> float:
 # -- runs for equal error --------------------------------------------------------------------------
 
 
-def study_runs(name: str, repeats: int) -> dict[str, Any]:
+def study_runs(name: str, repeats: int, keep: Keep) -> dict[str, Any]:
     """Error and coverage of emulators of so many runs, by number of runs, with slopes and without:
     medians over outputs and repeats."""
     problem = load_experiment(name).problem()
@@ -118,6 +122,7 @@ def study_runs(name: str, repeats: int) -> dict[str, Any]:
                 }
             )
             print(name, found["rows"][-1], flush=True)
+            keep(found)
     return found
 
 
@@ -199,8 +204,8 @@ def study_nroy(name: str, audit: int) -> dict[str, Any]:
 
 PUECHABON = (
     "window.start=2014-06-01T01:00:00",
-    "window.fit_until=2014-07-31T00:00:00",
-    "window.end=2014-07-31T23:30:00",
+    "window.fit_until=2014-06-21T00:00:00",
+    "window.end=2014-06-21T23:30:00",
     "parameters.available_water_capacity={prior='normal',mean=150.0,sd=60.0,lower=20.0,upper=600.0}",
 )
 ERROR = 0.1  # of a series' standard deviation
@@ -208,7 +213,7 @@ SINGLE = ("latent_heat_flux: mean",)
 SPREAD = 1.5  # standard deviations of the priors within which truths are drawn
 
 
-def study_twin(seeds: int, emulated: int, waves: int = 10) -> dict[str, Any]:
+def study_twin(seeds: int, emulated: int, keep: Keep, waves: int = 10) -> dict[str, Any]:
     """Truth kept and what is left, with one metric and with several; beside it a posterior."""
     experiment = load_experiment("puechabon-lad", list(PUECHABON))
     problem = experiment.problem()
@@ -217,7 +222,7 @@ def study_twin(seeds: int, emulated: int, waves: int = 10) -> dict[str, Any]:
     mask = np.asarray(problem.mask)
     one = np.array([name in SINGLE for name in metrics.names])
     every = Simulator(problem, metrics, ranges, Recorder(None))
-    cube = qmc.Sobol(ranges.size, rng=np.random.default_rng(0)).random_base2(11)
+    cube = qmc.Sobol(ranges.size, rng=np.random.default_rng(0)).random_base2(10)
     began = time.perf_counter()
     values = every.values(cube)
     told: dict[str, Any] = {
@@ -241,6 +246,7 @@ def study_twin(seeds: int, emulated: int, waves: int = 10) -> dict[str, Any]:
         row = _one_twin(experiment, twin, ranges, u, one, cube, values, waves, seed < emulated)
         told["seeds"].append({"seed": seed, **row})
         print(seed, row, flush=True)
+        keep(told)
     return told
 
 
@@ -267,7 +273,7 @@ def _one_twin(
         y = values[:, np.array(numbers)[few]]
         simulator = Simulator(problem, mine, ranges, Recorder(None))
         at = ranges.from_inputs(_inputs(ranges, u))
-        exact = float(rule.combine(goals, simulator.values(at[None]))[0])
+        exact = float(rule.combine(goals, simulator.values(at))[0])
         row[word] = {
             "truth": exact / cutoff,
             "fraction": float(np.mean(rule.combine(goals, y) <= cutoff)),
@@ -280,7 +286,7 @@ def _one_twin(
         _, _, costs = choose(study)
         found = match_in_waves(study, costs)
         row[word] |= {
-            "emulated_truth": float(statistic(study, list(found.judges), at[None])[0]) / cutoff,
+            "emulated_truth": float(statistic(study, list(found.judges), at)[0]) / cutoff,
             "emulated_fraction": found.nroy.fraction,
             "waves": len(found.waves),
             "runs": simulator.runs,
@@ -394,18 +400,20 @@ def main() -> None:
         text = page(options.work)
         options.out.write_text(text, encoding="utf-8") if options.out else print(text)
         return
+    options.work.mkdir(parents=True, exist_ok=True)
+    alone = options.part in ("twin", "times")
+    path = options.work / f"{options.part}{'' if alone else '-' + options.problem}.json"
+
+    def keep(found: dict[str, Any]) -> None:
+        path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
     parts = {
-        "runs": lambda: study_runs(options.problem, options.repeats),
+        "runs": lambda: study_runs(options.problem, options.repeats, keep),
         "nroy": lambda: study_nroy(options.problem, options.audit),
-        "twin": lambda: study_twin(options.seeds, options.emulated),
+        "twin": lambda: study_twin(options.seeds, options.emulated, keep),
         "times": study_times,
     }
-    found = parts[options.part]()
-    options.work.mkdir(parents=True, exist_ok=True)
-    named = (
-        options.part if options.part in ("twin", "times") else f"{options.part}-{options.problem}"
-    )
-    (options.work / f"{named}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    keep(parts[options.part]())
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ FLOORS = (
     ("physics",),
     ("models",),
     ("parameters", "observations", "data"),
+    ("metrics",),
     ("problems",),
     ("estimation",),
     ("posterior", "identifiability", "sensitivity", "assimilation", "learning", "emulators"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from caliche.commands.emulate.run import Emulation, emulate
-from caliche.emulators.functionals import components_of, functionals_of, metrics_of, observed_of
+from caliche.emulators.components import components_of, functionals_of, metrics_of, observed_of
 from caliche.emulators.model_runs import FORWARD, REVERSE, Costs, ModelRunner
 from caliche.emulators.plan import planned
 from caliche.emulators.problem import EmulatedProblem, emulated_problem

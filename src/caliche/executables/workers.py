@@ -53,7 +53,7 @@ class Workers:
     """Runs of the command, some at a time, all of them ended when this is left."""
 
     def __init__(self, config: DriveConfig, number: int) -> None:
-        self._config, self._n = config, len(config.observed)
+        self._config, self._n, self.number = config, len(config.observed), number
         self._pool = ThreadPoolExecutor(number)
         self._live: set[subprocess.Popen] = set()
         self._lock, self._stopping = Lock(), Event()

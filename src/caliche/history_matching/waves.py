@@ -122,7 +122,7 @@ def match_in_waves(study: Study, costs: Costs) -> Waves:
 def choose_slopes(study: Study, costs: Costs) -> tuple[bool, str]:
     """Whether runs have slopes, and in which mode of differentiation."""
     mode, asked = best_mode(costs), study.options.gradients
-    if asked == "never":
+    if asked == "never" or not study.simulator.differentiable:
         return False, mode
     best = min(costs.forward or np.inf, costs.reverse or np.inf)
     dearer, worth = best / costs.values, WORTH * (study.ranges.size + 1)
