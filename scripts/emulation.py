@@ -100,9 +100,9 @@ def study_runs(name: str, repeats: int, keep: Keep) -> dict[str, Any]:
                 if kind == "slopes":
                     made = runner.slopes(scores, u, costs.mode)
                 runs = runs_from(scores, u, fields, made)
-                began = time.perf_counter()
+                began = time.process_time()
                 emulator = fit_emulator(runs, box, names, Fitting(remedies=False, seed=repeat))
-                seconds.append(time.perf_counter() - began)
+                seconds.append(time.process_time() - began)
                 mean, variance = _predicted(emulator, tested[good])
                 errors.append(np.sqrt(np.mean((mean - truth[good]) ** 2, axis=0)) / spread)
                 freedom = np.array([float(fit.process.freedom) for fit in emulator.fits])
@@ -150,7 +150,7 @@ def study_nroy(name: str, audit: int) -> dict[str, Any]:
     simulator = Simulator(problem, metrics, ranges, Recorder(None))
     options = Options("model", points=KEPT_POINTS, members=1000, starts=starts, audit=audit)
     study = Study(simulator, ranges, targets, rule, options)
-    began = time.perf_counter()
+    began = time.process_time()
     exact = search_model(study)
     found: dict[str, Any] = {
         "metrics": len(targets),
@@ -158,7 +158,7 @@ def study_nroy(name: str, audit: int) -> dict[str, Any]:
         "exact": exact.fraction,
         "exact_error": exact.error,
         "exact_runs": simulator.runs,
-        "exact_seconds": time.perf_counter() - began,
+        "exact_seconds": time.process_time() - began,
         "load": load_now(),
         "rows": [],
     }
@@ -173,9 +173,9 @@ def study_nroy(name: str, audit: int) -> dict[str, Any]:
             "emulator", None, 2, number, gradients, 1000, KEPT_POINTS, starts, audit=audit
         )
         study = Study(simulator, ranges, targets, rule, options)
-        began = time.perf_counter()
+        began = time.process_time()
         made = match_in_waves(study, costs)
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         lost = statistic(study, list(made.judges), kept) > study.cutoff
         checked = made.audit
         assert checked is not None
@@ -223,13 +223,13 @@ def study_twin(seeds: int, emulated: int, keep: Keep, waves: int = 10) -> dict[s
     one = np.array([name in SINGLE for name in metrics.names])
     every = Simulator(problem, metrics, ranges, Recorder(None))
     cube = qmc.Sobol(ranges.size, rng=np.random.default_rng(0)).random_base2(10)
-    began = time.perf_counter()
+    began = time.process_time()
     values = every.values(cube)
     told: dict[str, Any] = {
         "parameters": ranges.size,
         "metrics": list(metrics.names),
         "points": len(cube),
-        "seconds_points": time.perf_counter() - began,
+        "seconds_points": time.process_time() - began,
         "seeds": [],
     }
     for seed in range(seeds):
@@ -282,7 +282,7 @@ def _one_twin(
             continue
         options = Options("emulator", None, waves, None, "never", 500, 2**12)
         study = Study(simulator, ranges, goals, rule, options)
-        began = time.perf_counter()
+        began = time.process_time()
         _, _, costs = choose(study)
         found = match_in_waves(study, costs)
         row[word] |= {
@@ -290,7 +290,7 @@ def _one_twin(
             "emulated_fraction": found.nroy.fraction,
             "waves": len(found.waves),
             "runs": simulator.runs,
-            "seconds": time.perf_counter() - began,
+            "seconds": time.process_time() - began,
             "load": load_now(),
         }
     if emulate:
@@ -353,17 +353,17 @@ def fits() -> dict[str, float]:
         u = latin_hypercube(n, box, 1)
         runs = Runs(u, _smooth(u)[:, :1])
         for _ in range(2):
-            began = time.perf_counter()
+            began = time.process_time()
             fit_emulator(runs, box, ("smooth",), Fitting(remedies=False))
-            found[str(n)] = time.perf_counter() - began
+            found[str(n)] = time.process_time() - began
     box = _box(5)
     u = latin_hypercube(50, box, 1)
     emulator = fit_emulator(Runs(u, _smooth(u)), box, ("a", "b", "c", "d"))
     many = np.random.default_rng(0).uniform(-1.0, 1.0, (100_000, 5))
     for _ in range(2):
-        began = time.perf_counter()
+        began = time.process_time()
         emulator.predict(many)
-        found["implausibilities"] = time.perf_counter() - began
+        found["implausibilities"] = time.process_time() - began
     return found
 
 

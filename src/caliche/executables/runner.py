@@ -17,6 +17,7 @@ import numpy as np
 
 from caliche.emulators.components import Outputs
 from caliche.emulators.model_runs import Costs as Milliseconds
+from caliche.emulators.plan import ALWAYS
 from caliche.errors import InputError
 from caliche.estimation.density import physical
 from caliche.executables.problem import ProgramProblem
@@ -28,6 +29,21 @@ from caliche.history_matching.simulator import DROP, STOP, VALUES, Costs, refuse
 from caliche.metrics.metric import Metrics
 
 TIMING = "timing"
+
+
+def refuse_slopes(gradients: str) -> None:
+    """Refuse to wait for slopes, which an executable does not have.
+
+    Raises
+    ------
+    InputError : they are to be used `always`.
+    """
+    if gradients == ALWAYS:
+        raise InputError(
+            "a model whose slopes are known, for --gradients always",
+            "an executable",
+            "leave it out",
+        )
 
 
 @dataclass

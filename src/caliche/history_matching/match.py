@@ -95,16 +95,10 @@ def study_of(
 
     Raises
     ------
-    InputError : a rule that needs more metrics; slopes of a model that has none.
+    InputError : a rule that needs more metrics.
     """
     rule = options.rule or usual_rule(len(targets))
     rule.cutoff(len(targets))  # refuses too few metrics
-    if options.gradients == "always" and not simulator.differentiable:
-        raise InputError(
-            "a model whose slopes are known, for --gradients always",
-            "an executable",
-            "leave it out",
-        )
     return Study(simulator, ranges, targets, rule, options, say or (lambda _text: None))
 
 

@@ -29,7 +29,7 @@ from caliche.emulators.design import latin_hypercube
 from caliche.emulators.emulator import Emulator, fit_emulator
 from caliche.emulators.fit import Options
 from caliche.emulators.model_runs import ModelRunner, Runner, runs_from
-from caliche.emulators.plan import ALWAYS, AUTO, NEVER, Plan, Times, check_gradients, planned
+from caliche.emulators.plan import AUTO, NEVER, Plan, Times, check_gradients, planned
 from caliche.emulators.problem import EmulatedProblem, emulated_problem
 from caliche.emulators.store import load_emulator, load_outputs
 from caliche.emulators.surface import Surface
@@ -37,7 +37,7 @@ from caliche.errors import InputError
 from caliche.evaluation.experiment_metrics import match_metrics
 from caliche.executables.config import DriveConfig, as_kept, is_drive, read_drive
 from caliche.executables.problem import program_problem
-from caliche.executables.runner import ProgramRunner
+from caliche.executables.runner import ProgramRunner, refuse_slopes
 from caliche.executables.workers import Workers
 from caliche.experiments.experiment import Experiment, load_experiment
 from caliche.metrics.metric import Metrics
@@ -263,12 +263,7 @@ def emulate_program(
     """
     check_kind(outputs)
     check_gradients(gradients)
-    if gradients == ALWAYS:
-        raise InputError(
-            "a model whose slopes are known, for --gradients always",
-            "an executable",
-            "leave it out",
-        )
+    refuse_slopes(gradients)
     folder, problem = new_folder(out, f"{config.name}-emulate"), program_problem(config)
     what: str | Metrics = outputs
     if outputs == METRICS:

@@ -24,7 +24,7 @@ from caliche.commands.history_match.words import sentences, warnings_of
 from caliche.evaluation.experiment_metrics import match_metrics
 from caliche.executables.config import DriveConfig, as_kept
 from caliche.executables.problem import program_problem
-from caliche.executables.runner import ProgramMetrics, ProgramRunner
+from caliche.executables.runner import ProgramMetrics, ProgramRunner, refuse_slopes
 from caliche.executables.workers import Workers
 from caliche.experiments.experiment import Experiment
 from caliche.history_matching.discrepancy import SHARE, of_series
@@ -148,6 +148,7 @@ def match_program(
     InputError : anything wrong with these; a command that cannot be started.
     """
     options = options or Options()
+    refuse_slopes(options.gradients)
     place, problem = MatchFolder(folder), program_problem(config)
     metrics, left_out = vector_metrics(problem.vector, kinds or usual_kinds(problem.vector))
     metrics, targets, measured, told = observed_targets(problem, metrics, share=share)
