@@ -31,6 +31,7 @@ from caliche.executables.config import DriveConfig
 from caliche.executables.outputs import kind_of, outputs_of
 from caliche.files.manifest import read_json
 from caliche.files.whole_file import write_text
+from caliche.runtime import outside
 
 LAST_WORDS = 200  # characters of stderr that a reason quotes
 
@@ -138,6 +139,7 @@ class Workers:
                     process = subprocess.Popen(
                         self._config.command,
                         cwd=folder,
+                        env=outside(),
                         stdin=subprocess.DEVNULL,
                         stdout=out,
                         stderr=err,
