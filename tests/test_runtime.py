@@ -51,6 +51,21 @@ def test_results_do_not_depend_on_the_settings(tmp_path):
     assert any((tmp_path / "caliche").iterdir()), "compiled programs should have been kept"
 
 
+SAID = """
+import os, caliche
+caliche.configure(cache=False)
+from caliche.runtime import outside
+print(os.environ["OPENBLAS_NUM_THREADS"], outside().get("OPENBLAS_NUM_THREADS"))
+print("XLA_FLAGS" in os.environ, "XLA_FLAGS" in outside())
+"""
+
+
+def test_blas_has_one_thread_unless_told_and_other_programs_have_their_own(tmp_path):
+    assert run(SAID, tmp_path, OPENBLAS_NUM_THREADS="3").stdout.split()[:2] == ["3", "3"]
+    code = 'import os; os.environ.pop("OPENBLAS_NUM_THREADS", None)\n' + SAID
+    assert run(code, tmp_path).stdout.split() == ["1", "None", "True", "False"]
+
+
 LOOP = """
 import caliche
 {setting}

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from caliche.commands.check.run import check_experiment as check_experiment
     from caliche.commands.emulate.run import emulate as emulate
     from caliche.commands.emulate.run import open_emulation as open_emulation
-    from caliche.commands.history_match.metrics import match_metrics as match_metrics
     from caliche.commands.sites.run import estimate_sites as estimate_sites
     from caliche.emulators.store import load_emulator as load_emulator
     from caliche.errors import InputError as InputError
     from caliche.estimation import Result as Result
     from caliche.estimation import estimate as estimate
+    from caliche.evaluation.experiment_metrics import match_metrics as match_metrics
     from caliche.experiments import Experiment as Experiment
     from caliche.experiments import load_experiment as load_experiment
     from caliche.history_matching.match import history_match as history_match
@@ -40,7 +40,7 @@ _HOME = {
     "load_experiment": "caliche.experiments",
     "check_experiment": "caliche.commands.check.run",
     "history_match": "caliche.history_matching.match",
-    "match_metrics": "caliche.commands.history_match.metrics",
+    "match_metrics": "caliche.evaluation.experiment_metrics",
     "emulate": "caliche.commands.emulate.run",
     "open_emulation": "caliche.commands.emulate.run",
     "load_emulator": "caliche.emulators.store",

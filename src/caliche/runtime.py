@@ -23,6 +23,12 @@ _WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
 # What the environment may have said already about the number of devices that the CPU makes.
 _HOST_DEVICES = "xla_force_host_platform_device_count"
 
+# Matrices of calibration are small: on a busy machine threads of OpenBLAS wait for each other, and
+# a factorisation takes many times as long. It reads this when NumPy or SciPy load it.
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+# What the environment said before `configure` changed it.
+_before: dict[str, str | None] = {}
+
 # Programs that compile faster than this (s) are not worth a file. One operation alone takes some
 # 0.02 s to compile and 0.002 s to read, and a run begins with twenty of them.
 _WORTH_KEEPING = 0.003
@@ -42,9 +48,10 @@ def tell_compiled(listener: Callable[[str, float], None]) -> None:
 def configure(cache: bool = True, devices: int | Literal["all"] | None = None) -> None:
     """Set JAX up for calibration; the command line does this by itself.
 
-    Double precision is switched on, time loops are compiled in one piece on the CPU, and compiled
-    programs are kept in the user's cache folder, so that the next process starts faster. What the
-    environment says already (`XLA_FLAGS`, `JAX_COMPILATION_CACHE_DIR`) is left as it is. Results do
+    Double precision is switched on, time loops are compiled in one piece on the CPU, OpenBLAS gets
+    one thread if NumPy or SciPy have not loaded it yet, and compiled programs are kept in the
+    user's cache folder, so that the next process starts faster. What the environment says already
+    (`XLA_FLAGS`, `OPENBLAS_NUM_THREADS`, `JAX_COMPILATION_CACHE_DIR`) is left as it is. Results do
     not depend on any of it beyond round-off, except on the double precision.
 
     Parameters
@@ -76,7 +83,9 @@ def configure(cache: bool = True, devices: int | Literal["all"] | None = None) -
                 stacklevel=2,
             )
         else:
-            os.environ["XLA_FLAGS"] = f"{flags} {_LOOPS_IN_ONE_PIECE} {_WIDE_VECTORS}".strip()
+            _change("XLA_FLAGS", f"{flags} {_LOOPS_IN_ONE_PIECE} {_WIDE_VECTORS}".strip())
+    if _BLAS_THREADS not in os.environ:
+        _change(_BLAS_THREADS, "1")
 
     import jax
 
@@ -90,6 +99,17 @@ def configure(cache: bool = True, devices: int | Literal["all"] | None = None) -
     if cache and folder is not None and not getattr(jax.config, "jax_compilation_cache_dir", None):
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
+
+
+def outside() -> dict[str, str]:
+    """The environment as it was before `configure`, for programs that are not caliche's."""
+    found = {name: value for name, value in os.environ.items() if name not in _before}
+    return found | {name: value for name, value in _before.items() if value is not None}
+
+
+def _change(name: str, value: str) -> None:
+    _before.setdefault(name, os.environ.get(name))
+    os.environ[name] = value
 
 
 _connected: list[bool] = []

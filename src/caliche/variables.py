@@ -327,11 +327,15 @@ def variable(stream: str) -> Variable:
 def label(stream: str) -> str:
     """A stream in words: soil_temperature_0.05m is "soil temperature at 0.05 m".
 
-    `<stream>@<site>` is that of a site among several.
+    `<stream>@<site>` is that of a site among several. The outputs of an executable are called what
+    its file calls them.
     """
     if site := site_of(stream):
         return f"{label(without_site(stream))}, {site}"
-    entry = variable(stream)
+    try:
+        entry = variable(stream)
+    except InputError:
+        return stream
     # The sign convention after the comma belongs to a table, not to a sentence.
     words = entry.long_name.partition(",")[0]
     return words if entry.depth is None else f"{words} at {stream.rpartition('_')[2][:-1]} m"

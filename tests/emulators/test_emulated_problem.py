@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 
 from caliche.commands.emulate.run import Emulation, emulate
-from caliche.emulators.functionals import components_of, functionals_of, metrics_of, observed_of
+from caliche.emulators.components import components_of, outputs_of, usual_metrics
 from caliche.emulators.model_runs import FORWARD, REVERSE, Costs, ModelRunner
 from caliche.emulators.plan import planned
 from caliche.emulators.problem import EmulatedProblem, emulated_problem
 from caliche.errors import InputError
 from caliche.estimation import estimate
+from caliche.metrics.errors import errors_of, metric_errors
+from caliche.metrics.metric import Metrics
+from caliche.metrics.vectors import Vector, vector_metrics
 from caliche.parameters.priors import Normal
 from caliche.posterior.profile import profile
 from caliche.problems.inverse import InverseProblem
@@ -91,7 +94,7 @@ def test_the_misfit_is_the_likelihood_with_the_variance_of_the_emulator_added():
     basis = np.asarray(emulated.basis)[:, mask]
     field = np.asarray(emulated.base)[mask] + (outputs[0] - np.asarray(emulated.start)) @ basis
     r = field - (np.asarray(problem().observations.values) / 0.05)[mask]
-    dropped = np.asarray(emulation().functionals.dropped)[:, mask]
+    dropped = np.asarray(emulation().outputs.dropped)[:, mask]
     covariance = np.eye(mask.sum()) + basis.T @ (variance[0][:, None] * basis) + dropped.T @ dropped
     expected = 0.5 * r @ np.linalg.solve(covariance, r)
     expected += 0.5 * np.linalg.slogdet(covariance)[1]
@@ -141,44 +144,59 @@ def test_profiles_on_an_emulator_are_those_of_the_model():
 
 
 def test_either_mode_gives_the_same_slopes():
-    runner, functionals = ModelRunner(problem()), metrics_of(problem())
+    runner, metrics = ModelRunner(problem()), usual_metrics(problem())
     u = np.random.default_rng(0).uniform(-1.0, 1.0, (5, 3))
-    one, other = (runner.slopes(functionals, u, mode) for mode in (FORWARD, REVERSE))
-    assert one == pytest.approx(other, rel=1e-9, abs=1e-12)
     fields = runner.fields(u)
-    step = 1e-6 * np.eye(3)[1]
-    up, down = (functionals.of_fields(runner.fields(u + s * step)) for s in (1.0, -1.0))
-    assert one[:, :, 1] == pytest.approx((up - down) / 2e-6, abs=1e-6)
-    assert np.asarray(functionals(jnp.asarray(fields[0]))) == pytest.approx(
-        functionals.of_fields(fields)[0], rel=1e-12
-    )
+    for outputs in (metrics, curved(), components_of(problem(), fields)):
+        one, other = (runner.slopes(outputs, u, mode) for mode in (FORWARD, REVERSE))
+        assert one == pytest.approx(other, rel=1e-9, abs=1e-12)
+        step = 1e-6 * np.eye(3)[1]
+        up, down = (outputs.of_fields(runner.fields(u + s * step)) for s in (1.0, -1.0))
+        assert one[:, :, 1] == pytest.approx((up - down) / 2e-6, abs=1e-6)
+        assert np.asarray(outputs(jnp.asarray(fields[0]))) == pytest.approx(
+            outputs.of_fields(fields)[0], rel=1e-12
+        )
+
+
+def curved() -> Metrics:
+    """A mean and a standard deviation of the decay."""
+    seen = np.asarray(problem().mask)
+    values = np.asarray(problem().observations.values)
+    return vector_metrics(Vector(problem().stream_names, values, seen), ("mean", "sd"))[0]
 
 
 def test_metrics_of_the_observations_carry_their_errors():
-    functionals = metrics_of(problem())
-    value, covariance = observed_of(functionals, problem())
-    seen = np.asarray(problem().observations.values)[np.asarray(problem().mask)]
-    assert functionals.names[0].endswith(": mean")
-    assert value[0] == pytest.approx(seen.mean(), rel=1e-9)
-    assert covariance[0, 0] == pytest.approx(0.05**2 / len(seen), rel=1e-9)
+    metrics = usual_metrics(problem())
+    assert metrics.linear.all()
+    assert not curved().linear.all()
+    series = np.asarray(problem().observations.values)
+    told = metric_errors(metrics, series, errors_of(problem().observations))
+    seen = series[np.asarray(problem().mask)]
+    assert metrics.names[0].endswith(": mean")
+    assert told.values[0] == pytest.approx(seen.mean(), rel=1e-12)
+    assert told.covariance[0, 0] == pytest.approx(0.05**2 / len(seen), rel=1e-9)
+    assert np.all(told.bias == 0.0)
     # With memory: a^T R a of the same weights.
-    told = dataclasses.replace(problem().observations, autocorrelation=jnp.array([0.6]))
-    memory = dataclasses.replace(problem(), observations=told)
-    _, longer = observed_of(functionals, memory)
-    a = np.asarray(functionals.weights)[:, :, 0]
+    declared = dataclasses.replace(problem().observations, autocorrelation=jnp.array([0.6]))
+    longer = metric_errors(metrics, series, errors_of(declared)).covariance
+    a = np.asarray(metrics.weights)
     r = 0.6 ** np.abs(np.subtract.outer(np.arange(41), np.arange(41)))
     assert longer == pytest.approx(0.05**2 * a @ r @ a.T, rel=1e-9)
+    # A curved metric of values with errors is off on average, and that is taken back.
+    both = metric_errors(curved(), series, errors_of(problem().observations))
+    assert both.bias[0] == 0.0
+    assert both.bias[1] == pytest.approx(0.05**2 / (2.0 * seen.std()), rel=0.3)
 
 
 def test_components_give_back_the_predictions_that_they_were_made_of():
     fields = ModelRunner(problem()).fields(np.random.default_rng(1).uniform(-1.5, 1.5, (20, 3)))
-    functionals = components_of(problem(), fields)
+    parts = components_of(problem(), fields)
     mask = np.asarray(problem().mask)
-    scores = functionals.of_fields(fields)
-    basis, base = np.asarray(functionals.basis)[:, mask], np.asarray(functionals.base)[mask]
+    scores = parts.of_fields(fields)
+    basis, base = np.asarray(parts.basis)[:, mask], np.asarray(parts.base)[mask]
     again = base + (scores - base @ basis.T) @ basis
     assert np.abs(again - fields[:, mask] / 0.05).max() < 0.5
-    assert functionals.kept > 0.999
+    assert parts.kept > 0.999
     with pytest.raises(InputError, match="depend on a free parameter"):
         components_of(problem(), np.repeat(fields[:1], 8, axis=0))
 
@@ -186,7 +204,7 @@ def test_components_give_back_the_predictions_that_they_were_made_of():
 @pytest.mark.parametrize("kind", ["rmse", "misfit", "pc"])
 def test_scores_are_not_emulated(kind):
     with pytest.raises(InputError, match="metrics or pcs"):
-        functionals_of(kind, problem(), np.zeros((8, 41, 1)))
+        outputs_of(kind, problem(), np.zeros((8, 41, 1)))
 
 
 def test_heavy_tails_and_refused_outputs_are_refused():
@@ -195,12 +213,12 @@ def test_heavy_tails_and_refused_outputs_are_refused():
         problem(), observations=dataclasses.replace(problem().observations, freedom=(4.0,))
     )
     with pytest.raises(InputError, match="heavy-tailed errors"):
-        emulated_problem(tails, found.functionals, found.emulator)
+        emulated_problem(tails, found.outputs, found.emulator)
     first = found.emulator.fits[0]
     failed = dataclasses.replace(first, check=dataclasses.replace(first.check, passed=False))
     bad = dataclasses.replace(found.emulator, fits=(failed, *found.emulator.fits[1:]))
     with pytest.raises(InputError, match="an emulator that passed its checks"):
-        emulated_problem(problem(), found.functionals, bad)
+        emulated_problem(problem(), found.outputs, bad)
 
 
 def test_slopes_are_used_where_they_pay():
@@ -221,7 +239,7 @@ def test_the_frame_and_the_plots_of_an_emulation():
     found = emulation("metrics")
     frame = found.to_frame()
     assert frame.passed.all()
-    assert len(frame) == len(found.functionals.names)
+    assert len(frame) == len(found.outputs.names)
     assert found.passed
     for figure in (found.plot_errors(), found.plot_scales()):
         assert len(figure.axes) == 1

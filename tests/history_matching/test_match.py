@@ -8,8 +8,8 @@ import functools
 import numpy as np
 import pytest
 
-from caliche.commands.history_match.metrics import match_metrics
 from caliche.errors import InputError
+from caliche.evaluation.experiment_metrics import match_metrics
 from caliche.experiments import load_experiment
 from caliche.history_matching import conflict, match
 from caliche.history_matching import recorder as keeping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import equinox as eqx
@@ -22,7 +23,7 @@ from caliche.sensitivity.designs import (
     sobol_design,
 )
 from caliche.sensitivity.indices import Indices, indices
-from caliche.sensitivity.run import Cube, CubeRunner, screen, where_failed
+from caliche.sensitivity.run import Cube, CubeRunner, _whitened, screen, where_failed
 from problems import make_problem
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -231,6 +232,25 @@ def test_the_cube_is_the_prior():
 
 def _physical(problem, u):
     return np.stack([np.asarray(problem.space.vector(jnp.asarray(row))) for row in u])
+
+
+def test_few_sizes_of_a_batch_are_compiled():
+    problem = make_problem(
+        lambda p, f: p["a"] * f["t"],
+        {"a": Flat(10.0, 20.0)},
+        {"a": 12.0},
+        {"t": np.ones(2)},
+        np.ones(2),
+    )
+    (one,) = problem.space.free
+    free = {"a": dataclasses.replace(one, start=(11.0, 13.0))}
+    cube = Cube(ParameterSpace.build(problem.space.declarations, free, {}), "sobol", starts=True)
+    points = np.random.default_rng(0).random((128, 1))
+    whole = cube.to_u(points)
+    known = _whitened._cache_size()
+    for number in (65, 100, 127):
+        np.testing.assert_array_equal(cube.to_u(points[:number]), whole[:number])
+    assert _whitened._cache_size() == known
 
 
 def test_correlated_priors_are_refused():

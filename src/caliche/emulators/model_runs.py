@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.emulators.functionals import MOST_COMPONENTS, Functionals
+from caliche.emulators.components import MOST_COMPONENTS, Components, Outputs, WeightedSums
 from caliche.emulators.runs import Runs
 from caliche.problems.inverse import InverseProblem
 
@@ -25,8 +25,8 @@ FORWARD, REVERSE = "forward", "reverse"
 LANES = 8
 SWEEP = 4
 _BEST_OF = 3
-# So few parameters that reverse mode is not worth its compilation, which takes minutes for LaD.
-FEW_PARAMETERS = 8
+# So many components a problem has as a rule; it decides what reverse mode is taken to cost.
+USUAL_COMPONENTS = 4
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,24 @@ class Costs:
         return bool(np.isfinite(self.forward) or np.isfinite(self.reverse))
 
 
+class Runner(Protocol):
+    """Runs of a model, whatever it is; see `ModelRunner`."""
+
+    def fields(
+        self, u: np.ndarray, tell: Callable[[int, int], None] | None = None
+    ) -> np.ndarray: ...
+
+    def slopes(
+        self,
+        outputs: Outputs,
+        u: np.ndarray,
+        mode: str,
+        tell: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray: ...
+
+    def costs(self, outputs: Outputs | None, slopes: bool) -> Costs: ...
+
+
 class ModelRunner:
     """Runs of a problem's model, a few in one compiled call."""
 
@@ -66,44 +84,42 @@ class ModelRunner:
 
     def slopes(
         self,
-        functionals: Functionals,
+        outputs: Outputs,
         u: np.ndarray,
         mode: str,
         tell: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """Exact slopes (n, K, P) of outputs at u (n, P)."""
-        k = len(functionals.names)
-        weights = np.asarray(functionals.weights)
+        k = len(outputs)
+        what = outputs.sums if isinstance(outputs, Components) else outputs
         if mode == FORWARD:
-            wide = _filled(weights, max(MOST_COMPONENTS, k))
-            found = self._each(lambda b: _forward(self.problem, functionals.seen, wide, b), u, tell)
-            return found[:, :k]
+            return self._each(lambda b: _forward(self.problem, what, b), u, tell)[:, :k]
         parts = []
-        for begin in range(0, k, SWEEP):
-            part = _filled(weights[begin : begin + SWEEP], SWEEP)
-            parts.append(
-                self._each(
-                    lambda b, part=part: _reverse(self.problem, functionals.seen, part, b), u, tell
-                )
-            )
+        for rows in _sweeps(k, MOST_COMPONENTS if isinstance(outputs, Components) else k):
+            found = self._each(lambda b, rows=rows: _reverse(self.problem, what, rows, b), u, tell)
+            parts.append(found)
         return np.concatenate(parts, axis=1)[:, :k]
 
-    def costs(self, outputs: int, slopes: bool) -> Costs:
-        """Measured costs of a run, of so many outputs; compiles what it measures. With up to 8
-        parameters forward tangents are cheaper as a rule, and reverse mode is left out."""
+    def costs(self, outputs: Outputs | None, slopes: bool) -> Costs:
+        """Measured costs of a run; compiles what it measures.
+
+        Parameters
+        ----------
+        outputs : that slopes are of; of components, which are not known yet, None.
+        """
         u = np.repeat(np.asarray(self.problem.space.initial())[None], LANES, axis=0)
-        seen = self.problem.mask
         value = _timed(lambda b: _fields(self.problem, b), u)
         if not slopes:
             return Costs(value)
-        shape = seen.shape
-        wide = jnp.ones((max(MOST_COMPONENTS, outputs), *shape))
-        forward = _timed(lambda b: _forward(self.problem, seen, wide, b), u)
-        if self.problem.space.size <= FEW_PARAMETERS:
-            return Costs(value, forward)
-        part = jnp.ones((SWEEP, *shape))
-        once = _timed(lambda b: _reverse(self.problem, seen, part, b), u)
-        return Costs(value, forward, once * -(-outputs // SWEEP))
+        if isinstance(outputs, Components) or outputs is None:
+            seen, number, most = self.problem.mask, USUAL_COMPONENTS, MOST_COMPONENTS
+            what: Any = WeightedSums(jnp.ones((most, *seen.shape)), seen)
+        else:
+            what, number, most = outputs, len(outputs), len(outputs)
+        forward = _timed(lambda b: _forward(self.problem, what, b), u)
+        rows = _sweeps(number, most)
+        once = _timed(lambda b: _reverse(self.problem, what, rows[0], b), u)
+        return Costs(value, forward, once * len(rows))
 
     def _each(self, program: Callable[[Array], Array], u: np.ndarray, tell: Any) -> np.ndarray:
         filled = np.concatenate([u, np.repeat(u[-1:], -len(u) % LANES, axis=0)])
@@ -116,16 +132,17 @@ class ModelRunner:
 
 
 def runs_from(
-    functionals: Functionals, u: np.ndarray, fields: np.ndarray, slopes: np.ndarray | None = None
+    outputs: Outputs, u: np.ndarray, fields: np.ndarray, slopes: np.ndarray | None = None
 ) -> Runs:
     """Runs of the outputs; those whose predictions are not finite where they count have failed."""
-    values = functionals.of_fields(fields)
-    return Runs(u, values, slopes)
+    return Runs(u, outputs.of_fields(fields), slopes)
 
 
-def _filled(weights: np.ndarray, size: int) -> Array:
-    more = np.zeros((size - len(weights), *weights.shape[1:]))
-    return jnp.asarray(np.concatenate([weights, more]))
+def _sweeps(number: int, most: int) -> list[Array]:
+    """The outputs of each sweep backwards, as rows (SWEEP, most) of an identity."""
+    rows = np.zeros((-(-number // SWEEP) * SWEEP, most))
+    rows[np.arange(number), np.arange(number)] = 1.0
+    return [jnp.asarray(rows[k : k + SWEEP]) for k in range(0, len(rows), SWEEP)]
 
 
 def _timed(program: Callable[[Array], Array], u: np.ndarray) -> float:
@@ -146,14 +163,12 @@ def _fields(problem: InverseProblem, u: Float[Array, "run p"]) -> Float[Array, "
 
 @jax.jit
 def _forward(
-    problem: InverseProblem,
-    seen: Array,
-    weights: Float[Array, "k time stream"],
-    u: Float[Array, "run p"],
+    problem: InverseProblem, outputs: Any, u: Float[Array, "run p"]
 ) -> Float[Array, "run k p"]:
     def one(u: Array) -> Array:
-        _, slopes = problem.predict_tangents(u)
-        return jnp.tensordot(weights, jnp.where(seen[..., None], slopes, 0.0), 2)
+        prediction, slopes = problem.predict_tangents(u)
+        _, linear = jax.linearize(outputs, prediction)
+        return jax.vmap(linear, -1, -1)(slopes)
 
     return jax.vmap(one)(u)
 
@@ -161,11 +176,12 @@ def _forward(
 @jax.jit
 def _reverse(
     problem: InverseProblem,
-    seen: Array,
-    weights: Float[Array, "k time stream"],
+    outputs: Any,
+    rows: Float[Array, "row k"],
     u: Float[Array, "run p"],
-) -> Float[Array, "run k p"]:
-    def outputs(u: Array) -> Array:
-        return jnp.tensordot(weights, jnp.where(seen, problem.forward(u), 0.0), 2)
+) -> Float[Array, "run row p"]:
+    def one(u: Array) -> Array:
+        _, pull = jax.vjp(lambda u: outputs(problem.forward(u)), u)
+        return jax.vmap(pull)(rows)[0]
 
-    return jax.vmap(jax.jacrev(outputs))(u)
+    return jax.vmap(one)(u)

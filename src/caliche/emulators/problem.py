@@ -23,19 +23,15 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from caliche.emulators.box import EDGE, Box
+from caliche.emulators.components import Outputs, refuse_tails
 from caliche.emulators.emulator import Emulator
-from caliche.emulators.functionals import (
-    METRICS,
-    Functionals,
-    observed_of,
-    refuse_tails,
-)
 from caliche.emulators.surface import Surface
 from caliche.errors import InputError
+from caliche.metrics.errors import errors_of, metric_errors
+from caliche.metrics.metric import Metrics
 from caliche.observations import Observations
 from caliche.parameters.space import ParameterSpace
 from caliche.problems.base import NormalEquations, Problem
-from caliche.problems.inverse import InverseProblem
 
 # Keeps the root of the determinant's logarithm differentiable where the emulator is exact.
 _EXACT = 1e-12
@@ -58,7 +54,7 @@ class EmulatedProblem(Problem):
     gram : (f, f) their products.
     """
 
-    original: InverseProblem
+    original: Problem
     space: ParameterSpace  # pyright: ignore[reportIncompatibleMethodOverride]
     observations: Observations  # pyright: ignore[reportIncompatibleMethodOverride]
     surface: Surface
@@ -180,9 +176,7 @@ class EmulatedProblem(Problem):
         return self.linearise(u)
 
 
-def emulated_problem(
-    problem: InverseProblem, functionals: Functionals, emulator: Emulator
-) -> EmulatedProblem:
+def emulated_problem(problem: Problem, outputs: Outputs, emulator: Emulator) -> EmulatedProblem:
     """A problem with an emulator in place of its model.
 
     Raises
@@ -201,9 +195,11 @@ def emulated_problem(
             "emulate with more --runs, or use the model itself",
         )
     refuse_tails(problem.observations.freedom)
-    if functionals.kind == METRICS:
-        value, covariance = observed_of(functionals, problem)
-        root = np.linalg.inv(np.linalg.cholesky(covariance))
+    if isinstance(outputs, Metrics):
+        observed = problem.observations
+        series = np.where(np.asarray(problem.mask), np.asarray(observed.values), 0.0)
+        told = metric_errors(outputs, series, errors_of(observed))
+        value, root = told.values, np.linalg.inv(np.linalg.cholesky(told.covariance))
         observations = Observations(
             jnp.asarray((root @ value)[None]),
             jnp.ones((1, len(value)), bool),
@@ -211,12 +207,12 @@ def emulated_problem(
         )
         basis = jnp.asarray(root.T[:, None, :])  # (k, 1, K): what one unit of an output is
         base, start, dropped = jnp.zeros((1, len(value))), jnp.zeros(len(value)), basis[:0]
-        names = tuple(name.replace(": ", "@") for name in functionals.names)
+        names = tuple(name.replace(": ", "@") for name in outputs.names)
     else:
         observations, names = problem.observations, problem.stream_names
         observations = eqx.tree_at(lambda o: o.mask, observations, problem.mask)
-        basis, base, dropped = functionals.basis, functionals.base, functionals.dropped
-        seen = jnp.where(functionals.seen, base, 0.0)
+        basis, base, dropped = outputs.basis, outputs.base, outputs.dropped
+        seen = jnp.where(outputs.seen, base, 0.0)
         start = jnp.tensordot(basis, seen, 2)
     if observations.information is None:
         # Errors at their word: residuals of an emulator say nothing of those of its model.

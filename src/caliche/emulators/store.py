@@ -16,33 +16,35 @@ import xarray as xr
 from caliche._version import __version__
 from caliche.emulators.box import Box
 from caliche.emulators.checks import Check
+from caliche.emulators.components import Components, Outputs
 from caliche.emulators.emulator import Emulator, centre_and_scale
 from caliche.emulators.fit import Fit, Options, ready
-from caliche.emulators.functionals import Functionals
 from caliche.emulators.leave_out import LeftOut
 from caliche.emulators.rows import rows_of, thinned
 from caliche.emulators.runs import Runs
 from caliche.errors import InputError
 from caliche.files.whole_file import written_aside
+from caliche.metrics.metric import Metric, Metrics
 
 _KIND = "caliche emulator 1"
-_GROUP = "functionals"
+_GROUP = "outputs"
 _ARRAYS = ("standardised", "pivoted", "order")
+_METRIC_ARRAYS = ("weights", "mask", "day", "whole", "scale")
 
 
-def save_emulator(emulator: Emulator, path: Path, functionals: Functionals | None = None) -> Path:
+def save_emulator(emulator: Emulator, path: Path, outputs: Outputs | None = None) -> Path:
     """Write an emulator, and what its outputs are of the predictions, to a netCDF file, whole."""
     path = Path(path)
     with written_aside(path) as scratch:
-        write_emulator(emulator, scratch, functionals)
+        write_emulator(emulator, scratch, outputs)
     return path
 
 
-def write_emulator(emulator: Emulator, path: Path, functionals: Functionals | None) -> None:
+def write_emulator(emulator: Emulator, path: Path, outputs: Outputs | None) -> None:
     """The same, into a file that nobody reads yet."""
     to_dataset(emulator).to_netcdf(path, engine="h5netcdf")
-    if functionals is not None:
-        group = _functionals(functionals)
+    if outputs is not None:
+        group = _metrics(outputs) if isinstance(outputs, Metrics) else _components(outputs)
         group.to_netcdf(path, engine="h5netcdf", mode="a", group=_GROUP)
 
 
@@ -63,7 +65,7 @@ def load_emulator(path: str | Path) -> Emulator:
     return from_dataset(data)
 
 
-def load_functionals(path: str | Path) -> Functionals:
+def load_outputs(path: str | Path) -> Outputs:
     """What the outputs of a saved emulator are of the predictions of its model.
 
     Raises
@@ -71,10 +73,14 @@ def load_functionals(path: str | Path) -> Functionals:
     InputError : a file that cannot be read, or without them.
     """
     data = _opened(path, _GROUP)
-    return Functionals(
-        data.attrs["kind"],
+    if "metrics" in data.attrs:
+        told = json.loads(data.attrs["metrics"])
+        made = [Metric(**{**one, "rows": tuple(one["rows"])}) for one in told]
+        arrays = {name: jnp.asarray(data[name].values) for name in _METRIC_ARRAYS}
+        rows = tuple(json.loads(data.attrs["row_stream"]))
+        return Metrics(**arrays, metrics=tuple(made), row_stream=rows)
+    return Components(
         tuple(map(str, data.output.values)),
-        tuple(json.loads(data.attrs["units"])),
         jnp.asarray(data.weights.values),
         jnp.asarray(data.seen.values.astype(bool)),
         jnp.asarray(data.base.values),
@@ -96,24 +102,35 @@ def _opened(path: str | Path, group: str | None = None) -> xr.Dataset:
         ) from None
 
 
-def _functionals(functionals: Functionals) -> xr.Dataset:
+def _metrics(metrics: Metrics) -> xr.Dataset:
+    where = {
+        "weights": ("row", "time"),
+        "mask": ("time", "stream"),
+        "day": ("time",),
+        "whole": ("day_number", "stream"),
+        "scale": ("stream",),
+    }
+    return xr.Dataset(
+        {name: (where[name], np.asarray(getattr(metrics, name))) for name in _METRIC_ARRAYS},
+        attrs={
+            "metrics": json.dumps([asdict(one) for one in metrics.metrics]),
+            "row_stream": json.dumps(metrics.row_stream),
+        },
+    )
+
+
+def _components(components: Components) -> xr.Dataset:
     where = ("time", "stream")
     return xr.Dataset(
         {
-            "weights": (("output", *where), np.asarray(functionals.weights)),
-            "seen": (where, np.asarray(functionals.seen).astype("int8")),
-            "base": (where, np.asarray(functionals.base)),
-            "basis": (("component", *where), np.asarray(functionals.basis)),
-            "dropped": (("dropped_component", *where), np.asarray(functionals.dropped)),
+            "weights": (("output", *where), np.asarray(components.weights)),
+            "seen": (where, np.asarray(components.seen).astype("int8")),
+            "base": (where, np.asarray(components.base)),
+            "basis": (("component", *where), np.asarray(components.basis)),
+            "dropped": (("dropped_component", *where), np.asarray(components.dropped)),
         },
-        coords={"output": list(functionals.names)},
-        attrs={
-            "kind": functionals.kind,
-            "units": json.dumps(functionals.units),
-            "kept": functionals.kept,
-            "lost": functionals.lost,
-            "unseen": functionals.unseen,
-        },
+        coords={"output": list(components.names)},
+        attrs={name: getattr(components, name) for name in ("kept", "lost", "unseen")},
     )
 
 

@@ -6,6 +6,7 @@ parameter x, so that the density in u carries the slope dx/du.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from jaxtyping import Array, Float
 from caliche.errors import InputError
 from caliche.estimation.curvature import linearised, posterior
 from caliche.estimation.method import BOUND_REACHED, RANK_TOLERANCE, at_bound
+from caliche.parameters.rows import by_rows
 from caliche.parameters.space import ParameterSpace
 from caliche.problems.base import Problem
 
@@ -65,7 +67,7 @@ def reach(space: ParameterSpace, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def physical(space: ParameterSpace, u: np.ndarray) -> np.ndarray:
     """Physical values (..., P) of control vectors (..., P)."""
-    rows = np.asarray(_vectors(space, jnp.asarray(u.reshape(-1, u.shape[-1]))))
+    rows = by_rows(functools.partial(_vectors, space), u.reshape(-1, u.shape[-1]))
     return rows.reshape(u.shape)
 
 

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from caliche.history_matching import metrics as kind
-from caliche.history_matching.metrics import Metrics
+from caliche.metrics import metric as kind
+from caliche.metrics.metric import Metrics
 
 SHARE = 0.1  # of a series' standard deviation
 FACTORS = (0.5, 1.0, 2.0)  # NROY is told for the discrepancy times these

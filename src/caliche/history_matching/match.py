@@ -18,7 +18,6 @@ from caliche.history_matching.conflict import Conflict, find_conflict
 from caliche.history_matching.descent import isolated
 from caliche.history_matching.discrepancy import FACTORS, SHARE
 from caliche.history_matching.implausibility import Targets, usual_rule
-from caliche.history_matching.metrics import Metrics
 from caliche.history_matching.nonimplausible import (
     FEWEST_HITS,
     MEMBERS,
@@ -31,9 +30,11 @@ from caliche.history_matching.ranges import Ranges
 from caliche.history_matching.recorder import Recorder
 from caliche.history_matching.removed import BINS, marginals, removed_by
 from caliche.history_matching.result import Matched, Wave
-from caliche.history_matching.simulator import FORWARD, REVERSE, Costs, Simulator
+from caliche.history_matching.simulator import FORWARD, REVERSE, Costs, MetricRuns, Simulator
 from caliche.history_matching.study import EMULATOR, MODEL, Options, Study
 from caliche.history_matching.waves import match_in_waves
+from caliche.metrics.metric import Metrics
+from caliche.problems.base import Problem
 from caliche.problems.inverse import InverseProblem
 from caliche.wording import number_of
 
@@ -77,12 +78,35 @@ def history_match(
         raise InputError(
             f"a target for each of {len(metrics)} metrics", f"{len(targets)}", "give one for each"
         )
-    rule = options.rule or usual_rule(len(targets))
-    rule.cutoff(len(targets))  # refuses too few metrics
     ranges = Ranges(problem.space, options.starts)
     recorder = recorder or Recorder(None)
     simulator = Simulator(problem, metrics, ranges, recorder, options.failures, counted)
-    study = Study(simulator, ranges, targets, rule, options, say or (lambda _text: None))
+    return match_study(study_of(simulator, ranges, targets, options, say), truth, left_out)
+
+
+def study_of(
+    simulator: MetricRuns,
+    ranges: Ranges,
+    targets: Targets,
+    options: Options,
+    say: Callable[[str], None] | None = None,
+) -> Study:
+    """What `match_study` takes.
+
+    Raises
+    ------
+    InputError : a rule that needs more metrics.
+    """
+    rule = options.rule or usual_rule(len(targets))
+    rule.cutoff(len(targets))  # refuses too few metrics
+    return Study(simulator, ranges, targets, rule, options, say or (lambda _text: None))
+
+
+def match_study(
+    study: Study, truth: Mapping[str, float] | None = None, left_out: tuple[str, ...] = ()
+) -> Matched:
+    """What is left, of any model that runs; see `history_match`."""
+    simulator, ranges, targets = study.simulator, study.ranges, study.targets
     method, why, costs = choose(study)
     study.say(why)
     if method == MODEL:
@@ -91,15 +115,16 @@ def history_match(
         outputs = simulator.values(nroy.points) if not nroy.empty else np.zeros((0, len(targets)))
         spread = np.zeros_like(outputs)
         by_factor = tuple(_with_factor(study, f, nroy) for f in FACTORS)
-        audit = None
-        apart = isolated(study, nroy, mode_of(study))
+        audit, apart = None, np.zeros((0, ranges.size))
+        if simulator.differentiable:
+            apart = isolated(study, nroy, mode_of(study))
         conflict = _conflict(study, nroy) if nroy.empty and not len(apart) else None
     else:
         found = match_in_waves(study, costs)
         nroy, waves, outputs, spread = found.nroy, found.waves, found.outputs, found.outputs_sd
         by_factor, audit, conflict = found.by_factor, found.audit, found.conflict
         apart = np.zeros((0, ranges.size))
-    recorder.flush()
+    simulator.recorder.flush()
     return _matched(
         study,
         nroy,
@@ -120,7 +145,7 @@ def history_match(
     )
 
 
-def mark_of(problem: InverseProblem, metrics: Metrics, targets: Targets, options: Options) -> str:
+def mark_of(problem: Problem, metrics: Metrics, targets: Targets, options: Options) -> str:
     """What runs that are kept belong to."""
     return fingerprint(problem, metrics, targets, replace(options, audit=0))
 
@@ -128,18 +153,21 @@ def mark_of(problem: InverseProblem, metrics: Metrics, targets: Targets, options
 def choose(study: Study) -> tuple[str, str, Costs]:
     """Model or emulator, and why: measured once, and remembered."""
     method, simulator = study.options.method, study.simulator
-    measure = method != MODEL
+    measure = method != MODEL and simulator.differentiable
 
     def ask(_: np.ndarray) -> np.ndarray:
         return np.array([np.nan if c is None else c for c in simulator.costs(measure)])
 
     values, forward, reverse = simulator.recorder("costs", ask, np.array([float(measure)]))
+    simulator.recorder.flush()  # what follows depends on it
     costs = Costs(float(values), *(None if np.isnan(c) else float(c) for c in (forward, reverse)))
     each = 1e3 * costs.values
     whole = TYPICAL_RUNS * costs.values
     if method == MODEL:
         return MODEL, f"The model itself is searched: {each:.3g} ms a run.", costs
-    slopes = f"{1e3 * forward:.3g} ms with slopes forward, {1e3 * reverse:.3g} ms in reverse"
+    slopes = "without slopes, as it is an executable"
+    if simulator.differentiable:
+        slopes = f"{1e3 * forward:.3g} ms with slopes forward, {1e3 * reverse:.3g} ms in reverse"
     if method == EMULATOR:
         return EMULATOR, f"Emulators are used: a run takes {each:.3g} ms, {slopes}.", costs
     if whole <= PATIENCE:

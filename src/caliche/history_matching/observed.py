@@ -7,24 +7,13 @@ import numpy as np
 from caliche.errors import InputError
 from caliche.history_matching.discrepancy import SHARE, of_series, undefined
 from caliche.history_matching.implausibility import Targets
-from caliche.history_matching.metric_errors import MetricErrors, SeriesErrors, metric_errors
-from caliche.history_matching.metrics import Metrics
-from caliche.problems.inverse import InverseProblem
-
-
-def series_errors(problem: InverseProblem) -> SeriesErrors:
-    """The errors of a problem's observations, as its error model says."""
-    observed = problem.observations
-    shape = observed.values.shape
-    rho = np.zeros(shape[1])
-    if observed.autocorrelation is not None:
-        rho = np.asarray(observed.autocorrelation, float)
-    freedom = np.asarray(observed.freedom or (np.inf,) * shape[1], float)
-    return SeriesErrors(np.broadcast_to(np.asarray(observed.scale), shape), rho, freedom)
+from caliche.metrics.errors import MetricErrors, SeriesErrors, errors_of, metric_errors
+from caliche.metrics.metric import Metrics
+from caliche.problems.base import Problem
 
 
 def observed_targets(
-    problem: InverseProblem,
+    problem: Problem,
     metrics: Metrics,
     errors: SeriesErrors | None = None,
     share: float = SHARE,
@@ -46,7 +35,7 @@ def observed_targets(
     if not share >= 0.0:
         raise InputError("a discrepancy of 0 or more", f"{share:g}", f"use {SHARE:g}")
     series = np.asarray(problem.observations.values)
-    found = metric_errors(metrics, series, errors or series_errors(problem), seed)
+    found = metric_errors(metrics, series, errors or errors_of(problem.observations), seed)
     usual = of_series(metrics, series, share)
     if discrepancy is not None:
         usual = np.where(np.isfinite(discrepancy), discrepancy, usual)

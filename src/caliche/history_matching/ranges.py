@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +19,7 @@ from scipy.special import ndtr, ndtri
 from caliche.emulators.box import Box
 from caliche.errors import InputError
 from caliche.parameters.priors import Prior
+from caliche.parameters.rows import by_rows
 from caliche.parameters.space import Entry, ParameterSpace
 
 REACH = 3.0  # standard deviations of an informative prior
@@ -96,7 +96,7 @@ class Ranges:
 
     def inputs_to_u(self, e: np.ndarray) -> np.ndarray:
         """Control vectors of emulator inputs."""
-        return _padded(functools.partial(_whitened, self._priors), np.asarray(e, float))
+        return by_rows(functools.partial(_whitened, self._priors), np.asarray(e, float))
 
     def to_u(self, x: np.ndarray) -> np.ndarray:
         """Control vectors of points of the cube."""
@@ -104,11 +104,11 @@ class Ranges:
 
     def slopes(self, e: np.ndarray) -> np.ndarray:
         """(n, P) du / de, entry by entry."""
-        return _padded(functools.partial(_slopes, self._priors), np.asarray(e, float))
+        return by_rows(functools.partial(_slopes, self._priors), np.asarray(e, float))
 
     def physical(self, x: np.ndarray) -> np.ndarray:
         """Physical values of points of the cube, in the order of `names`."""
-        return _padded(functools.partial(_vectors, self._space), self.to_u(np.atleast_2d(x)))
+        return by_rows(functools.partial(_vectors, self._space), self.to_u(np.atleast_2d(x)))
 
     def from_values(self, values: dict[str, float]) -> np.ndarray:
         """The point (P,) of the cube at which the free parameters have these values."""
@@ -118,14 +118,6 @@ class Ranges:
             prior = self._space.entries[k].parameter.prior
             e[:, k] = np.asarray(prior.to_physical(jnp.asarray(u[:, k])))
         return self.from_inputs(e)[0]
-
-
-def _padded(function: Callable[[jax.Array], jax.Array], rows: np.ndarray) -> np.ndarray:
-    """A function of rows, filled up to a power of two: few sizes to compile for."""
-    n = len(rows)
-    size = max(64, 1 << max(0, n - 1).bit_length())
-    filled = np.concatenate([rows, np.repeat(rows[-1:], size - n, axis=0)])
-    return np.asarray(function(jnp.asarray(filled)))[:n]
 
 
 @functools.partial(jax.jit, static_argnums=0)

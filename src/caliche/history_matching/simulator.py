@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,9 @@ from jax.sharding import PartitionSpec as P
 from caliche.errors import InputError
 from caliche.estimation.devices import LANES, devices_for
 from caliche.estimation.ensemble.core import NO_PREDICTION
-from caliche.history_matching.metrics import Metrics
 from caliche.history_matching.ranges import Ranges
 from caliche.history_matching.recorder import Recorder
+from caliche.metrics.metric import Metrics
 from caliche.problems.inverse import InverseProblem
 from caliche.wording import number_of
 
@@ -36,6 +36,26 @@ class Costs(NamedTuple):
     values: float
     forward: float | None
     reverse: float | None
+
+
+class MetricRuns(Protocol):
+    """Runs of a model, whatever it is, as metrics.
+
+    Attributes
+    ----------
+    recorder : remembers every call.  runs : how many were made.
+    differentiable : whether runs can have slopes.
+    """
+
+    recorder: Recorder
+    runs: int
+    differentiable: bool
+
+    def values(self, x: np.ndarray) -> np.ndarray: ...
+
+    def with_slopes(self, e: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def costs(self, slopes: bool = True) -> Costs: ...
 
 
 @dataclass
@@ -55,6 +75,7 @@ class Simulator:
     failures: str = DROP
     callback: Callable[[int], None] | None = None
     runs: int = 0
+    differentiable: bool = True
 
     def __post_init__(self) -> None:
         devices = devices_for(self.problem, jax.local_devices())
@@ -69,13 +90,8 @@ class Simulator:
         """(n, K) metrics of points (n, P) of the cube; NaN in all of a run that failed."""
         found = self.recorder(VALUES, self._values, x)
         self._count(x)
-        if self.failures == STOP and np.isnan(found).any():
-            lost = int(np.isnan(found).any(axis=1).sum())
-            raise InputError(
-                'no run to fail, as failures = "stop" asks',
-                f"{lost} of {number_of(len(found), 'run')} without finite numbers",
-                "narrow the ranges, or use --failures drop",
-            )
+        if self.failures == STOP:
+            refuse_lost(found)
         return found
 
     def with_slopes(self, e: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
@@ -83,6 +99,8 @@ class Simulator:
         number = len(self.metrics)
         found = self.recorder(mode, functools.partial(self._slopes, mode=mode), e)
         self._count(e)
+        if self.failures == STOP:
+            refuse_lost(found)
         found = found.reshape(len(e), number, 1 + self.ranges.size)
         return found[:, :, 0], found[:, :, 1:]
 
@@ -173,3 +191,14 @@ def refuse_failures(name: str) -> None:
     """Refuse a policy on failures that does not exist."""
     if name not in FAILURES:
         raise InputError(f"one of {', '.join(FAILURES)}", repr(name), "use --failures drop")
+
+
+def refuse_lost(found: np.ndarray, why: str = "") -> None:
+    """Refuse runs (n, ...) of which one failed, as `stop` asks."""
+    lost = int(np.isnan(found).any(axis=1).sum())
+    if lost:
+        raise InputError(
+            'no run to fail, as failures = "stop" asks',
+            f"{lost} of {number_of(len(found), 'run')} without finite numbers{why}",
+            "narrow the ranges, or use --failures drop",
+        )

@@ -11,7 +11,7 @@ from caliche.errors import InputError, nearest
 from caliche.history_matching.implausibility import Rule, Targets
 from caliche.history_matching.nonimplausible import MEMBERS, POINTS
 from caliche.history_matching.ranges import Ranges
-from caliche.history_matching.simulator import DROP, Simulator, refuse_failures
+from caliche.history_matching.simulator import DROP, MetricRuns, refuse_failures
 
 AUTO, MODEL, EMULATOR = "auto", "model", "emulator"
 METHODS = (AUTO, MODEL, EMULATOR)
@@ -67,7 +67,7 @@ class Options:
 class Study:
     """Everything that a search needs."""
 
-    simulator: Simulator
+    simulator: MetricRuns
     ranges: Ranges
     targets: Targets
     rule: Rule

@@ -80,6 +80,7 @@ class Waves:
     by_factor: tuple[tuple[float, float, float, bool], ...]
     audit: Audit | None
     conflict: Conflict | None
+    judges: tuple[Judge, ...] = ()
 
 
 def match_in_waves(study: Study, costs: Costs) -> Waves:
@@ -115,13 +116,13 @@ def match_in_waves(study: Study, costs: Costs) -> Waves:
         audit = audit_of(study, lambda x: statistic(study, judges, x), nroy)
     by_factor = tuple(_with_factor(study, judges, f, nroy) for f in FACTORS)
     conflict = _conflict(study, judges, nroy) if nroy.empty else None
-    return Waves(nroy, tuple(waves), outputs, spread, by_factor, audit, conflict)
+    return Waves(nroy, tuple(waves), outputs, spread, by_factor, audit, conflict, tuple(judges))
 
 
 def choose_slopes(study: Study, costs: Costs) -> tuple[bool, str]:
     """Whether runs have slopes, and in which mode of differentiation."""
     mode, asked = best_mode(costs), study.options.gradients
-    if asked == "never":
+    if asked == "never" or not study.simulator.differentiable:
         return False, mode
     best = min(costs.forward or np.inf, costs.reverse or np.inf)
     dearer, worth = best / costs.values, WORTH * (study.ranges.size + 1)

@@ -179,3 +179,12 @@ class Problem(eqx.Module):
 def _weighted(weight: Array, number: Array) -> Array:
     """Product where the weight is not zero: what cannot be predicted is NaN, and 0 NaN is not 0."""
     return jnp.where(weight > 0.0, number * weight, 0.0)
+
+
+def need_double_precision() -> None:
+    """Refuse JAX's default of 32 bits."""
+    if jnp.asarray(0.0).dtype != jnp.float64:
+        raise RuntimeError(
+            "Expected 64-bit floating point. Got JAX's 32-bit default. Try: call "
+            "caliche.configure() right after the imports."
+        )

@@ -20,7 +20,7 @@ from caliche.models.loop.time_loop import Cut, ParamsInTime, cut, simulate, simu
 from caliche.observations import ObservationOperator, Observations
 from caliche.parameters.adjustment import Adjustment
 from caliche.parameters.space import ParameterSpace
-from caliche.problems.base import NormalEquations, Problem
+from caliche.problems.base import NormalEquations, Problem, need_double_precision
 
 
 class Record(NamedTuple):
@@ -69,11 +69,7 @@ class InverseProblem(Problem):
     adjustment: Adjustment | None = None
 
     def __check_init__(self) -> None:
-        if jnp.asarray(0.0).dtype != jnp.float64:
-            raise RuntimeError(
-                "Expected 64-bit floating point. Got JAX's 32-bit default. Try: call "
-                "caliche.configure() right after the imports."
-            )
+        need_double_precision()
 
     @property
     def mask(self) -> Array:

@@ -25,6 +25,8 @@ from caliche.estimation.ensemble.core import NO_PREDICTION
 from caliche.estimation.ensemble.prior import NormalPrior, normal_prior
 from caliche.files.checkpoint import Checkpoint, fingerprint, read_arrays, write_arrays
 from caliche.files.whole_file import remove
+from caliche.parameters.priors import Prior
+from caliche.parameters.rows import by_rows
 from caliche.parameters.space import ParameterSpace
 from caliche.problems.inverse import InverseProblem
 from caliche.sensitivity.designs import SOBOL, Design, Sums
@@ -256,8 +258,13 @@ class Cube:
         u = self._prior.to_u(ndtri(points))
         for k, (prior, low, high) in self._ranges.items():
             values = low + (high - low) * points[:, k]
-            u[:, k] = np.asarray(prior.to_whitened(jnp.asarray(values)))
+            u[:, k] = by_rows(functools.partial(_whitened, prior), values)
         return u
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _whitened(prior: Prior, values: jax.Array) -> jax.Array:
+    return prior.to_whitened(values)
 
 
 def _prior(space: ParameterSpace) -> NormalPrior:

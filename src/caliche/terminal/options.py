@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+
+from caliche.errors import InputError
 
 At = Annotated[
     str | None,
@@ -51,6 +53,36 @@ def method_option(names: str, metavar: str = "NAME") -> Any:
 def listed(given: Sequence[str]) -> list[str]:
     """Names of an option that may be repeated, or hold several between commas."""
     return [name.strip() for text in given for name in text.split(",") if name.strip()]
+
+
+def refuse_for_program(given: Mapping[str, Any]) -> None:
+    """Refuse options that an executable does not have.
+
+    Raises
+    ------
+    InputError : one of them was given.
+    """
+    for name, value in given.items():
+        if value:
+            raise InputError(
+                "options that an executable has", f"{name}, which is of experiments", "leave it out"
+            )
+
+
+def refuse_for_model(given: Mapping[str, Any]) -> None:
+    """Refuse options that only an executable has.
+
+    Raises
+    ------
+    InputError : one of them was given.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(
+                "options that an experiment has",
+                f"{name}, which is of executables",
+                "leave it out: runs of a model of caliche go together",
+            )
 
 
 def bundled_names(incomplete: str) -> list[str]:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from caliche.commands.drive.cli import print_drive
-from caliche.commands.drive.config import DriveConfig, read_drive
 from caliche.commands.drive.run import drive, make_job
 from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS
+from caliche.executables.config import DriveConfig, read_drive
 
 # What the script does is decided by `mode`, by member and iteration alone.
 MODEL = """

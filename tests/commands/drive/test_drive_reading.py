@@ -8,10 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from caliche.commands.drive.config import read_drive
-from caliche.commands.drive.run import counted, drive, make_job
-from caliche.commands.drive.tables import number, outputs_of
+from caliche.commands.drive.run import drive, make_job
 from caliche.errors import InputError
+from caliche.executables.config import read_drive
+from caliche.executables.outputs import number, outputs_of
+from caliche.executables.workers import counted
 
 MISSING = (-9999.0, -6999.0, -999.0)
 OVERFLOW = "asterisks, which Fortran writes"

@@ -12,7 +12,7 @@ import pytest
 import caliche as package
 from caliche.commands.emulate.words import verdict, warnings_of, worth
 from caliche.commands.report.run import write_page
-from caliche.emulators.store import load_functionals
+from caliche.emulators.store import load_outputs
 from caliche.errors import InputError
 
 
@@ -52,8 +52,8 @@ def test_read_back_it_gives_the_same_predictions_and_a_problem(folder):
     assert np.array_equal(emulator.predict(u).variance, again.predict(u).variance)
     problem = package.open_emulation(folder)
     at = jnp.asarray(u[0])
-    functionals = load_functionals(folder / "emulator.nc")
-    outputs = np.asarray(functionals(problem.forward(at)))
+    parts = load_outputs(folder / "emulator.nc")
+    outputs = np.asarray(parts(problem.forward(at)))
     assert outputs == pytest.approx(emulator.predict(u[:1]).mean[0], rel=1e-6)
     exact = results.experiment.problem().forward(at)
     assert np.abs(problem.forward(at) - exact).max() < 1.0

@@ -14,6 +14,7 @@ from caliche.commands.history_match import run
 from caliche.experiments import load_experiment
 from caliche.history_matching import conflict
 from caliche.history_matching.observed import observed_targets
+from executable_cases import write_study
 
 TWIN = "twin-two-depths"
 SMALL = ("--set", "synthetic.hours=48", "--set", "model.nodes=21", "--points", 2048)
@@ -106,3 +107,28 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(caliche, tmp_path, given, 
     assert outcome.code == 2
     assert phrase in outcome.err
     assert not folder.exists()
+
+
+def test_an_executable_has_a_page_and_its_own_options(caliche, tmp_path):
+    path, folder = write_study(tmp_path), tmp_path / "found"
+    small = ("--with", "emulator", "--waves", 1, "--runs", 10, "--points", 256, "--members", 50)
+    outcome = caliche("history-match", path, "--out", folder, *small, "--workers", 3)
+    assert outcome.code == 0
+    assert "Wave 1: 10 runs, 0 failed" in outcome.err
+    assert "without slopes, as it is an executable" in outcome.err
+    page = (folder / "history-match.html").read_text("utf-8")
+    assert "outputs: value 2" in page
+    for command, given, phrase in (
+        ("history-match", ("--run", "R"), "--run, which is of experiments"),
+        ("history-match", ("--gradients", "always"), "Got an executable"),
+        ("history-match", ("--metrics", "diurnal"), "among values, mean, change, sd, bins"),
+        ("emulate", ("--set", "a=1"), "--set, which is of experiments"),
+        ("emulate", ("--gradients", "always"), "Got an executable"),
+    ):
+        refused = caliche(command, path, *given, "--out", tmp_path / "none")
+        assert refused.code == 2
+        assert phrase in " ".join(refused.err.split())
+        assert not (tmp_path / "none").exists()
+    refused = caliche("history-match", TWIN, "--workers", 2, "--out", tmp_path / "none")
+    assert refused.code == 2
+    assert "--workers, which is of executables" in " ".join(refused.err.split())

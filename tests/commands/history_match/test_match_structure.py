@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caliche.commands.history_match.metrics import match_metrics
 from caliche.commands.history_match.structure import structure_of
 from caliche.errors import InputError
+from caliche.evaluation.experiment_metrics import match_metrics
 from caliche.experiments import load_experiment
-from caliche.history_matching.observed import series_errors
+from caliche.metrics.errors import errors_of
 
 
 def test_a_fit_says_what_persists_and_what_the_model_misses(caliche, tower, tmp_path):
@@ -18,7 +18,7 @@ def test_a_fit_says_what_persists_and_what_the_model_misses(caliche, tower, tmp_
     experiment = load_experiment(path)
     problem = experiment.problem()
     metrics, _ = match_metrics(experiment, ("mean", "diurnal"))
-    declared = series_errors(problem)
+    declared = errors_of(problem.observations)
     found = structure_of(folder, problem, metrics, declared)
     assert np.all(found.errors.autocorrelation > 0.2)
     assert np.all(found.errors.autocorrelation < 1.0)

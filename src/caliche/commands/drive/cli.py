@@ -41,9 +41,9 @@ def drive(
     from caliche.runtime import configure
 
     configure()
-    from caliche.commands.drive.config import read_drive
     from caliche.commands.drive.run import begun, make_job
     from caliche.commands.drive.run import drive as run
+    from caliche.executables.config import read_drive
 
     if workers is not None and workers < 1:
         raise InputError("at least one worker", str(workers), "--workers 2")

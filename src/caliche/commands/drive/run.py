@@ -1,48 +1,36 @@
 """`caliche drive`: calibrate a model that is an executable, by a contract of folders.
 
-For every member there is a folder `iteration_III/member_MMM` with `parameters.json`. The command
-runs there and leaves `outputs.json` (a list of numbers) or `outputs.csv` (one number a line), in
-the order of the observations. An exit code other than 0, too long a run, a number too few and no
-number where there is an observation are failed members. What is done is never run again: the same
-command goes on.
+The contract is that of `caliche.executables.workers`, with the folders
+`iteration_III/member_MMM`. What is done is never run again: the same command goes on.
 """
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import math
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Lock
 from typing import Any
 
 import numpy as np
 
-from caliche.commands.drive.config import DriveConfig
-from caliche.commands.drive.tables import kind_of, outputs_of
 from caliche.errors import InputError
 from caliche.estimation.ensemble.ask_tell import AskTell, Found
 from caliche.estimation.verdict import FAR, far_from_prior, prior_distance
 from caliche.evaluation.verdict import vector_remarks
+from caliche.executables.config import DriveConfig
+from caliche.executables.workers import Batch, Workers, counted
 from caliche.files.manifest import read_json, write_manifest
 from caliche.files.whole_file import clear, write_text
 from caliche.remarks import Remark, as_table, ended
 from caliche.runs.folder import finite, versions
 
 CONFIG, STATE, RESULT = "drive.toml", "state.npz", "result.json"
-LAST_WORDS = 200  # characters of stderr that a reason quotes
 
 
 @dataclass(frozen=True)
@@ -108,7 +96,7 @@ def drive(
             if job.tries:
                 place = place / f"redrawn_{job.tries}"
             told = _Teller(callback, before, job)
-            outputs, why = pool.run(job, place, told)
+            outputs, why = pool.run(Batch(place, before, job.names, job.ask()), told.tell)
             try:
                 job.tell(outputs)
             except InputError as error:
@@ -173,143 +161,6 @@ def _prepare(config: DriveConfig, folder: Path, resume: bool) -> None:
     write_text(kept, config.text)
 
 
-# -- running members ---------------------------------------------------------------------------
-
-
-class Workers:
-    """Runs of the command, some at a time, all of them ended when this is left."""
-
-    def __init__(self, config: DriveConfig, number: int) -> None:
-        self._config, self._n = config, len(config.observed)
-        self._pool = ThreadPoolExecutor(number)
-        self._live: set[subprocess.Popen] = set()
-        self._lock, self._stopping = Lock(), Event()
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        with self._lock:
-            for process in self._live:
-                _end(process)
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def run(self, job: AskTell, place: Path, told: _Teller) -> tuple[np.ndarray, list[str]]:
-        """Outputs (k, n) of the members asked for, NaN where one failed, and why those did."""
-        members = job.ask()
-        outputs = np.full((len(members), self._n), np.nan)
-        futures = {}
-        for k, values in enumerate(members):
-            content = {
-                "iteration": job.iteration,
-                "member": k,
-                "parameters": dict(zip(job.names, values.tolist(), strict=True)),
-            }
-            futures[self._pool.submit(self._member, place / f"member_{k:03d}", content)] = k
-        why = []
-        for future in as_completed(futures):
-            found, reason = future.result()
-            if reason:
-                why.append(reason)
-            else:
-                outputs[futures[future]] = found
-            told.tell(bool(reason), len(members))
-        return outputs, why
-
-    def _member(self, folder: Path, content: dict[str, Any]) -> tuple[list[float], str]:
-        """Outputs of one member, and why it failed; run only if that was not done before."""
-        text = json.dumps(content, indent=1) + "\n"
-        asked, status = folder / "parameters.json", folder / "status.json"
-        known = read_json(status)
-        if not (
-            known
-            and isinstance(known.get("reason"), str)
-            and asked.is_file()
-            and asked.read_bytes() == text.encode()
-        ):
-            folder.mkdir(parents=True, exist_ok=True)
-            for name in ("outputs.json", "outputs.csv", "status.json"):
-                (folder / name).unlink(missing_ok=True)
-            asked.write_text(text, "utf-8")
-            began = time.monotonic()
-            reason = self._execute(folder)
-            if self._stopping.is_set():  # stopped from outside: nothing is known of this member
-                return [], "stopped"
-            known = {"reason": reason, "seconds": round(time.monotonic() - began, 3)}
-            if not reason:
-                known["reason"] = _read_outputs(folder, self._config)[1]
-            write_text(status, json.dumps(known) + "\n")
-        if known["reason"]:
-            return [], str(known["reason"])
-        return _read_outputs(folder, self._config)
-
-    def _execute(self, folder: Path) -> str:
-        """Run the command in a folder; why it failed, or nothing."""
-        with open(folder / "stdout.txt", "wb") as out, open(folder / "stderr.txt", "wb") as err:
-            try:
-                with self._lock:
-                    if self._stopping.is_set():
-                        return "stopped"
-                    process = subprocess.Popen(
-                        self._config.command,
-                        cwd=folder,
-                        stdin=subprocess.DEVNULL,
-                        stdout=out,
-                        stderr=err,
-                        start_new_session=True,
-                    )
-                    self._live.add(process)
-            except OSError as error:
-                raise InputError(
-                    "a command that can be started",
-                    f"{' '.join(self._config.command)}: {error.strerror}",
-                    "check command in [model]; {here} is the configuration's folder",
-                ) from None
-            try:
-                code = process.wait(self._config.timeout)
-            except subprocess.TimeoutExpired:
-                _end(process)
-                return f"took longer than {self._config.timeout:g} s"
-            finally:
-                with self._lock:
-                    self._live.discard(process)
-        if code:
-            said = (folder / "stderr.txt").read_text("utf-8", "replace").strip().splitlines()
-            ended = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
-            return f"{ended}: {said[-1][:LAST_WORDS]}" if said else ended
-        return ""
-
-
-def _end(process: subprocess.Popen) -> None:
-    """End a run and whatever it started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _read_outputs(folder: Path, config: DriveConfig) -> tuple[list[float], str]:
-    """What a run left, and what is wrong with it."""
-    path = folder / "outputs.json"
-    if not path.is_file():
-        path = folder / "outputs.csv"
-    if not path.is_file():
-        return [], "left neither outputs.json nor outputs.csv"
-    try:
-        values = outputs_of(path, config.missing)
-    except (OSError, ValueError, csv.Error) as error:
-        return [], f"left {path.name} that cannot be read: {error}"[:LAST_WORDS]
-    if len(values) != len(config.observed):
-        return [], f"left {len(values)} outputs where {len(config.observed)} are observed"
-    # What nobody observed may be missing.
-    if not np.isfinite(np.array(values)[np.isfinite(config.observed)]).all():
-        return [], "left outputs that are not finite"
-    return values, ""
-
-
 # -- the end -------------------------------------------------------------------------------------
 
 
@@ -324,12 +175,6 @@ def _explained(error: InputError, why: Sequence[str], place: Path) -> InputError
         f"{error.got}; {number} of them: {reason}",
         f"look at {file[1] if file else 'stderr.txt'} in the members of {place}",
     )
-
-
-def counted(reasons: Iterable[str]) -> Counter[str]:
-    """How often each reason was given; those that differ by numbers alone are one."""
-    first: dict[str, str] = {}
-    return Counter(first.setdefault(kind_of(reason), reason) for reason in reasons)
 
 
 def _remarks(config: DriveConfig, job: AskTell, found: Found) -> list[Remark]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,10 @@ from caliche.terminal.options import (
     ExperimentArgument,
     SetOption,
     command_line,
+    listed,
     new_folder_option,
+    refuse_for_model,
+    refuse_for_program,
     seed_option,
 )
 from caliche.terminal.progress import Progress
@@ -34,6 +37,15 @@ def emulate(
             help="metrics of each stream, or pcs: principal components of all predictions.",
         ),
     ] = "metrics",
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="With --outputs metrics: which, as in caliche history-match. [default: "
+            "mean,change,harmonics; of an executable its values, or mean,change,sd of more than "
+            "12]",
+        ),
+    ] = None,
     runs: Annotated[
         str,
         typer.Option(
@@ -50,33 +62,43 @@ def emulate(
     reach: Annotated[
         float, typer.Option(help="Standard deviations of normal priors that the box covers.")
     ] = 2.0,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Runs of an executable at the same time. [default: the file's]"),
+    ] = None,
     seed: Annotated[int, seed_option()] = 0,
     out: Annotated[Path | None, new_folder_option("runs/EXPERIMENT-emulate-TIME")] = None,
     json_: JsonOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Gaussian-process emulator (surrogate) of an experiment.
+    """Gaussian-process emulator (surrogate) of an experiment or an executable.
 
-    Says first what it will cost. Fits, checks on runs held out, and writes a folder with
-    emulator.nc, summary.json and emulation.html. Exit code 0, 2 for bad input, or 3 when the
-    emulator is refused.
+    An executable is a file of caliche drive. Says first what it will cost. Fits, checks on runs
+    held out, and writes a folder with emulator.nc, summary.json and emulation.html. Exit code 0, 2
+    for bad input, or 3 when the emulator is refused.
     """
     number = read_runs(runs)
-    # On matrices of this size the threads of OpenBLAS wait for each other: ten times slower.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from caliche.runtime import configure
 
     configure()
     from caliche.commands.emulate.page import write_emulation_page
-    from caliche.commands.emulate.run import emulate_experiment
+    from caliche.commands.emulate.run import emulate_experiment, emulate_program
     from caliche.commands.emulate.tables import cost_table, output_table
     from caliche.emulators.fit import Options
+    from caliche.executables.config import is_drive, read_drive
     from caliche.experiments import load_experiment
     from caliche.terminal.tables import print_table, wrapped
 
     options = Options(kernel=kernel, seed=seed)
-    loaded = load_experiment(experiment, set_ or [])
-    name = loaded.config.name
+    kinds = listed([metrics or ""])
+    if is_drive(experiment):
+        refuse_for_program({"--set": set_})
+        config = read_drive(Path(experiment))
+        name, run = config.name, partial(emulate_program, config, workers=workers)
+    else:
+        refuse_for_model({"--workers": workers})
+        loaded = load_experiment(experiment, set_ or [])
+        name, run = loaded.config.name, partial(emulate_experiment, loaded)
     with Progress(f"Emulating {name}") as progress:
 
         def announce(plan: Plan) -> None:
@@ -88,8 +110,7 @@ def emulate(
                 f"{what}: {done:,} of {number_of(total, 'run')}", done, total, now=done == total
             )
 
-        _, folder, summary = emulate_experiment(
-            loaded,
+        _, folder, summary = run(
             outputs,
             number,
             gradients,
@@ -97,6 +118,7 @@ def emulate(
             reach,
             seed,
             out,
+            kinds,
             announce,
             tell,
             command_line(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,51 +13,41 @@ import jax.numpy as jnp
 import numpy as np
 
 from caliche.commands.emulate.words import sentences, verdict, warnings_of
+from caliche.emulators.components import COMPONENTS, METRICS, Components, Outputs, describe
 from caliche.emulators.emulator import Emulator
-from caliche.emulators.functionals import COMPONENTS, Functionals, describe
 from caliche.emulators.plan import Plan, Times
 from caliche.emulators.store import write_emulator
-from caliche.experiments.experiment import Experiment
 from caliche.parameters.space import ParameterSpace
-from caliche.problems.inverse import InverseProblem
-from caliche.runs.folder import as_run, finite, versions, write_data, write_whole
+from caliche.problems.base import Problem
+from caliche.runs.folder import finite, versions, write_whole
 
 
 def write_emulation(
-    experiment: Experiment,
     folder: Path,
-    functionals: Functionals,
+    outputs: Outputs,
     emulator: Emulator,
     summary: Mapping[str, Any],
-    command: str | None,
+    write_config: Callable[[Path], None],
 ) -> dict[str, Any]:
-    """Write the folder, and return its summary; nothing is left if that fails."""
-    config = experiment.config
-    whole = finite(
-        {
-            "experiment": config.name,
-            "title": config.title,
-            "description": config.description,
-            **summary,
-            "command": command,
-            "versions": versions(),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-    )
+    """Write the folder, and return its summary; nothing is left if that fails.
+
+    write_config : writes config.toml, and what it needs, into a folder.
+    """
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    whole = finite({**summary, "versions": versions(), "created": created})
 
     def write(inside: Path) -> None:
-        (inside / "config.toml").write_text(as_run(experiment, folder), encoding="utf-8")
-        write_data(experiment, inside)
+        write_config(inside)
         text = json.dumps(whole, indent=1, allow_nan=False)
         (inside / "summary.json").write_text(text + "\n", encoding="utf-8")
-        write_emulator(emulator, inside / "emulator.nc", functionals)
+        write_emulator(emulator, inside / "emulator.nc", outputs)
 
     write_whole(folder, "emulate", write)
     return whole
 
 
 def summarise(
-    functionals: Functionals, emulator: Emulator, plan: Plan, times: Times, problem: InverseProblem
+    made: Outputs, emulator: Emulator, plan: Plan, times: Times, problem: Problem
 ) -> dict[str, Any]:
     """What an emulation found, in numbers and words."""
     space = problem.space
@@ -65,7 +55,7 @@ def summarise(
     for k, (name, fit) in enumerate(zip(emulator.outputs, emulator.fits, strict=True)):
         check = fit.check
         outputs[name] = {
-            "unit": functionals.units[k],
+            "unit": made.units[k],
             "passed": check.passed,
             "sentence": check.sentence,
             "relative_error": check.relative,
@@ -87,17 +77,17 @@ def summarise(
     low, high = _physical(space, emulator)
     c = plan.costs
     summary: dict[str, Any] = {
-        "kind": functionals.kind,
-        "emulated": describe(functionals),
+        "kind": COMPONENTS if isinstance(made, Components) else METRICS,
+        "emulated": describe(made),
         "runs": plan.runs,
         "failed": int(emulator.runs.failed.sum()),
         "held_out": len(emulator.held_out),
         "slopes": plan.slopes,
         "mode": plan.mode,
         "thinned": emulator.thinned,
-        "lost": functionals.lost,
-        "unseen": functionals.unseen,
-        "field_error": _field_error(functionals, outputs),
+        "lost": made.lost if isinstance(made, Components) else 0.0,
+        "unseen": made.unseen if isinstance(made, Components) else 0.0,
+        "field_error": _field_error(made, outputs),
         "box": {
             name: {
                 "lower": float(low[k]),
@@ -137,9 +127,9 @@ def _physical(space: ParameterSpace, emulator: Emulator) -> tuple[np.ndarray, np
     return np.minimum(*ends), np.maximum(*ends)
 
 
-def _field_error(functionals: Functionals, outputs: Mapping[str, Any]) -> float | None:
+def _field_error(made: Outputs, outputs: Mapping[str, Any]) -> float | None:
     """Root mean square error of predictions over sigma, what is dropped included; of `pcs`."""
-    if functionals.kind != COMPONENTS:
+    if not isinstance(made, Components):
         return None
     square = sum(entry["error"] ** 2 for entry in outputs.values())
-    return float(np.sqrt(square / np.asarray(functionals.seen).sum() + functionals.lost**2))
+    return float(np.sqrt(square / np.asarray(made.seen).sum() + made.lost**2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,10 @@ from caliche.terminal.options import (
     ExperimentArgument,
     SetOption,
     command_line,
+    listed,
     out_option,
+    refuse_for_model,
+    refuse_for_program,
     seed_option,
 )
 from caliche.terminal.progress import Progress
@@ -34,13 +38,15 @@ def history_match(
         ),
     ] = "auto",
     metrics: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAMES",
-            help="What is matched, of each fitted stream: mean, sd, diurnal, seasonal, bins, "
-            "patterns, bowen, maximum, memory.",
+            help="What is matched, of each fitted stream: mean, change, sd, diurnal, seasonal, "
+            "harmonics, bins, patterns, bowen, maximum, memory; of an executable values, mean, "
+            "change, sd, bins. [default: mean,diurnal,seasonal; of an executable its values, or "
+            "mean,change,sd of more than 12]",
         ),
-    ] = "mean,diurnal,seasonal",
+    ] = None,
     discrepancy: Annotated[
         float,
         typer.Option(
@@ -81,6 +87,10 @@ def history_match(
         int, typer.Option(help="Direct model runs that check emulators at the end.")
     ] = 0,
     members: Annotated[int, typer.Option(help="Points of what is left to be drawn.")] = 2000,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Runs of an executable at the same time. [default: the file's]"),
+    ] = None,
     points: Annotated[int, typer.Option(help="Points by which the ranges are searched.")] = 32768,
     start_ranges: Annotated[
         bool,
@@ -97,15 +107,17 @@ def history_match(
 ) -> None:
     """History matching: what the data do not rule out.
 
-    Runs the model, or emulators wave by wave, over the whole of the ranges. Writes a folder with
-    result.nc, summary.json, history-match.html, and reduced.toml: the experiment with its ranges
-    narrowed. Exit code 0, 3 if nothing is left, or 2 for bad input.
+    Runs the model, or emulators wave by wave, over the whole of the ranges. The model is that of an
+    experiment, or an executable (a file of caliche drive). Writes a folder with result.nc,
+    summary.json, history-match.html, and reduced.toml: the same with its ranges narrowed. Exit code
+    0, 3 if nothing is left, or 2 for bad input.
     """
     from caliche.runtime import configure
 
     configure(devices="all")
     from caliche.commands.history_match.page import write_match_page
-    from caliche.commands.history_match.run import match_experiment
+    from caliche.commands.history_match.run import match_experiment, match_program
+    from caliche.executables.config import is_drive, read_drive
     from caliche.experiments import load_experiment
     from caliche.history_matching.study import Options
 
@@ -113,26 +125,34 @@ def history_match(
     options = Options(
         with_, rule, waves, runs, gradients, members, points, start_ranges, failures, audit, seed
     )
-    loaded = load_experiment(experiment, set_ or [])
-    name = loaded.config.name
+    kinds = listed([metrics or ""])
+    if is_drive(experiment):
+        refuse_for_program({"--run": run, "--set": set_})
+        config = read_drive(Path(experiment))
+        name, match = config.name, partial(match_program, config, workers=workers)
+    else:
+        refuse_for_model({"--workers": workers})
+        loaded = load_experiment(experiment, set_ or [])
+        name, match = loaded.config.name, partial(match_experiment, loaded, run=run)
     folder = folder_of(out, f"{name}-history-match", fresh)
-    kinds = [word.strip() for word in metrics.split(",") if word.strip()]
     with (
         stoppable(f"runs are kept in {folder}", folder, out, (folder / "run.json").is_file),
         Progress(f"Matching {name}") as progress,
     ):
         if (folder / "run.json").is_file():
             progress.say(f"Going on from {folder}")
-        found = match_experiment(
-            loaded,
+
+        def counted(done: int) -> None:
+            progress.update(f"{number_of(done, 'run')} of the model")
+
+        found = match(
             folder,
             options,
             kinds,
             discrepancy,
-            run,
-            command_line(),
-            progress.say,
-            lambda done: progress.update(f"{number_of(done, 'run')} of the model"),
+            command=command_line(),
+            say=progress.say,
+            counted=counted,
         )
     print_match(found.summary)
     typer.echo(f"\nReport: {write_match_page(found.folder)}")

@@ -16,8 +16,8 @@ from caliche.errors import InputError
 from caliche.estimation.score_covariance import memory_of
 from caliche.evaluation.regimes import record
 from caliche.evaluation.structural_error import Conditional, deviations, of_series
-from caliche.history_matching.metric_errors import SeriesErrors
-from caliche.history_matching.metrics import Metrics
+from caliche.metrics.errors import SeriesErrors
+from caliche.metrics.metric import Metrics
 from caliche.problems.inverse import InverseProblem
 from caliche.runs.open_run import open_run
 from caliche.wording import number_of

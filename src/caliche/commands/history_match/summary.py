@@ -114,6 +114,7 @@ class MatchSummary:
     seed: int | None = None
     over: str = ""
     isolated: Any = None
+    failures: Mapping[str, int] | None = None
     command: str | None = None
     versions: Mapping[str, str] | None = None
     created: str = ""

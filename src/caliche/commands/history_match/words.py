@@ -167,6 +167,7 @@ def warnings_of(summary: Mapping[str, Any]) -> list[str]:
             f"{plain(100.0 * summary['failed_share'], 2)} % of the runs over the ranges failed. "
             "They are not ruled out and not counted: nothing is said about where they lie."
         )
+    found += _failed_in_waves(summary)
     isolated = summary["isolated"]
     if isolated:
         where = [
@@ -181,6 +182,24 @@ def warnings_of(summary: Mapping[str, Any]) -> list[str]:
     if summary["method"] == "emulator":
         found += _of_emulators(summary)
     return found
+
+
+def _failed_in_waves(summary: Mapping[str, Any]) -> list[str]:
+    """Runs that taught an emulator nothing, and why they failed where that is known."""
+    waves = summary["waves"] if summary["method"] == "emulator" else ()
+    failed = sum(wave["failed"] for wave in waves)
+    if not failed:
+        return []
+    runs = sum(wave["runs"] for wave in waves)
+    reasons = [
+        f"{reason} ({agree(number, 'once', f'{number} times')})"
+        for reason, number in list((summary.get("failures") or {}).items())[:3]
+    ]
+    why = f": {listing(reasons)}" if reasons else ""
+    return [
+        f"{failed} of {number_of(runs, 'run')} failed{why}. They rule nothing out; emulators "
+        "answer where they lie from the runs beside them."
+    ]
 
 
 def _of_emulators(summary: Mapping[str, Any]) -> list[str]:

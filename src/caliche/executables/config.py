@@ -1,9 +1,10 @@
-"""The configuration of `caliche drive`: a model of anybody's, its parameters and observations."""
+"""The configuration of an executable: a model of anybody's, its parameters and observations."""
 
 from __future__ import annotations
 
 import csv
 import math
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from caliche.cards.methods import MEMBER_METHODS
-from caliche.commands.drive.tables import number, rows_of
 from caliche.data.missing import NUMBERS as MISSING
 from caliche.errors import InputError
+from caliche.executables.outputs import number, rows_of
 from caliche.experiments.config.methods import method_options, option_tables
 from caliche.keys.declare import key
 from caliche.keys.read import inside, read
@@ -25,6 +26,7 @@ from caliche.parameters.priors import PRIORS, Flat, Prior
 from caliche.wording import number_of
 
 HERE = "{here}"  # in a command: the folder of the configuration
+OUTPUTS = "outputs"  # the stream of values that nobody named one for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +55,32 @@ class DriveModelTable:
 class DriveObservationsTable:
     """What was observed: values and sigma, or a file with two such columns."""
 
-    file: str | None = key("CSV file with the columns value and sigma", None)
+    file: str | None = key(
+        "CSV file with the columns value and sigma, and stream where there are several", None
+    )
     values: tuple[float, ...] = key(
         "observed values, as the program leaves its own; nan where missing", (), gaps=True
     )
     sigma: float | tuple[float, ...] | None = key(
         "standard deviation of their errors: one for all, or one for each", None, example="NUMBER"
     )
+    streams: tuple[str, ...] = key(
+        "name of each value's series, for metrics of values of one kind; all are one if left out",
+        (),
+    )
     missing: tuple[float, ...] = key("numbers that stand for a missing value", MISSING)
 
     def check(self, where: str) -> None:
         if self.file is not None:
-            if self.values or self.sigma is not None:
+            if self.values or self.streams or self.sigma is not None:
                 raise InputError(f"values or file in {where}", "both", "leave one of them out")
             return
+        if self.streams and len(self.streams) != len(self.values):
+            raise InputError(
+                f"a name for each of {number_of(len(self.values), 'value')} for streams in {where}",
+                f"{len(self.streams)}",
+                "name the stream of every value, or leave streams out",
+            )
         if not self.values:
             raise InputError(f"values or file in {where}", "neither", "write values = [1.0, 2.0]")
         if self.sigma is None:
@@ -136,6 +150,8 @@ class DriveConfig:
     command : arguments, run in each member's folder.
     timeout : seconds after which a run is stopped and counts as failed.
     observed, sigma : (n,) values, NaN where nothing was seen, and their standard deviations.
+    streams : (n,) the series that each value is of.
+    name : of the file.
     missing : numbers that stand for none, in observations and outputs.
     """
 
@@ -152,6 +168,8 @@ class DriveConfig:
     options: Mapping[str, Any]
     text: str
     missing: tuple[float, ...] = MISSING
+    streams: tuple[str, ...] = ()
+    name: str = "drive"
 
 
 def read_drive(path: Path) -> DriveConfig:
@@ -172,7 +190,8 @@ def read_drive(path: Path) -> DriveConfig:
         raise InputError(f"valid TOML in {path.name}", str(error), "correct that line") from None
     table, folder = read(DriveTable, raw, path.name), path.resolve().parent
     model, method = table.model, table.method
-    observed, sigma = _observations(table.observations, inside(path.name, "observations"), folder)
+    seen = _observations(table.observations, inside(path.name, "observations"), folder)
+    observed, sigma, streams = seen
     where = inside(path.name, "parameters")
     parameters = tuple(_parameter(n, s, inside(where, n)) for n, s in table.parameters.items())
     if not parameters:
@@ -196,17 +215,46 @@ def read_drive(path: Path) -> DriveConfig:
         options,
         text,
         table.observations.missing,
+        streams,
+        path.stem,
     )
+
+
+def is_drive(path: Path | str) -> bool:
+    """Whether a file configures an executable, and not an experiment; one that cannot be read does
+    not."""
+    try:
+        raw = tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    model = raw.get("model")
+    return isinstance(model, Mapping) and "command" in model
+
+
+def as_kept(config: DriveConfig, folder: Path) -> dict[str, Any]:
+    """The content of the configuration for a file in another folder, with its observations in it
+    and `{here}` led back by a relative path, so that it tells nothing of the machine."""
+    raw = tomllib.loads(config.text)
+    back = Path(os.path.relpath(config.folder, folder.absolute())).as_posix()
+    command = [str(part) for part in raw["model"]["command"]]
+    raw["model"]["command"] = [part.replace(HERE, f"{HERE}/{back}") for part in command]
+    sigma = np.where(np.isfinite(config.observed), config.sigma, 1.0)
+    seen: dict[str, Any] = {"values": config.observed.tolist(), "sigma": sigma.tolist()}
+    if set(config.streams) != {OUTPUTS}:
+        seen["streams"] = list(config.streams)
+    raw["observations"] = {**seen, "missing": list(config.missing)}
+    return raw
 
 
 def _observations(
     table: DriveObservationsTable, where: str, folder: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """`values` and `sigma`, or a `file` with two such columns."""
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """`values` and `sigma`, or a `file` with two such columns; and the stream of each."""
     if table.file is not None:
-        values, sigma = _table(folder / table.file, where, table.missing)
+        values, sigma, streams = _table(folder / table.file, where, table.missing)
     else:
         values, sigma = _lists(table, where)
+        streams = table.streams or (OUTPUTS,) * len(values)
     lost = np.isfinite(values) & ~(np.isfinite(sigma) & (sigma > 0.0))
     if lost.any():
         k = int(np.flatnonzero(lost)[0])
@@ -215,7 +263,7 @@ def _observations(
             f"{'none' if np.isnan(sigma[k]) else f'{sigma[k]:g}'} at value number {k + 1}",
             "give it, or leave the value empty too",
         )
-    return values, sigma
+    return values, sigma, streams
 
 
 def _lists(table: DriveObservationsTable, where: str) -> tuple[np.ndarray, np.ndarray]:
@@ -231,7 +279,9 @@ def _lists(table: DriveObservationsTable, where: str) -> tuple[np.ndarray, np.nd
     return values, np.broadcast_to(sigma, values.shape)
 
 
-def _table(path: Path, where: str, missing: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def _table(
+    path: Path, where: str, missing: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     try:
         header, *rows = rows_of(path.read_text("utf-8-sig")) or [[]]
     except (OSError, ValueError, csv.Error) as error:
@@ -246,7 +296,10 @@ def _table(path: Path, where: str, missing: Sequence[float]) -> tuple[np.ndarray
             found[k] = [number(row[header.index(name)], missing) for name in ("value", "sigma")]
         except ValueError as error:
             raise _no_table(where, f"{error}, in row {k + 1} of {path.name}") from None
-    return found[:, 0], found[:, 1]
+    streams = (OUTPUTS,) * len(rows)
+    if "stream" in header:
+        streams = tuple(row[header.index("stream")] for row in rows)
+    return found[:, 0], found[:, 1], streams
 
 
 def _no_table(where: str, got: str) -> InputError:

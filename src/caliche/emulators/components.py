@@ -1,10 +1,7 @@
-"""What is emulated: weighted sums of a model's predictions, never a score.
+"""What is emulated of predictions: metrics of them, or all of them by their principal components.
 
-Either metrics of each stream (mean, course of the record, daily cycle), which are its regression on
-1, time, and cosine and sine of the day at the observed times; or the scores of the first principal
-components of all predictions over their errors. Both are linear in the predictions, so that they
-are as smooth as the model. A root-mean-square error has a kink at its minimum: no emulator of it
-is any good near where it matters.
+Both are as smooth as the model. A root-mean-square error has a kink at its minimum: no emulator of
+it is any good near where it matters.
 """
 
 from __future__ import annotations
@@ -13,16 +10,16 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.signal import lfilter
 
 from caliche.errors import InputError, nearest
+from caliche.metrics.choose import LINEAR_ONES, Record, make_metrics
+from caliche.metrics.metric import Metrics
+from caliche.problems.base import Problem
 from caliche.problems.inverse import InverseProblem
-from caliche.variables import variable
-from caliche.wording import number_of
+from caliche.wording import listing, number_of
 
 METRICS, COMPONENTS = "metrics", "pcs"
 KINDS = (METRICS, COMPONENTS)
-DAY = 86400.0
 # Share of the variance that components keep, how many there are at most, and how many more are
 # counted as error; the rest is below what anybody could see.
 KEPT, MOST_COMPONENTS, MOST_DROPPED = 0.999, 12, 24
@@ -30,16 +27,27 @@ KEPT, MOST_COMPONENTS, MOST_DROPPED = 0.999, 12, 24
 SMALL = 0.1
 
 
-class Functionals(eqx.Module):
-    """K weighted sums of predictions.
+class WeightedSums(eqx.Module):
+    """Weighted sums (K,) of predictions; weights (K, time + 1, stream), of those that are `seen`
+    (time + 1, stream)."""
+
+    weights: Float[Array, "k time stream"]
+    seen: Array
+
+    def __call__(self, prediction: Float[Array, "time stream"]) -> Float[Array, " k"]:
+        return jnp.tensordot(self.weights, jnp.where(self.seen, prediction, 0.0), 2)
+
+
+class Components(eqx.Module):
+    """Scores of K principal components of predictions over their errors.
 
     Attributes
     ----------
-    kind : `metrics` or `pcs`.  names, units : of the K outputs.
+    names : of the K scores.
     weights : (K, time + 1, stream) of each prediction; zero where nothing was observed.
     seen : (time + 1, stream) predictions that count.
-    base : (time + 1, stream) of `pcs`: the mean of the runs, over sigma.
-    basis : (K, time + 1, stream) of `pcs`: what one unit of each score is, over sigma.
+    base : (time + 1, stream) the mean of the runs, over sigma.
+    basis : (K, time + 1, stream) what one unit of each score is, over sigma.
     dropped : (d, time + 1, stream) components that are not emulated, times their standard
         deviation.
     kept : share of the variance that is emulated.  lost : root mean square of what is dropped, over
@@ -47,9 +55,7 @@ class Functionals(eqx.Module):
         that no component, emulated or dropped, can show.
     """
 
-    kind: str = eqx.field(static=True)
     names: tuple[str, ...] = eqx.field(static=True)
-    units: tuple[str, ...] = eqx.field(static=True)
     weights: Float[Array, "k time stream"]
     seen: Array
     base: Float[Array, "time stream"]
@@ -59,65 +65,55 @@ class Functionals(eqx.Module):
     lost: float = eqx.field(static=True, default=0.0)
     unseen: float = eqx.field(static=True, default=0.0)
 
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return ("1",) * len(self.names)
+
+    @property
+    def sums(self) -> WeightedSums:
+        """The same, filled up to the most that there can be, so that one program serves any."""
+        more = np.zeros((max(MOST_COMPONENTS - len(self), 0), *self.weights.shape[1:]))
+        return WeightedSums(jnp.concatenate([self.weights, jnp.asarray(more)]), self.seen)
+
     def __call__(self, prediction: Float[Array, "time stream"]) -> Float[Array, " k"]:
-        """The outputs (K,) of predictions."""
-        clean = jnp.where(self.seen, prediction, 0.0)
-        return jnp.tensordot(self.weights, clean, 2)
+        """The scores (K,) of predictions."""
+        return WeightedSums(self.weights, self.seen)(prediction)
 
     def of_fields(self, fields: np.ndarray) -> np.ndarray:
-        """The outputs (n, K) of predictions (n, time + 1, stream); NaN where they are."""
+        """The scores (n, K) of predictions (n, time + 1, stream); NaN where they are."""
         seen = np.asarray(self.seen)
         wide = fields[:, seen]
         return wide @ np.asarray(self.weights)[:, seen].T
 
 
-def metrics_of(problem: InverseProblem) -> Functionals:
-    """Metrics of each fitted stream, in its unit.
+# What an emulator is of the predictions of its model.
+Outputs = Metrics | Components
 
-    Mean; change over the record; cosine and sine of the daily cycle, where steps are shorter than a
-    quarter of a day and there are two days. All of a stream at once by least squares at the times
-    with observations.
+
+def usual_metrics(problem: InverseProblem) -> Metrics:
+    """Mean, change over the record and daily cycle of each fitted stream, linear in the
+    predictions. Hours and days count from the first instant, as a problem has no calendar.
+
+    Raises
+    ------
+    InputError : a record that allows none.
     """
     mask = np.asarray(problem.mask)
-    step = float(problem.operator.time_step)
-    n_time = len(mask)
-    when = np.arange(n_time) * step
-    names, units, weights = [], [], []
-    for k, stream in enumerate(problem.stream_names):
-        at = np.flatnonzero(mask[:, k])
-        if not len(at):
-            continue
-        terms, said = [np.ones(len(at))], ["mean"]
-        if len(at) > 2:
-            terms.append((when[at] - when[at].mean()) / max(np.ptp(when[at]), step))
-            said.append("change over the record")
-        angle = 2.0 * np.pi * when[at] / DAY
-        phases = len(np.unique(np.round(np.mod(when[at], DAY) / step)))
-        if step < DAY / 4 and phases >= 5 and np.ptp(when[at]) >= 2 * DAY:
-            terms += [np.cos(angle), np.sin(angle)]
-            said += ["cosine of the daily cycle", "sine of the daily cycle"]
-        rows = np.linalg.pinv(np.stack(terms, axis=1))
-        for row, word in zip(rows, said, strict=True):
-            weight = np.zeros(mask.shape)
-            weight[at, k] = row
-            weights.append(weight)
-            names.append(f"{stream}: {word}")
-            units.append(variable(stream).unit)
-    shape = (0, *mask.shape)
-    nothing = jnp.zeros(shape)
-    return Functionals(
-        METRICS,
-        tuple(names),
-        tuple(units),
-        jnp.asarray(np.array(weights)),
-        jnp.asarray(mask),
-        jnp.zeros(mask.shape),
-        nothing,
-        nothing,
+    step = np.timedelta64(round(float(problem.operator.time_step)), "s")
+    record = Record(
+        problem.stream_names,
+        np.datetime64("1970-01-01T00:00:00", "s") + (np.arange(len(mask)) + 0.5) * step,
+        step,
+        np.asarray(problem.observations.values),
+        mask,
     )
+    return make_metrics(record, LINEAR_ONES)[0]
 
 
-def components_of(problem: InverseProblem, fields: np.ndarray) -> Functionals:
+def components_of(problem: Problem, fields: np.ndarray) -> Components:
     """Principal components of predictions (n, time + 1, stream) over sigma.
 
     As many as keep 99.9 % of the variance and leave less than a tenth of the errors, at most n / 3
@@ -158,10 +154,8 @@ def components_of(problem: InverseProblem, fields: np.ndarray) -> Functionals:
         found[:, mask] = part
         return found
 
-    return Functionals(
-        COMPONENTS,
+    return Components(
         tuple(f"component {k + 1}" for k in range(q)),
-        ("1",) * q,
         jnp.asarray(wide_of(rows[:q] / sigma[mask])),
         jnp.asarray(mask),
         jnp.asarray(wide_of(mean[None])[0]),
@@ -173,17 +167,25 @@ def components_of(problem: InverseProblem, fields: np.ndarray) -> Functionals:
     )
 
 
-def functionals_of(kind: str, problem: InverseProblem, fields: np.ndarray) -> Functionals:
+def outputs_of(kind: str | Metrics, problem: Problem, fields: np.ndarray) -> Outputs:
     """What is emulated of a problem, from predictions (n, time + 1, stream) of its runs.
+
+    Parameters
+    ----------
+    kind : `metrics`, which are the usual ones, `pcs`, or metrics.
 
     Raises
     ------
     InputError : an unknown kind; nothing that can be emulated.
     """
+    if isinstance(kind, Metrics):
+        return kind
     check_kind(kind)
     if not np.asarray(problem.mask).any():
         raise InputError("observations that are fitted", "none", "fit a stream")
-    return metrics_of(problem) if kind == METRICS else components_of(problem, fields)
+    if kind == METRICS and isinstance(problem, InverseProblem):
+        return usual_metrics(problem)
+    return components_of(problem, fields)
 
 
 def check_kind(kind: str) -> None:
@@ -198,32 +200,6 @@ def check_kind(kind: str) -> None:
         raise InputError("outputs to emulate, metrics or pcs", repr(kind), nearest(kind, KINDS))
 
 
-def observed_of(functionals: Functionals, problem: InverseProblem) -> tuple[np.ndarray, np.ndarray]:
-    """The outputs (K,) of the observations, and the covariance (K, K) that their errors give, with
-    the autocorrelation that is declared.
-
-    Raises
-    ------
-    InputError : heavy-tailed errors, whose sums have no simple distribution.
-    """
-    observed = problem.observations
-    refuse_tails(observed.freedom)
-    mask = np.asarray(problem.mask)
-    weights = np.asarray(functionals.weights) * np.where(mask, 1.0, 0.0)
-    values = np.where(mask, np.asarray(observed.values), 0.0)
-    spread = weights * np.broadcast_to(np.asarray(observed.scale), mask.shape)
-    spread = spread / np.asarray(observed.root)
-    covariance = np.zeros((len(weights),) * 2)
-    for k in range(mask.shape[1]):
-        mine = spread[:, :, k]
-        rho = 0.0
-        if observed.autocorrelation is not None:
-            rho = float(np.asarray(observed.autocorrelation)[k])
-        # An AR(1) correlation times a vector is a sum run forwards and one run backwards.
-        covariance += mine @ persistent(mine, rho).T
-    return np.einsum("kts,ts->k", weights, values), covariance
-
-
 def refuse_tails(freedom: tuple[float, ...]) -> None:
     """Refuse errors of Student's t."""
     if any(np.isfinite(nu) for nu in freedom):
@@ -234,21 +210,16 @@ def refuse_tails(freedom: tuple[float, ...]) -> None:
         )
 
 
-def persistent(rows: np.ndarray, rho: float) -> np.ndarray:
-    """Rows (k, time) times the correlation matrix rho^|t - t'| of AR(1) errors, in O(time)."""
-    if rho == 0.0:
-        return rows
-    forward = lfilter([1.0], [1.0, -rho], rows, axis=1)
-    backward = np.flip(lfilter([1.0], [1.0, -rho], np.flip(rows, axis=1), axis=1), axis=1)
-    return np.asarray(forward) + backward - rows
-
-
-def describe(functionals: Functionals) -> str:
+def describe(outputs: Outputs) -> str:
     """What is emulated, in words."""
-    number = len(functionals.names)
-    if functionals.kind == METRICS:
-        return f"{number_of(number, 'metric')} of the fitted streams"
+    number = len(outputs)
+    if isinstance(outputs, Metrics):
+        curved = [n for n, line in zip(outputs.names, outputs.linear, strict=True) if not line]
+        text = f"{number_of(number, 'metric')} of the fitted streams"
+        if curved:
+            text += f", of which {listing(curved)} {'is' if len(curved) == 1 else 'are'} curved"
+        return text
     return (
-        f"{number_of(number, 'principal component')} with {100 * functionals.kept:.3g} % of the "
+        f"{number_of(number, 'principal component')} with {100 * outputs.kept:.3g} % of the "
         "variance of the predictions"
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 
 from caliche.errors import InputError, nearest
-from caliche.history_matching import metrics as kind
-from caliche.history_matching.metrics import Metric, Metrics
+from caliche.metrics import metric as kind
+from caliche.metrics.metric import Made, Metric, Metrics
 from caliche.variables import variable
 from caliche.wording import number_of
 
@@ -20,9 +19,11 @@ YEAR = 365.2425  # days
 # What may be asked for, and what each is.
 KINDS = {
     "mean": "mean over what was observed",
+    "change": "change over the record, by a straight line",
     "sd": "standard deviation in time",
     "diurnal": "amplitude and phase of the first harmonic of the day",
     "seasonal": "amplitude and phase of the first harmonic of the year",
+    "harmonics": "cosine and sine of the day and of the year, linear in the predictions",
     "bins": "means over bins of time",
     "patterns": "scores of the leading patterns of the means over bins",
     "bowen": "Bowen ratio: mean sensible over mean latent heat flux",
@@ -30,6 +31,8 @@ KINDS = {
     "memory": "autocorrelation one step apart",
 }
 USUAL = ("mean", "diurnal", "seasonal")
+# Linear in the predictions, as a likelihood of metrics wants them.
+LINEAR_ONES = ("mean", "change", "harmonics")
 MOST_BINS = 12
 PATTERNS = 3  # at most, of each stream
 FEWEST = 10  # values of a stream
@@ -48,6 +51,7 @@ class Record:
     streams : names.
     time : (time + 1,) local standard time at the end of each step.  step : of the model.
     values, mask : (time + 1, stream); what is masked counts for nothing.
+    units : of the streams; those of their variables without.
     """
 
     streams: tuple[str, ...]
@@ -55,21 +59,11 @@ class Record:
     step: np.timedelta64
     values: np.ndarray
     mask: np.ndarray
+    units: tuple[str, ...] = ()
 
-
-@dataclass
-class _Made:
-    """Metrics on their way."""
-
-    rows: list[np.ndarray] = field(default_factory=list)
-    streams: list[int] = field(default_factory=list)
-    metrics: list[Metric] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-
-    def row(self, weights: np.ndarray, stream: int) -> int:
-        self.rows.append(weights)
-        self.streams.append(stream)
-        return len(self.rows) - 1
+    def unit(self, k: int) -> str:
+        """The unit of a stream."""
+        return self.units[k] if self.units else variable(self.streams[k]).unit
 
 
 def make_metrics(
@@ -89,7 +83,7 @@ def make_metrics(
     for name in kinds:
         if name not in KINDS:
             raise InputError(f"metrics among {', '.join(KINDS)}", repr(name), nearest(name, KINDS))
-    made = _Made()
+    made = Made()
     middle = record.time.astype("datetime64[s]") - record.step // 2
     for k, stream in enumerate(record.streams):
         seen = record.mask[:, k]
@@ -111,20 +105,12 @@ def make_metrics(
     mask = record.mask
     day, whole = _days(middle, mask)
     scale = np.array([_sd(record, k) for k in range(len(record.streams))])
-    metrics = Metrics(
-        jnp.asarray(np.stack(made.rows) if made.rows else np.zeros((0, len(mask)))),
-        jnp.asarray(mask.astype(float)),
-        jnp.asarray(day),
-        jnp.asarray(whole.astype(float)),
-        jnp.asarray(scale),
-        tuple(made.metrics),
-        tuple(made.streams),
-    )
+    metrics = made.metrics_of(mask, day, whole, scale)
     return metrics, tuple(made.left_out)
 
 
 def _add(
-    made: _Made,
+    made: Made,
     record: Record,
     middle: np.ndarray,
     k: int,
@@ -132,10 +118,14 @@ def _add(
     ensemble: np.ndarray | None,
 ) -> None:
     stream, seen = record.streams[k], record.mask[:, k]
-    unit = variable(stream).unit
+    unit = record.unit(k)
     if name == "mean":
-        row = made.row(_mean(seen), k)
+        row = made.row(made.mean(seen), k)
         made.metrics.append(Metric(f"{stream}: mean", unit, kind.LINEAR, k, (row,)))
+    elif name == "change":
+        row = made.row(made.change(seen), k)
+        title = f"{stream}: change over the record"
+        made.metrics.append(Metric(title, unit, kind.LINEAR, k, (row,)))
     elif name == "sd":
         made.metrics.append(Metric(f"{stream}: standard deviation", unit, kind.SD, k))
     elif name == "memory":
@@ -150,22 +140,30 @@ def _add(
             made.left_out.append(f"{stream} has no whole day.")
     elif name == "diurnal":
         if _has_day(record, middle, k):
-            hours = (middle - middle.astype("datetime64[D]")) / HOUR
-            _harmonic(made, record, k, "diurnal", hours, 24.0, "h")
+            _harmonic(made, record, k, "diurnal", _hours(middle), 24.0, "h")
         else:
             made.left_out.append(f"{stream} does not show the hours of a day.")
     elif name == "seasonal":
-        days = (middle - middle.astype("datetime64[Y]").astype("datetime64[s]")) / DAY
-        if np.ptp(middle[seen]) / DAY >= _SEASON:
-            _harmonic(made, record, k, "seasonal", days, YEAR, "d")
+        if _has_seasons(middle[seen]):
+            _harmonic(made, record, k, "seasonal", _days_of_year(middle), YEAR, "d")
         else:
             made.left_out.append(f"{stream} is shorter than a year, so it shows no seasons.")
+    elif name == "harmonics":
+        _harmonics(made, record, middle, k)
     elif name in ("bins", "patterns"):
         _bins(made, record, middle, k, name, ensemble)
 
 
-def _mean(seen: np.ndarray) -> np.ndarray:
-    return seen / seen.sum()
+def _hours(middle: np.ndarray) -> np.ndarray:
+    return (middle - middle.astype("datetime64[D]")) / HOUR
+
+
+def _days_of_year(middle: np.ndarray) -> np.ndarray:
+    return (middle - middle.astype("datetime64[Y]").astype("datetime64[s]")) / DAY
+
+
+def _has_seasons(seen: np.ndarray) -> bool:
+    return bool(np.ptp(seen) / DAY >= _SEASON)
 
 
 def _sd(record: Record, k: int) -> float:
@@ -180,29 +178,58 @@ def _has_day(record: Record, middle: np.ndarray, k: int) -> bool:
     return bool(record.step <= _DAILY_STEP and long and len(np.unique(hours)) >= 6)
 
 
-def _harmonic(
-    made: _Made, record: Record, k: int, word: str, at: np.ndarray, period: float, unit: str
-) -> None:
-    """Amplitude and phase (time of the maximum) by least squares, over what is seen."""
-    seen, stream = record.mask[:, k], record.streams[k]
+def _waves(record: Record, k: int, at: np.ndarray, period: float) -> np.ndarray | None:
+    """(2, time + 1) weights of the cosine and sine by least squares, over what is seen; None where
+    gaps hide them."""
+    seen = record.mask[:, k]
     turn = 2.0 * np.pi * at / period
     design = np.column_stack([np.ones(len(at)), np.cos(turn), np.sin(turn)])[seen]
     if np.linalg.cond(design) > 20.0:
-        made.left_out.append(f"Gaps of {stream} hide its {word} cycle.")
-        return
+        return None
     solve = np.zeros((3, len(at)))
     solve[:, seen] = np.linalg.pinv(design)
-    rows = made.row(solve[1], k), made.row(solve[2], k)
-    cosine, sine = (float(solve[i, seen] @ record.values[seen, k]) for i in (1, 2))
+    return solve[1:]
+
+
+def _harmonic(
+    made: Made, record: Record, k: int, word: str, at: np.ndarray, period: float, unit: str
+) -> None:
+    """Amplitude and phase (time of the maximum) of a harmonic."""
+    seen, stream = record.mask[:, k], record.streams[k]
+    waves = _waves(record, k, at, period)
+    if waves is None:
+        made.left_out.append(f"Gaps of {stream} hide its {word} cycle.")
+        return
+    rows = made.row(waves[0], k), made.row(waves[1], k)
+    cosine, sine = (float(wave[seen] @ record.values[seen, k]) for wave in waves)
     reference = math.atan2(sine, cosine) * period / (2.0 * math.pi) % period
     name = f"{stream}: {word}"
-    of = variable(stream).unit
+    of = record.unit(k)
     made.metrics.append(Metric(f"{name} amplitude", of, kind.AMPLITUDE, k, rows))
     made.metrics.append(Metric(f"{name} phase", unit, kind.PHASE, k, rows, period, reference))
 
 
+def _harmonics(made: Made, record: Record, middle: np.ndarray, k: int) -> None:
+    """Cosine and sine of the day and of the year, as far as the record shows them."""
+    stream = record.streams[k]
+    shown = []
+    if _has_day(record, middle, k):
+        shown.append(("daily", _hours(middle), 24.0))
+    if _has_seasons(middle[record.mask[:, k]]):
+        shown.append(("annual", _days_of_year(middle), YEAR))
+    for word, at, period in shown:
+        waves = _waves(record, k, at, period)
+        if waves is None:
+            made.left_out.append(f"Gaps of {stream} hide its {word} cycle.")
+            continue
+        for name, wave in zip(("cosine", "sine"), waves, strict=True):
+            title = f"{stream}: {name} of the {word} cycle"
+            row = made.row(wave, k)
+            made.metrics.append(Metric(title, record.unit(k), kind.LINEAR, k, (row,)))
+
+
 def _bins(
-    made: _Made,
+    made: Made,
     record: Record,
     middle: np.ndarray,
     k: int,
@@ -221,7 +248,7 @@ def _bins(
     rows = np.stack([seen & (which == b) for b in np.unique(which[seen])]).astype(float)
     rows = rows[rows.sum(axis=1) >= 0.25 * rows.sum(axis=1).max()]
     rows /= rows.sum(axis=1, keepdims=True)
-    unit = variable(stream).unit
+    unit = record.unit(k)
     if name == "bins":
         for row in rows:
             day = middle[np.flatnonzero(row)[0]].astype("datetime64[D]")
@@ -246,7 +273,7 @@ def _bins(
         made.metrics.append(Metric(title, unit, kind.LINEAR, k, (made.row(row, k),)))
 
 
-def _bowen(made: _Made, record: Record) -> None:
+def _bowen(made: Made, record: Record) -> None:
     """Bowen ratio over the times at which both fluxes were observed."""
     names = list(record.streams)
     if _SENSIBLE not in names or _LATENT not in names:
@@ -257,7 +284,7 @@ def _bowen(made: _Made, record: Record) -> None:
     if both.sum() < FEWEST:
         made.left_out.append("The two turbulent fluxes were hardly observed at the same time.")
         return
-    rows = made.row(_mean(both), upper), made.row(_mean(both), lower)
+    rows = made.row(made.mean(both), upper), made.row(made.mean(both), lower)
     made.metrics.append(Metric("Bowen ratio", "1", kind.RATIO, upper, rows))
 
 

@@ -11,9 +11,9 @@ from scipy.stats import qmc
 
 from caliche.evaluation.regimes import record
 from caliche.experiments.experiment import Experiment
-from caliche.history_matching.choose_metrics import USUAL, Record, make_metrics
-from caliche.history_matching.metrics import Metrics
 from caliche.history_matching.ranges import Ranges
+from caliche.metrics.choose import USUAL, Record, make_metrics
+from caliche.metrics.metric import Metrics
 from caliche.problems.inverse import InverseProblem
 
 _MEMBERS = 6  # power of two of the ensemble that patterns are taken from
@@ -26,7 +26,7 @@ def match_metrics(
 
     Parameters
     ----------
-    kinds : of `caliche.history_matching.choose_metrics.KINDS`.
+    kinds : of `caliche.metrics.choose.KINDS`.
     starts : take patterns from start ranges instead of bounds.
 
     Raises

@@ -1,7 +1,8 @@
 """Metrics: a few numbers of a prediction that say how a process behaves, smooth in all it predicts.
 
 All are made of what was observed: a gap in the observations is a gap in the prediction. Means,
-bins, harmonics and patterns are sums with weights; the others are made of these or of the series.
+bins, harmonics and patterns are sums with weights, linear in the predictions; the others are made
+of these or of the series, and curved.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ LINEAR, AMPLITUDE, PHASE, RATIO = "linear", "amplitude", "phase", "ratio"
 SD, MEMORY, MAXIMUM = "sd", "memory", "maximum"
 # Of a stream's standard deviation: how far below the largest value of a day others still count.
 SOFTNESS = 0.1
+_TOGETHER = 8  # predictions whose metrics one call computes
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Metric:
     rows: tuple[int, ...] = ()
     period: float = 1.0
     reference: float = 0.0
+
+    @property
+    def linear(self) -> bool:
+        """Whether it is linear in the predictions: errors of them then move it by nothing on
+        average, and their covariance is carried over exactly."""
+        return self.kind == LINEAR
 
 
 class Metrics(eqx.Module):
@@ -77,6 +85,20 @@ class Metrics(eqx.Module):
     @property
     def units(self) -> tuple[str, ...]:
         return tuple(metric.unit for metric in self.metrics)
+
+    @property
+    def linear(self) -> np.ndarray:
+        """(K,) which are linear in the predictions."""
+        return np.array([metric.linear for metric in self.metrics])
+
+    def of_fields(self, fields: np.ndarray) -> np.ndarray:
+        """Metrics (n, K) of many predictions (n, time + 1, stream); NaN where they are."""
+        some = np.concatenate([fields, np.repeat(fields[-1:], -len(fields) % _TOGETHER, axis=0)])
+        found = [
+            np.asarray(_many(self, jnp.asarray(some[k : k + _TOGETHER])))
+            for k in range(0, len(some), _TOGETHER)
+        ]
+        return np.concatenate(found)[: len(fields)]
 
     def only(self, which: np.ndarray) -> Metrics:
         """Some of the metrics, by mask or number."""
@@ -128,3 +150,50 @@ class Metrics(eqx.Module):
         whole = self.whole[:, k]
         each = top + soft * jnp.log(jnp.where(whole > 0.0, total, 1.0))
         return jnp.sum(jnp.where(whole > 0.0, each, 0.0)) / jnp.sum(whole)
+
+
+@dataclass
+class Made:
+    """Metrics on their way, with the rows of weights that they are made of."""
+
+    rows: list[np.ndarray] = dataclasses.field(default_factory=list)
+    streams: list[int] = dataclasses.field(default_factory=list)
+    metrics: list[Metric] = dataclasses.field(default_factory=list)
+    left_out: list[str] = dataclasses.field(default_factory=list)
+
+    def row(self, weights: np.ndarray, stream: int) -> int:
+        """The number of a row of weights (time + 1,) of a stream, which this adds."""
+        self.rows.append(weights)
+        self.streams.append(stream)
+        return len(self.rows) - 1
+
+    @staticmethod
+    def mean(seen: np.ndarray) -> np.ndarray:
+        """Weights (time + 1,) of the mean of what is seen."""
+        return seen / seen.sum()
+
+    @staticmethod
+    def change(seen: np.ndarray) -> np.ndarray:
+        """Weights (time + 1,) of the slope of a straight line, times the length of the record."""
+        when = np.arange(len(seen), dtype=float)
+        line = np.where(seen, when - when[seen].mean(), 0.0)
+        return line / np.sum(line**2) * np.ptp(when[seen])
+
+    def metrics_of(
+        self, mask: np.ndarray, day: np.ndarray, whole: np.ndarray, scale: np.ndarray
+    ) -> Metrics:
+        """All of them; the arrays are those of `Metrics`."""
+        return Metrics(
+            jnp.asarray(np.stack(self.rows) if self.rows else np.zeros((0, len(mask)))),
+            jnp.asarray(mask.astype(float)),
+            jnp.asarray(day),
+            jnp.asarray(whole.astype(float)),
+            jnp.asarray(scale),
+            tuple(self.metrics),
+            tuple(self.streams),
+        )
+
+
+@jax.jit
+def _many(metrics: Metrics, fields: Array) -> Array:
+    return jax.vmap(metrics)(fields)

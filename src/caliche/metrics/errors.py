@@ -7,8 +7,8 @@ one step apart, as its error model says. With g_k = d(metric k) / d(series) at t
 
 gaps included, since the errors go on in a gap. For a mean of n values this is s^2 / n times
 (1 + rho) / (1 - rho), and not s^2 / n. Errors of different streams are independent. A curved metric
-of values with errors is off on average as well; draws of the same errors, in pairs of opposite
-sign, say by how much.
+of values with errors is off on average as well, where a linear one is not; draws of the same
+errors, in pairs of opposite sign, say by how much.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.signal import lfilter
 
-from caliche.emulators.functionals import persistent
 from caliche.errors import InputError
-from caliche.history_matching.metrics import Metrics
+from caliche.metrics.metric import Metrics
+from caliche.observations import Observations
 
 PAIRS = 256  # of draws with opposite signs
 
@@ -55,6 +55,22 @@ class SeriesErrors:
         """(time + 1, stream) standard deviation with the tails of Student's t."""
         finite = np.where(np.isinf(self.freedom), 3.0, self.freedom)
         return self.sd * np.where(np.isinf(self.freedom), 1.0, np.sqrt(finite / (finite - 2.0)))
+
+
+def errors_of(observations: Observations) -> SeriesErrors:
+    """The errors of a record, as its error model says.
+
+    Raises
+    ------
+    InputError : heavy tails without a variance.
+    """
+    shape = observations.values.shape
+    rho = np.zeros(shape[1])
+    if observations.autocorrelation is not None:
+        rho = np.asarray(observations.autocorrelation, float)
+    freedom = np.asarray(observations.freedom or (np.inf,) * shape[1], float)
+    sd = np.asarray(observations.scale) / np.asarray(observations.root)
+    return SeriesErrors(np.broadcast_to(sd, shape), rho, freedom)
 
 
 @dataclass(frozen=True)
@@ -95,7 +111,10 @@ def metric_errors(
         rows = slopes[:, :, k]
         covariance += rows @ persistent(rows, float(rho)).T
         naive += np.sum(rows**2, axis=1)
-    bias = _bias(metrics, series, errors, seed)
+    bias = np.zeros(len(metrics))
+    curved = ~metrics.linear
+    if curved.any():
+        bias[curved] = _bias(metrics.only(curved), series, errors, seed)
     return MetricErrors(
         np.asarray(values) - bias, 0.5 * (covariance + covariance.T), bias, np.sqrt(naive)
     )
@@ -137,3 +156,12 @@ def _bias(metrics: Metrics, series: jax.Array, errors: SeriesErrors, seed: int) 
         total = total + np.sum(both - centre, axis=0)
         pairs += 32
     return np.asarray(total) / (2.0 * pairs)
+
+
+def persistent(rows: np.ndarray, rho: float) -> np.ndarray:
+    """Rows (k, time) times the correlation matrix rho^|t - t'| of AR(1) errors, in O(time)."""
+    if rho == 0.0:
+        return rows
+    forward = lfilter([1.0], [1.0, -rho], rows, axis=1)
+    backward = np.flip(lfilter([1.0], [1.0, -rho], np.flip(rows, axis=1), axis=1), axis=1)
+    return np.asarray(forward) + backward - rows

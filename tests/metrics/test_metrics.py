@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from caliche.errors import InputError
-from caliche.history_matching.choose_metrics import Record, make_metrics
 from caliche.history_matching.discrepancy import of_series, undefined
-from caliche.history_matching.metric_errors import SeriesErrors, draw_errors, metric_errors
+from caliche.metrics.choose import Record, make_metrics
+from caliche.metrics.errors import SeriesErrors, draw_errors, metric_errors
 
 HOUR = np.timedelta64(1, "h")
 STREAMS = ("surface_temperature", "sensible_heat_flux", "latent_heat_flux")

@@ -1,0 +1,1 @@
+"""Models that are executables: their configuration, their runs, and what they leave."""

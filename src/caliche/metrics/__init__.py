@@ -1,0 +1,1 @@
+"""Metrics: a few numbers of a prediction that say how a process behaves, and their errors."""
