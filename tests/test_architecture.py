@@ -24,7 +24,7 @@ FLOORS = (
     ("history_matching",),
     ("experiments",),
     ("evaluation", "sites"),
-    ("runs",),
+    ("runs", "callmip"),
     ("report",),
     ("terminal",),
     ("commands",),
