@@ -2,7 +2,7 @@
 
 import json
 
-from callmip_files import write_toy
+from callmip_files import write_measured, write_toy
 
 
 def test_check_says_what_is_wrong_in_a_sentence(caliche, tmp_path):
@@ -25,10 +25,25 @@ def test_check_says_what_is_wrong_in_a_sentence(caliche, tmp_path):
 def test_help_and_what_cannot_be(caliche, tmp_path):
     out = caliche("callmip", "--help").out
     assert "Scenarios 3, 4 and 6 are whole" in out
-    for name in ("check",):
+    for name in ("check", "score"):
         assert f"\n  {name} " in out
     assert "--quiet" in caliche("callmip", "check", "--help").out
     outcome = caliche("callmip", "check", tmp_path)
     assert outcome.code == 2
     assert "Expected a folder with output files of CalLMIP" in outcome.err
     assert caliche("callmip", "chekc").code == 2
+
+
+def test_score_writes_a_page(caliche, tmp_path, undrawn):
+    write_toy(tmp_path)
+    write_measured(tmp_path, "CA-Qfo")
+    outcome = caliche("callmip", "score", tmp_path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "Note: no benchmarks at CA-Qfo" in outcome.out
+    page = (tmp_path / "scores.html").read_text()
+    for text in ("Gains and losses", "evergreen needleleaf forest", "By season", "CA-Qfo"):
+        assert text in page
+    assert len(json.loads((tmp_path / "scores.json").read_text())["towers"]) == 3
+    write_toy(tmp_path / "none")
+    outcome = caliche("callmip", "score", tmp_path / "none" / "x")
+    assert outcome.code == 2

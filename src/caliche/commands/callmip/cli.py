@@ -44,3 +44,36 @@ def check(folder: EntryArgument, json_: JsonOption = None) -> None:
         json_.write({"passed": found.passed, **to_json(found)})
     if not found.passed:
         raise typer.Exit(BAD_INPUT)
+
+
+@callmip.command()
+def score(folder: EntryArgument, json_: JsonOption = None) -> None:
+    """Score output files of any model: RMSE, bias, r, NME, bands.
+
+    Per tower, season and vegetation, beside regressions on the weather (1lin, 3km27) where that is
+    at hand, with gains and losses from prior to posterior. Flux files are looked for in the folder
+    and in CALICHE_DATA/callmip. Writes scores.json and scores.html into the folder.
+    """
+    import json
+
+    from caliche.callmip.score import score_outputs
+    from caliche.commands.callmip.folder import held_days
+    from caliche.commands.callmip.page import SCORES, write_scores_page
+    from caliche.commands.callmip.tables import DROP, HEADER, score_rows
+    from caliche.files.whole_file import write_text
+    from caliche.keys.records import to_json
+    from caliche.terminal.options import command_line
+    from caliche.terminal.tables import print_notes, print_table, wrapped
+
+    place = folder if folder.is_dir() else folder.parent
+    found = score_outputs(folder, held_days(place), command_line())
+    write_text(place / SCORES, json.dumps(to_json(found), indent=1, allow_nan=False) + "\n")
+    page = write_scores_page(place)
+    print_table(HEADER, score_rows(found), drop=DROP)
+    typer.echo("")
+    for text in found.sentences:
+        typer.echo(wrapped(text))
+    print_notes(found.notes)
+    typer.echo(f"\nPage: {page}")
+    if json_ is not None:
+        json_.write(to_json(found))
