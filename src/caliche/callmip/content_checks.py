@@ -12,7 +12,7 @@ from caliche.callmip.protocol import POSTERIOR, PRIOR, SCENARIOS, UNCERTAINTY, V
 from caliche.data.callmip_flux import DAY, LATENT, NEE, SENSIBLE
 from caliche.data.raw_netcdf import CALENDARS, dates
 from caliche.errors import InputError
-from caliche.wording import listing
+from caliche.wording import agree, listing
 
 GAPS = 0.01  # share of days without a value beyond which it is told
 CHANGE = ("nep", "hfls", "hfss", "gpp", "reco", "hfg", "ts")  # nothing of it stays the same
@@ -245,13 +245,15 @@ def _positive(o: Opened) -> Iterator[str]:
 
 
 def _gaps(o: Opened) -> Iterator[str]:
+    alike: dict[str, list[str]] = {}
     for name in VARIABLES:
         values = o.series(name)
-        if values is None or not np.isfinite(values).any():
-            continue
-        share = float(np.isnan(values).mean())
-        if share > GAPS:
-            yield f"{name} has no value on {100.0 * share:.1f} % of the days"
+        if values is not None and np.isfinite(values).any():
+            share = float(np.isnan(values).mean())
+            if share > GAPS:
+                alike.setdefault(f"{100.0 * share:.1f} %", []).append(name)
+    for share, names in alike.items():
+        yield f"{listing(names)} {agree(len(names), 'has', 'have')} no value on {share} of the days"
 
 
 def _empties(o: Opened) -> Iterator[str]:

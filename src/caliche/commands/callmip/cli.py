@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from caliche.terminal.exits import BAD_INPUT
+from caliche.terminal.exits import BAD_INPUT, NOT_CONVERGED
 from caliche.terminal.json_file import JsonOption
 
 callmip = typer.Typer(
@@ -77,3 +77,96 @@ def score(folder: EntryArgument, json_: JsonOption = None) -> None:
     typer.echo(f"\nPage: {page}")
     if json_ is not None:
         json_.write(to_json(found))
+
+
+@callmip.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the new entry.")],
+    sites: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SITE", help="Towers, with commas or repeated; `calibration` stands for all 21."
+        ),
+    ],
+    scenario: Annotated[int, typer.Option(help="3 (LE), 4 (H) or 6 (LE and H).")] = 6,
+    model: Annotated[
+        str, typer.Option(help="Model and version in the names of files.")
+    ] = "caliche-LaD.v1",
+    weather: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SITE=EXPERIMENT",
+            help="Take forcing, model and priors of an experiment, where there is no PLUMBER2 "
+            "file. Repeatable.",
+        ),
+    ] = None,
+    hold_out: Annotated[
+        int | None, typer.Option(metavar="N", help="Keep one week of N from the calibration.")
+    ] = None,
+) -> None:
+    """Begin an entry: callmip.toml and an experiment a tower.
+
+    Flux files (SITE_daily_aggregated_*_Flux.nc) and PLUMBER2 weather (SITE_*_Met.nc) are looked for
+    in FOLDER and in CALICHE_DATA/callmip. Every file that is missing is named, with where to get
+    it, and then nothing is written.
+    """
+    from caliche.commands.callmip.prepare import start_entry
+    from caliche.errors import InputError
+    from caliche.terminal.tables import print_notes
+
+    chosen = [code.strip() for said in sites for code in said.split(",") if code.strip()]
+    taken = {}
+    for said in weather or []:
+        code, equals, experiment = said.partition("=")
+        if not equals:
+            raise InputError("--weather SITE=EXPERIMENT", repr(said), f"--weather {said}=FILE.toml")
+        taken[code.strip()] = experiment.strip()
+    remarks = start_entry(folder, chosen, scenario, model, taken, hold_out)
+    typer.echo(f"Wrote {folder / 'callmip.toml'}. Look it over, then: caliche callmip run {folder}")
+    print_notes(remarks)
+
+
+@callmip.command()
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of an entry.")],
+    leave_out: Annotated[
+        bool, typer.Option(help="Calibrate once more without each tower, and score it there.")
+    ] = False,
+    json_: JsonOption = None,
+) -> None:
+    """Run an entry: prior, joint calibration, posterior, files.
+
+    Writes output/ (two files a tower), weather/ and calibration.json into the folder, and checks
+    the files. Fits that are done are kept: the same command goes on. Exit code 3 if the calibration
+    did not converge, 2 if a file fails.
+    """
+    from caliche.runtime import configure
+
+    configure()
+    from caliche.callmip.check import check_outputs
+    from caliche.commands.callmip.calibrate import KEPT
+    from caliche.commands.callmip.run import run_entry
+    from caliche.commands.callmip.words import check_lines, run_lines
+    from caliche.terminal.options import command_line
+    from caliche.terminal.progress import Progress
+    from caliche.terminal.stop import stoppable
+    from caliche.terminal.tables import print_notes, wrapped
+
+    what = f"finished fits are kept in {folder / KEPT}"
+    kept = (folder / KEPT).is_file
+    with stoppable(what, folder, folder, kept), Progress(f"Calibrating {folder}") as progress:
+        found = run_entry(folder, leave_out, progress.say, command_line())
+    for line in run_lines(found):
+        typer.echo(wrapped(line))
+    print_notes([*found["warnings"], *found["notes"]])
+    looked = check_outputs(folder)
+    typer.echo("")
+    for line in check_lines(looked):
+        typer.echo(wrapped(line))
+    typer.echo(f"\nNext: caliche callmip score {folder}")
+    if json_ is not None:
+        json_.write(found)
+    if not looked.passed:
+        raise typer.Exit(BAD_INPUT)
+    if not found["converged"]:
+        raise typer.Exit(NOT_CONVERGED)
