@@ -79,27 +79,34 @@ def write_raw(raw: RawFile, path: Path) -> None:
 def write_measured(folder: Path, site: str, early: int = 0, gaps: int = 7) -> Path:
     """A flux file of a tower, near what the posterior of the toy says; every 7th day missing."""
     days, values, _ = toy(site, POSTERIOR)
-    first, last = callmip_site(site).years
-    path = folder / f"{site}_daily_aggregated_{first}-{last}_FLUXNET2015_Flux.nc"
     noise = np.random.default_rng(1)
     series = {
         "NEE": (-values["nep"] * 8.64e7, 0.3),
         "Qle": (values["hfls"], 8.0),
         "Qh": (values["hfss"], 9.0),
     }
+    seen = {}
+    for name, (truth, sd) in series.items():
+        found = np.roll(truth, -early) + noise.normal(0.0, sd, len(days))
+        found[::gaps] = 1e20
+        seen[name] = (found, 0.25 * sd)
+    return write_fluxes(folder, site, seen)
+
+
+def write_fluxes(folder: Path, site: str, series: Mapping[str, tuple[np.ndarray, float]]) -> Path:
+    """A flux file of a tower: NEE, Qle, Qh (missing where not given) and their uncertainty."""
+    days, (first, last) = callmip_site(site).days, callmip_site(site).years
+    path = folder / f"{site}_daily_aggregated_{first}-{last}_FLUXNET2015_Flux.nc"
     with netcdf_file(str(path), "w") as file:
         file.createDimension("time", len(days))
         time = file.createVariable("time", "d", ("time",))
         time[:], time.units = np.arange(len(days)) * 86400.0, f"seconds since {first}-01-01 00:00"
-        for name, (truth, sd) in series.items():
-            seen = np.roll(truth, -early) + noise.normal(0.0, sd, len(days))
-            seen[:: gaps or len(days)] = 1e20
-            unit = "gC/m2/d" if name == "NEE" else "W/m2"
-            for suffix, data in (
-                ("daily", seen),
-                ("uc_daily", np.where(seen < 1e19, sd / 4, 1e20)),
-            ):
+        for name in ("NEE", "Qle", "Qh"):
+            seen, sd = series.get(name, (np.full(len(days), 1e20), 1.0))
+            error = np.where(seen < 1e19, sd, 1e20)
+            for suffix, data in (("daily", seen), ("uc_daily", error)):
                 variable = file.createVariable(f"{name}_{suffix}", "f", ("time",))
-                variable[:], variable.units = data.astype("f4"), unit
+                variable[:] = data.astype("f4")
+                variable.units = "gC/m2/d" if name == "NEE" else "W/m2"
         file.site_code = site
     return path

@@ -33,6 +33,7 @@ from caliche.data.callmip_sites import (
     callmip_sites,
 )
 from caliche.data.locate import find_data
+from caliche.data.readers.plumber2_facts import plumber2_facts
 from caliche.errors import InputError
 from caliche.experiments.config.toml import load_raw
 from caliche.files.whole_file import write_text
@@ -96,10 +97,10 @@ def start_entry(
             "a folder without an entry", f"{folder / ENTRY}, which is there", "choose another one"
         )
     data = _data_folders(folder)
-    experiments, missing = {}, []
+    experiments, missing, remarks = {}, [], []
     for tower in towers:
-        found, lacks = _experiment(tower, scenario, data, weather.get(tower.code))
-        missing += lacks
+        found, lacks, said = _experiment(tower, scenario, data, weather.get(tower.code))
+        missing, remarks = missing + lacks, remarks + said
         experiments[tower.code] = found
     if missing:
         raise InputError(
@@ -111,7 +112,7 @@ def start_entry(
     for code, raw in experiments.items():
         write_text(folder / EXPERIMENTS / f"{code}.toml", tomli_w.dumps(raw))
     write_text(folder / ENTRY, _entry(folder, towers, scenario, model, experiments, hold_out))
-    return tuple(_remarks(towers, data))
+    return (*remarks, *_remarks(towers, data))
 
 
 def _towers(sites: Sequence[str]) -> tuple[CallmipSite, ...]:
@@ -140,9 +141,9 @@ def _data_folders(folder: Path) -> list[Path]:
 
 def _experiment(
     tower: CallmipSite, scenario: int, data: Sequence[Path], weather: str | None
-) -> tuple[dict[str, Any], list[str]]:
-    """The experiment of a tower, and what it lacks."""
-    missing, raw, flux = [], {}, None
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """The experiment of a tower, what it lacks, and what is to be said of its files."""
+    missing, remarks, raw, flux = [], [], {}, None
     if tower.role == CALIBRATION:
         flux = next(_each(data, lambda place: find_fluxes(tower.code, place)), None)
         if flux is None:
@@ -157,9 +158,32 @@ def _experiment(
             missing.append(f"no weather file {name} of {tower.code} ({WHERE})")
         else:
             raw = _plumber2(tower, path)
+            remarks = _contradictions(tower, path)
     if not missing:
         raw = _observed(raw, tower, scenario, flux)
-    return raw, missing
+    return raw, missing, remarks
+
+
+def _contradictions(tower: CallmipSite, path: Path) -> list[str]:
+    """Where a weather file is not as the table of towers has it; its own heights and step hold."""
+    facts, found = plumber2_facts(path), []
+    if facts.site != tower.code:
+        raise InputError(
+            f"the weather file of {tower.code}", f"{path.name}, of {facts.site}", "rename it"
+        )
+    if facts.step and facts.step != tower.step:
+        found.append(
+            f"{path.name} has a step of {facts.step:g} s, and {tower.step:g} s were expected."
+        )
+    height = facts.reference_height
+    if height is not None and abs(height - tower.reference_height) > 1e-3:
+        found.append(
+            f"{path.name} has a reference height of {height:g} m, and {tower.reference_height:g} m "
+            "were expected; that of the file is taken."
+        )
+    if tower.lai and facts.leaf_area and facts.modis not in ("", tower.lai):
+        found.append(f"{path.name} has MODIS leaf area as {facts.modis}, not as {tower.lai}.")
+    return found
 
 
 def _each(places: Sequence[Path], find: Callable[[Path], Path]) -> Iterator[Path]:
@@ -172,13 +196,14 @@ def _each(places: Sequence[Path], find: Callable[[Path], Path]) -> Iterator[Path
 def _plumber2(tower: CallmipSite, path: Path) -> dict[str, Any]:
     """LaD on the weather of a PLUMBER2 file, with wide priors about the defaults of its cover."""
     first, last = tower.years
-    cover = VEGETATION[tower.vegetation][1]
+    cover, facts = VEGETATION[tower.vegetation][1], plumber2_facts(path)
+    step = facts.step or tower.step
     return {
         "site": {"name": tower.code, "utc_offset": tower.utc_offset, **_place(tower)},
         "window": {
             "start": datetime(first, 1, 1),
             "end": datetime(last + 1, 1, 1),
-            "time_step": tower.step,
+            "time_step": step,
         },
         "sources": {
             "weather": {
@@ -194,7 +219,7 @@ def _plumber2(tower: CallmipSite, path: Path) -> dict[str, Any]:
             "name": "lad",
             "vegetation": cover,
             "soil": tower.soil or MIXED_SOIL,
-            "measurement_height": tower.reference_height,
+            "measurement_height": facts.reference_height or tower.reference_height,
         },
         "parameters": {
             "albedo": {

@@ -21,6 +21,7 @@ from caliche.data.gaps import first_from_second
 from caliche.data.humidity import relative_humidity
 from caliche.data.locate import find_data
 from caliche.errors import InputError
+from caliche.estimation.information import with_information
 from caliche.experiments.config.read import read_config
 from caliche.experiments.experiment import Experiment
 from caliche.observations import Observations, Stream, make_operator
@@ -102,9 +103,10 @@ class Tower:
         problem = self.experiment.problem()
         kept = jnp.asarray(~self.held[: problem.observations.mask.shape[0], None])
         mask = problem.observations.mask & kept
-        return dataclasses.replace(
+        problem = dataclasses.replace(
             problem, observations=dataclasses.replace(problem.observations, mask=mask)
         )
+        return with_information(problem, None)  # as it is fitted, so that one program serves all
 
     def outputs(self, u: np.ndarray) -> dict[str, np.ndarray]:
         """The protocol's variables that the model has, by day (of `rows`), at a control vector."""
@@ -142,14 +144,17 @@ class Tower:
         """A problem with nothing observed, of those streams that the model has."""
         e = self.experiment
         has = [name for name in names if variable(name).name in e.model.diagnostics]
-        operator = make_operator(e.model, [Stream(name, self.steps) for name in has])
+        step = e.config.window.time_step
+        streams = [Stream(name, self.steps) for name in has]
+        operator = make_operator(e.model, streams, e.nuisances, step)
         forcing = {
             name: jnp.asarray(first_from_second(e.dataset[source].values))
             for name, source in e.forcing_sources.items()
         }
         shape = (len(e.dataset.time), len(has))
-        nothing = Observations(jnp.zeros(shape), jnp.zeros(shape, bool), jnp.ones(len(has)))
-        return InverseProblem(e.model, forcing, operator, nothing, e.space.until(shape[0]))
+        nothing = Observations(jnp.zeros(shape), jnp.zeros(shape, bool), jnp.ones(shape))
+        problem = InverseProblem(e.model, forcing, operator, nothing, e.space.until(shape[0]))
+        return with_information(problem, None)
 
     def weather(self) -> DailyWeather | None:
         """Its weather by day, for regressions; None without humidity or pressure."""
