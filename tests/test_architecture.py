@@ -25,7 +25,7 @@ FLOORS = (
     ("history_matching",),
     ("experiments",),
     ("evaluation", "executables", "sites"),
-    ("runs",),
+    ("runs", "callmip"),
     ("report",),
     ("terminal",),
     ("commands",),
@@ -35,7 +35,7 @@ FLOORS = (
 FLOOR = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 # Pages of a room, and packages, that load no JAX, so that a report is written at once.
 WITHOUT_JAX = ("words", "figures", "tables", "page")
-PACKAGES_WITHOUT_JAX = ("cards", "data", "report", "terminal")
+PACKAGES_WITHOUT_JAX = ("callmip", "cards", "data", "report", "terminal")
 # Over time there is one `lax.scan`, in `models/loop/run.py`; these are over something else.
 SCANS = {
     "models/loop/run.py": "time",

@@ -62,7 +62,13 @@ class Rooms(TyperGroup):
 
 
 def _made(name: str, function: Any) -> Any:
-    """A function as a command by itself."""
+    """A function as a command by itself; an app as a command with commands of its own."""
+    if isinstance(function, typer.Typer):
+        group = typer.main.get_group(function)
+        for command in group.commands.values():
+            command.params += _options()
+        group.name = name
+        return group
     alone = typer.Typer(add_completion=False, **_PLAIN)
     alone.command(name)(function)
     return typer.main.get_command(alone)

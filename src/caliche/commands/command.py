@@ -31,7 +31,7 @@ class Command:
     table: str = ""
 
     def function(self) -> Callable[..., Any]:
-        """What is run, with its options and help."""
+        """What is run, with its options and help; a `typer.Typer` where it has several commands."""
         function = self.name.replace("-", "_")
         return load(f"caliche.commands.{self.room or self.name}.cli:{function}")
 

@@ -12,6 +12,7 @@ import xarray as xr
 
 from caliche.data.missing import without_missing
 from caliche.data.origin import FILLED, ORIGIN
+from caliche.data.raw_netcdf import read_raw
 from caliche.data.units import to_si
 from caliche.errors import InputError
 from caliche.variables import variable
@@ -49,14 +50,28 @@ def check_exists(path: Path) -> None:
 def open_netcdf(path: Path) -> xr.Dataset:
     """The file in memory, times decoded.
 
+    A scalar variable named like a dimension, which xarray refuses, becomes an attribute.
+
     Raises
     ------
     InputError : missing or unreadable file.
     """
     check_exists(path)
     try:
-        with xr.open_dataset(path, decode_timedelta=False) as dataset:
-            return dataset.load()
+        try:
+            with xr.open_dataset(path, decode_timedelta=False) as dataset:
+                return dataset.load()
+        except ValueError:
+            raw = read_raw(path)
+            scalars = {n: v for n, v in raw.variables.items() if n in raw.sizes and not v.dims}
+            if not scalars:
+                raise
+            with xr.open_dataset(
+                path, decode_timedelta=False, drop_variables=list(scalars)
+            ) as dataset:
+                return dataset.load().assign_attrs(
+                    {n: float(v.numbers()) for n, v in scalars.items()} | dict(dataset.attrs)
+                )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise InputError(
             f"a netCDF file that can be read at {path}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from caliche.data.limits import as_declared
+from caliche.data.readers.callmip import read_callmip
 from caliche.data.readers.fluxnet import read_fluxnet
 from caliche.data.readers.plumber2 import read_plumber2
 from caliche.data.readers.table import read_table
@@ -29,6 +30,7 @@ def open_source(source: Source) -> xr.Dataset:
         "urban-plumber": read_urban_plumber,
         "fluxnet": read_fluxnet,
         "plumber2": read_plumber2,
+        "callmip": read_callmip,
         "table": read_table,
     }
     return as_declared(readers[source.format](source), source)

@@ -15,7 +15,7 @@ from caliche.keys.declare import key
 from caliche.variables import SIGMA, variable
 
 STAMPS = ("start", "middle", "end")
-FORMATS = ("urban-plumber", "fluxnet", "plumber2", "table")
+FORMATS = ("urban-plumber", "fluxnet", "plumber2", "callmip", "table")
 TOWERS = ("fluxnet", "plumber2")  # formats that say neither where nor when
 FLUXES = ("measured", "corrected")
 MOISTURE_UNITS = ("%", "1")
@@ -173,9 +173,9 @@ class Source:
     Parameters
     ----------
     path : the file.
-    format : "urban-plumber" (names, units and times are fixed by the format), "fluxnet" and
-        "plumber2" (likewise, with `fluxnet`) or "table" (CSV or netCDF, told by the suffix, read
-        through `time` and `columns`).
+    format : "urban-plumber" and "callmip" (names, units and times are fixed by the format),
+        "fluxnet" and "plumber2" (likewise, with `fluxnet`) or "table" (CSV or netCDF, told by the
+        suffix, read through `time` and `columns`).
     time, columns : the time axis and, by stream name, the columns of a table.
     fluxnet : what a "fluxnet" or "plumber2" file leaves open.
     accept_qc : accepted quality flags, unless a column has its own.
@@ -226,7 +226,7 @@ class Source:
         object.__setattr__(self, "missing", tuple(self.missing))
         if self.format not in FORMATS:
             raise InputError(
-                "a format of 'urban-plumber', 'fluxnet', 'plumber2' or 'table'",
+                "a format of 'urban-plumber', 'fluxnet', 'plumber2', 'callmip' or 'table'",
                 repr(self.format),
                 nearest(str(self.format), FORMATS),
             )

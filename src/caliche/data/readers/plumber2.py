@@ -23,6 +23,7 @@ from caliche.data.assemble import (
     place,
 )
 from caliche.data.assemble import screen as accept_flags
+from caliche.data.daylight import offset_sentence
 from caliche.data.humidity import contradiction
 from caliche.data.origin import add_note
 from caliche.data.quality import check_scale, check_time
@@ -133,6 +134,19 @@ def read_plumber2(source: Source) -> xr.Dataset:
     }
     known |= {key: value for key, value in place(file.dataset).items() if known[key] is None}
     dataset = assemble(file.times, streams, file.name, file.interval, known)
+    placed = {"latitude", "longitude"} <= dataset.attrs.keys()
+    if placed and "incoming_shortwave" in dataset:
+        said = offset_sentence(
+            file.times,
+            file.interval,
+            dataset["incoming_shortwave"].values,
+            float(dataset.attrs["latitude"]),
+            float(dataset.attrs["longitude"]),
+            float(options.utc_offset or 0.0),
+        )
+        notes["incoming_shortwave"] = "\n".join(
+            part for part in (notes.get("incoming_shortwave", ""), said) if part
+        )
     notes["specific_humidity"] = notes.get("specific_humidity") or _against_rh(file, dataset)
     for stream, note in notes.items():
         if note:
