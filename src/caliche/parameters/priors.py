@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from caliche.errors import InputError
 
 Values = Float[Array, "..."]  # one value, or a series
+Number = Float[Array, ""]
 
 # Standard deviations from the mean beyond which a normal distribution has less mass than 1e-16.
 NO_MASS_BEYOND = 8.3
@@ -228,20 +229,30 @@ def _truncated(u: Values, low: float, high: float) -> Values:
     """
     if _untruncated(low, high):
         return u
-    below, above, mass = _masses(low, high)
+    return _quantile(u, *_masses(low, high))
+
+
+def _whitened(z: Values, low: float, high: float) -> Values:
+    """The inverse of `_truncated`."""
+    return z if _untruncated(low, high) else _coordinate(z, *_masses(low, high))
+
+
+# The masses are arguments, so that JAX traces these functions once and not for each parameter: they
+# are most of what there is of a prior.
+
+
+@jax.jit
+def _quantile(u: Values, below: Number, above: Number, mass: Number) -> Values:
     u = jnp.clip(u, -FARTHEST, FARTHEST)
-    # One quantile for both tails: these functions are most of what there is to compile of a prior.
+    # One quantile for both tails, which is half of what there would be to compile.
     negative = u < 0.0
     tail = mass * ndtr(jnp.where(negative, u, -u))
     quantile = ndtri(jnp.where(negative, below, above) + tail)
     return jnp.where(negative, quantile, -quantile)
 
 
-def _whitened(z: Values, low: float, high: float) -> Values:
-    """The inverse of `_truncated`."""
-    if _untruncated(low, high):
-        return z
-    below, above, mass = _masses(low, high)
+@jax.jit
+def _coordinate(z: Values, below: Number, above: Number, mass: Number) -> Values:
     from_below, from_above = (ndtr(z) - below) / mass, (ndtr(-z) - above) / mass
     negative = from_below < 0.5
     quantile = ndtri(jnp.where(negative, from_below, from_above))
