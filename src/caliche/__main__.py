@@ -8,7 +8,7 @@ import os
 import sys
 from typing import NoReturn
 
-from caliche.cli import main
+from caliche.terminal.exits import INTERRUPTED
 
 
 def command() -> NoReturn:
@@ -27,10 +27,16 @@ def command() -> NoReturn:
 
     atexit.register(leave)  # the first to come is the last to be called
     try:
+        from caliche.cli import main  # here, since somebody may interrupt what it imports, too
+
         main()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
         raise
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        print("caliche: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(code)
 
 
 if __name__ == "__main__":
