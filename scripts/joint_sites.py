@@ -8,10 +8,8 @@ Fits are kept in the work folder; a run that was stopped goes on.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,8 +20,10 @@ configure()
 from caliche.commands.joint.config import read_joint  # noqa: E402
 from caliche.commands.joint.folder import write_joint  # noqa: E402
 from caliche.commands.joint.run import calibrate_jointly  # noqa: E402
+from caliche.commands.joint.summary import Calibration, JointSummary, Window  # noqa: E402
 from caliche.commands.joint.tables import score_rows, value_rows  # noqa: E402
 from caliche.commands.joint.words import ratios  # noqa: E402
+from caliche.keys.records import read_record  # noqa: E402
 
 GROUND = ("thermal_conductivity", "volumetric_heat_capacity")
 PLANTS = ("stomatal_resistance", "available_water_capacity", "log_roughness_ratio")
@@ -49,7 +49,7 @@ VARIANTS = {
 }
 
 
-def run(name: str, overrides: list[str], work: Path) -> dict[str, Any]:
+def run(name: str, overrides: list[str], work: Path) -> JointSummary:
     folder = work / name.replace(" ", "-").replace(",", "")
     if not (folder / "summary.json").is_file():
         found, stages = calibrate_jointly(
@@ -57,10 +57,10 @@ def run(name: str, overrides: list[str], work: Path) -> dict[str, Any]:
         )
         write_joint(found, folder)
         stages.remove()
-    return json.loads((folder / "summary.json").read_text())
+    return read_record(JointSummary, folder / "summary.json", "run it again")
 
 
-def change(summary: dict[str, Any], kind: str, window: str) -> str:
+def change(summary: JointSummary, kind: Calibration, window: Window) -> str:
     """Geometric mean of the ratios of RMSE, as a change in per cent."""
     values = list(ratios(summary, kind, window).values())
     return f"{100.0 * (np.exp(np.mean(np.log(values))) - 1.0):+.0f}"
@@ -71,8 +71,8 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def page(found: dict[str, dict[str, Any]], command: str) -> str:
-    columns = [
+def page(found: dict[str, JointSummary], command: str) -> str:
+    columns: list[tuple[Calibration, Window]] = [
         ("together", "fit"),
         ("together", "hold-out"),
         ("left out", "fit"),
@@ -81,25 +81,24 @@ def page(found: dict[str, dict[str, Any]], command: str) -> str:
     ]
     rows = []
     for name, s in found.items():
-        alone = sum(site["cost"] for site in s["sites"].values())
+        alone = sum(site.cost for site in s.sites.values())
         rows.append(
             [
                 name,
-                str(len(s["parameters"])),
-                f"{s['cost']['total'] - alone:.0f}",
+                str(len(s.parameters)),
+                f"{s.cost.total - alone:.0f}",
                 *(change(s, *c) for c in columns),
             ]
         )
     main = found["as bundled"]
-    clusters = found["two clusters by climate and residuals"]["clusters"]
-    members = "; ".join(", ".join(sites) for sites in clusters["about"].values())
+    clusters = found["two clusters by climate and residuals"].clusters
+    assert clusters is not None
+    members = "; ".join(", ".join(sites) for sites in clusters.about.values())
     values, scores = value_rows(main), score_rows(main)
     status = "\n".join(
-        f"- {name}: {s['reason']}."
+        f"- {name}: {s.reason}."
         + "".join(
-            f" Without {k}: did not converge."
-            for k, v in s["left_out"].items()
-            if not v["converged"]
+            f" Without {k}: did not converge." for k, v in s.left_out.items() if not v.converged
         )
         for name, s in found.items()
     )
@@ -136,7 +135,7 @@ those of the prior. J: the joint cost above the sum of the sites' own.
     }
 
 Clusters (k-medoids by climate and residuals at the first guess): {members}; silhouette
-{clusters["silhouette"]:.2f}.
+{clusters.silhouette:.2f}.
 
 ## What it says
 
@@ -163,7 +162,7 @@ Numbers are those of the table above; the text is written by hand.
 
 {table(*values)}
 
-{chr(10).join(main["sentences"])}
+{chr(10).join(main.sentences)}
 
 ## As bundled: RMSE of every stream
 

@@ -8,8 +8,7 @@ import os
 import sys
 from typing import NoReturn
 
-from caliche.cli import main
-from caliche.terminal import stop
+from caliche.terminal.exits import exit_code, listen, stopped
 
 
 def command() -> NoReturn:
@@ -28,11 +27,17 @@ def command() -> NoReturn:
 
     atexit.register(leave)  # the first to come is the last to be called
     try:
-        stop.listen()
+        listen()
+        from caliche.cli import main  # here, since somebody may interrupt what it imports, too
+
         main()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
         raise
+    except KeyboardInterrupt:
+        code = exit_code()
+        print(f"caliche: {stopped()}; nothing was written", file=sys.stderr)
+        sys.exit(code)
 
 
 if __name__ == "__main__":

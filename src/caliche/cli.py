@@ -15,7 +15,7 @@ from caliche._version import __version__
 from caliche.commands.registry import BY_NAME, COMMANDS, PANELS
 from caliche.errors import InputError
 from caliche.terminal import stop, verbosity
-from caliche.terminal.exits import BAD_INPUT, INTERRUPTED, OK
+from caliche.terminal.exits import BAD_INPUT, INTERRUPTED, OK, exit_code
 
 try:  # from 0.26 on typer brings its own click, and names no class of it for bad command lines
     from typer._click.exceptions import ClickException
@@ -138,7 +138,7 @@ def _run() -> int:
         code = INTERRUPTED
     if code == INTERRUPTED:  # some versions of typer turn the interrupt into this exit code
         print(stop.interrupted(), file=sys.stderr)
-        code = stop.exit_code()
+        code = exit_code()
     return code
 
 

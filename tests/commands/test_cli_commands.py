@@ -15,6 +15,8 @@ from caliche.terminal.exits import BAD_INPUT, INTERRUPTED, NOT_CONVERGED, OK
 
 ESCAPE = "\x1b"
 
+STOPPED = "caliche: interrupted; nothing was written\n"
+
 
 def test_light_commands_do_not_wait_for_jax(tmp_path):
     code = """
@@ -53,22 +55,37 @@ def test_the_module_runs_as_the_command():
         ("print('done', end='')\n    raise SystemExit(3)", 3, "done at exit", ""),
         ("print('done', end='')\n    raise ValueError('why')", 1, "done at exit", "why"),
         ("print('done', end='')", 1, "done at exit", ""),  # `main` never returns
+        ("raise KeyboardInterrupt", 130, " at exit", STOPPED),
     ],
 )
 def test_the_command_ends_at_once_with_all_said_and_done(body, code, out, err):
     program = f"""
-import atexit
+import atexit, sys, types
 from caliche import __main__ as command
 def main():
     atexit.register(lambda: print(" at exit", end=""))
     {body}
-command.main = main
+sys.modules["caliche.cli"] = types.SimpleNamespace(main=main)
 command.command()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (code, out)
     assert err in done.stderr
-    assert ("Traceback" in done.stderr) == bool(err)
+    assert ("Traceback" in done.stderr) == (err == "why")
+
+
+def test_an_interrupt_while_the_command_line_is_imported_is_one_sentence():
+    program = """
+import sys
+from caliche import __main__ as command
+class Interrupted:
+    def __getattr__(self, name):
+        raise KeyboardInterrupt
+sys.modules["caliche.cli"] = Interrupted()
+command.command()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", STOPPED)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"]])

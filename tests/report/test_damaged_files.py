@@ -22,6 +22,7 @@ from caliche.commands.screen import summary as screen
 from caliche.commands.variants import summary as variants
 from caliche.commands.variants.page import write_variants_page
 from caliche.errors import InputError
+from caliche.evaluation.scores import Score
 from caliche.files.manifest import write_manifest
 from caliche.keys.records import Known, checked, json_text, to_json
 from caliche.report import style, write_report
@@ -94,19 +95,22 @@ def assimilation(folder: Path) -> Callable[[Path], Path]:
 
 def joined(folder: Path) -> Callable[[Path], Path]:
     """The folder of a joint calibration of one site."""
-    estimate = joint.Estimate("albedo", "1", Known(0.2), 0.1, (0.1, 0.3))
-    scores = {"surface_temperature": joint.StreamScores(True, joint.Scores(0.5, 0.9), None)}
-    site = joint.SiteEntry(True, "", Known(3.0), {"albedo": estimate}, {"albedo": estimate})
+    estimate = joint.Estimate(
+        long_name="albedo", unit="1", estimate=Known(0.2), sd=0.1, interval95=(0.1, 0.3)
+    )
+    scores = {"surface_temperature": joint.StreamScores(True, Score(9, 0.5, nse=0.9), None)}
+    own = {"albedo": estimate}
+    site = joint.SiteEntry(converged=True, reason="", cost=Known(3.0), by_itself=own, together=own)
     found = joint.JointSummary(
-        "Joint",
-        True,
-        "converged",
-        {"albedo": joint.ShareEntry("global", None, False)},
-        {"albedo": estimate},
-        joint.CostEntry(Known(3.0), Known(0.0)),
-        {"one": site},
-        {"by itself": {"one": scores}, "together": {"one": scores}},
-        ("A sentence.",),
+        title="Joint",
+        converged=True,
+        reason="converged",
+        share={"albedo": joint.ShareEntry("global", None, False)},
+        parameters=own,
+        cost=joint.CostEntry(Known(3.0), Known(0.0)),
+        sites={"one": site},
+        scores={"by itself": {"one": scores}, "together": {"one": scores}},
+        sentences=("A sentence.",),
     )
     (folder / "summary.json").write_text(json_text(found))
     xr.Dataset({"u": ("parameter", [0.0])}).to_netcdf(folder / "result.nc", engine="h5netcdf")

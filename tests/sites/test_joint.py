@@ -18,8 +18,10 @@ from caliche.commands.joint.config import bundled_joint, read_joint
 from caliche.commands.joint.folder import new_site, write_joint
 from caliche.commands.joint.page import write_joint_page
 from caliche.commands.joint.run import calibrate_jointly, values_at
+from caliche.commands.joint.summary import JointSummary
 from caliche.commands.joint.words import ratios
 from caliche.errors import InputError
+from caliche.keys.records import read_record, to_json
 from caliche.runs.read_results import read_results
 
 SITE = """
@@ -116,7 +118,7 @@ def test_truth_is_found_and_shared_as_asked(done):
     for name, value in truth.items():
         p = found.result.parameters[name]
         assert abs(p.estimate - value) < 4.0 * p.sd
-    assert summary["parameters"]["thermal_conductivity@grass"]["sites"] == ["one", "two"]
+    assert summary.parameters["thermal_conductivity@grass"].sites == ("one", "two")
     taken = values_at(found)
     assert taken["one"]["thermal_conductivity"] is taken["two"]["thermal_conductivity"]
     # Twins differ by (25, 25, 20): a spread of some 0.3 of the prior's sd of 8.
@@ -125,13 +127,13 @@ def test_truth_is_found_and_shared_as_asked(done):
 
 def test_scores_of_all_four_calibrations(done):
     _, _, summary, _ = done
-    assert list(summary["scores"]) == ["first guess", "by itself", "together", "left out"]
+    assert list(summary.scores) == ["first guess", "by itself", "together", "left out"]
     together = ratios(summary, "together", "fit")
     assert len(together) == 6
     assert all(0.95 < ratio < 1.15 for ratio in together.values())
     guess, left = (ratios(summary, kind, "hold-out") for kind in ("first guess", "left out"))
     assert np.mean(list(left.values())) < np.mean(list(guess.values()))
-    assert any("left out of the calibration" in text for text in summary["sentences"])
+    assert any("left out of the calibration" in text for text in summary.sentences)
 
 
 @pytest.mark.drawn
@@ -220,8 +222,8 @@ def test_a_site_that_cannot_be_is_named_and_the_others_go_on(tmp_path):
     assert not found.converged
     assert found.problem.sites == ("one", "two")
     summary = write_joint(found, tmp_path / "run")
-    assert "albedo_of_snow" in summary["failures"]["three"]
-    assert "left out" not in summary["scores"]
+    assert "albedo_of_snow" in summary.failures["three"]
+    assert "left out" not in summary.scores
 
 
 @pytest.mark.ci
@@ -266,4 +268,6 @@ def test_names_that_are_not_there(tmp_path):
 
 
 def test_summary_is_json(done, file):
-    assert json.loads((file.parent / "run" / "summary.json").read_text()) == done[2]
+    written = json.loads((file.parent / "run" / "summary.json").read_text())
+    assert read_record(JointSummary, file.parent / "run" / "summary.json", "") == done[2]
+    assert to_json(done[2]) == written

@@ -42,8 +42,8 @@ def test_what_systems_send_before_they_end_a_process_is_an_interrupt():
     lines = (
         "import time",
         "from pathlib import Path",
-        "from caliche.terminal import stop",
-        "stop.listen()",
+        "from caliche.terminal import exits, stop",
+        "exits.listen()",
         "with stop.stoppable('fits are kept', Path('a'), Path('a'), lambda: True):",
         "    print('begun', flush=True)",
         "    time.sleep(60)",

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from caliche.errors import InputError
 
 Values = Float[Array, "..."]  # one value, or a series
+Number = Float[Array, ""]
 
 # Standard deviations from the mean beyond which a normal distribution has less mass than 1e-16.
 NO_MASS_BEYOND = 8.3
@@ -234,6 +235,11 @@ def _truncated(u: Values, low: float, high: float) -> Values:
     return _quantile(jnp.clip(u, -FARTHEST, FARTHEST), *_masses(low, high))
 
 
+def _whitened(z: Values, low: float, high: float) -> Values:
+    """The inverse of `_truncated`."""
+    return z if _untruncated(low, high) else _coordinate(z, *_masses(low, high))
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
 def _quantile(u: Values, below: float, above: float, mass: float) -> Values:
     negative = u < 0.0
@@ -259,11 +265,9 @@ def _quantile_jvp(
     return z, mass * jnp.exp(0.5 * (z - primals[0]) * (z + primals[0])) * tangents[0]
 
 
-def _whitened(z: Values, low: float, high: float) -> Values:
-    """The inverse of `_truncated`."""
-    if _untruncated(low, high):
-        return z
-    below, above, mass = _masses(low, high)
+# The masses are arguments, so that JAX traces this once and not for each parameter.
+@jax.jit
+def _coordinate(z: Values, below: Number, above: Number, mass: Number) -> Values:
     from_below, from_above = (ndtr(z) - below) / mass, (ndtr(-z) - above) / mass
     negative = from_below < 0.5
     quantile = ndtri(jnp.where(negative, from_below, from_above))

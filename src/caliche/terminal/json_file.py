@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
 
 from caliche.errors import InputError
+from caliche.keys.records import json_text
 
 
 class JsonAnswer:
@@ -37,10 +36,9 @@ class JsonAnswer:
                 "a file that can be written", str(self._path), "a file in a folder that exists"
             )
 
-    def write(self, found: Mapping[str, Any] | Sequence[Any]) -> None:
-        """Write what was found; a number that is not finite is written as null."""
-        finite = json.loads(json.dumps(found), parse_constant=lambda _: None)
-        text = json.dumps(finite, indent=1, allow_nan=False) + "\n"
+    def write(self, found: Any) -> None:
+        """Write what was found, a record or a table; what is not finite is written as null."""
+        text = json_text(found)
         if self._path is None:
             self._stream.write(text)
             self._stream.flush()

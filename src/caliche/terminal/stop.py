@@ -6,7 +6,6 @@ systems and their queues send before they end a process (SIGTERM) is as Ctrl-C i
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Annotated
 import typer
 
 from caliche.errors import InputError
-from caliche.terminal.exits import INTERRUPTED, TERMINATED
+from caliche.terminal.exits import exit_code, stopped
 
 FreshOption = Annotated[
     bool,
@@ -27,27 +26,6 @@ FreshOption = Annotated[
 # Folders of this command that are finished: whoever interrupts what comes after, such as the
 # report, is told of them.
 FINISHED: list[Path] = []
-# Signals that ended this command, beside Ctrl-C.
-_SIGNALS: list[int] = []
-
-
-def listen() -> None:
-    """From now on SIGTERM is an interrupt. For a process of its own, in its main thread."""
-    signal.signal(signal.SIGTERM, _terminate)
-
-
-def _terminate(number: int, _frame: object) -> None:
-    _SIGNALS.append(number)
-    raise KeyboardInterrupt
-
-
-def exit_code() -> int:
-    """Of a command that was stopped: 130 after Ctrl-C, 143 after SIGTERM."""
-    return TERMINATED if _SIGNALS else INTERRUPTED
-
-
-def _stopped() -> str:
-    return "terminated" if _SIGNALS else "interrupted"
 
 
 @contextmanager
@@ -71,7 +49,7 @@ def stoppable(
             raise
         same = "the same command" if out is not None else f"the same command with --out {folder}"
         typer.echo(
-            f"caliche: {_stopped()}; {what}, and {command or same} goes on from there", err=True
+            f"caliche: {stopped()}; {what}, and {command or same} goes on from there", err=True
         )
         raise SystemExit(exit_code()) from None
     FINISHED.append(folder)
@@ -80,8 +58,8 @@ def stoppable(
 def interrupted() -> str:
     """The sentence of an interrupt after which there is nothing to go on from."""
     if not FINISHED:
-        return f"caliche: {_stopped()}; nothing was written"
-    return f"caliche: {_stopped()}; what was found is in {FINISHED[-1]}"
+        return f"caliche: {stopped()}; nothing was written"
+    return f"caliche: {stopped()}; what was found is in {FINISHED[-1]}"
 
 
 def folder_of(out: Path | None, name: str, fresh: bool) -> Path:

@@ -276,7 +276,12 @@ def test_a_model_that_ignores_its_parameters_has_no_estimate(study, tmp_path, me
     assert not (tmp_path / "out" / "result.json").exists()
 
 
-MORE = {"ga": "members = 6, max_iterations = 60, patience = 5", "cma": "", "uki": ""}
+MORE = {
+    "etki": "members = 20, steps = 3",
+    "ga": "members = 6, max_iterations = 60, patience = 5",
+    "cma": "",
+    "uki": "",
+}
 
 
 @pytest.mark.parametrize("method", ["etki", "uki", "4denvar", "ga"])

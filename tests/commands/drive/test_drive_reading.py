@@ -43,7 +43,7 @@ upper = 2.0
 {observations}
 [method]
 name = "etki"
-options = {{ members = 8, steps = 12 }}
+options = {{ members = 8, steps = 4 }}
 """
 TRUTH = [2.5 * math.exp(-0.3 * t) for t in range(5)]
 VALUES = f"values = {TRUTH}\nsigma = 0.05"

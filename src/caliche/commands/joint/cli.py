@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +12,9 @@ from caliche.terminal.json_file import JsonOption
 from caliche.terminal.options import command_line, out_option, set_option
 from caliche.terminal.progress import Progress
 from caliche.terminal.stop import FreshOption, folder_of, stoppable
+
+if TYPE_CHECKING:
+    from caliche.commands.joint.summary import JointSummary
 
 
 def joint(
@@ -66,21 +68,21 @@ def joint(
         raise typer.Exit(NOT_CONVERGED)
 
 
-def print_joint(summary: Mapping[str, Any]) -> None:
+def print_joint(summary: JointSummary) -> None:
     """Failures first, then values, scores and sentences."""
     from caliche.commands.joint.tables import score_rows, value_rows
     from caliche.terminal.tables import print_headline, print_table, wrapped
 
-    for site, why in summary["failures"].items():
+    for site, why in summary.failures.items():
         print(f"\nLeft out: {site}. {why}")
-    print_headline(summary["title"], summary["verdict"]["headline"])
+    print_headline(summary.title, summary.headline)
     header, rows = value_rows(summary)
     print_table(header, rows, drop=header[3:1:-1])
     print("\nRMSE of the fitted streams (in the hold-out, where there is one):")
     header, rows = score_rows(summary)
     print_table(header, rows)
     print()
-    for text in summary["sentences"]:
+    for text in summary.sentences:
         print(wrapped(text))
-    for text in summary["warnings"]:
+    for text in summary.warnings:
         print(wrapped(f"Note: {text}"))

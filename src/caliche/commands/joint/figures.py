@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from caliche.commands.joint.summary import FITTED, JointSummary, ShareEntry
+from caliche.evaluation.scores import Score
 from caliche.names import site_of
 from caliche.report import style
 from caliche.report.figures import scaled
@@ -27,10 +27,10 @@ COLOURS = {
 MARKERS = {"first guess": "v", "by itself": "o", "together": "s", "left out": "D"}
 
 
-def values_plate(summary: Mapping[str, Any]) -> Plate:
+def values_plate(summary: JointSummary) -> Plate:
     """Every parameter at every site, by itself and together, with 95 % intervals."""
-    sites = list(summary["sites"])
-    names = list(dict.fromkeys(n for s in summary["sites"].values() for n in s["together"]))
+    sites = list(summary.sites)
+    names = list(dict.fromkeys(n for s in summary.sites.values() for n in s.together))
     columns = min(3, len(names))
     lines = math.ceil(len(names) / columns)
     figure = style.new_figure(0.5 + lines * (0.75 + 0.24 * len(sites)))
@@ -38,23 +38,22 @@ def values_plate(summary: Mapping[str, Any]) -> Plate:
     for ax in grid.flat[len(names) :]:
         ax.set_visible(False)
     for ax, name in zip(grid.flat, names, strict=False):
-        entries = [s["together"].get(name) for s in summary["sites"].values()]
+        entries = [s.together.get(name) for s in summary.sites.values()]
         known = [e for e in entries if e is not None]
-        power = shared_power([number(e["estimate"]) for e in known])
+        power = shared_power([e.estimate for e in known])
         limits = _limits(summary, name)
         for kind, shift in (("by itself", -0.15), ("together", 0.15)):
             for k, site in enumerate(sites):
-                p = summary["sites"][site][kind.replace(" ", "_")].get(name)
+                p = getattr(summary.sites[site], kind.replace(" ", "_")).get(name)
                 if p is None:
                     continue
-                low, high = (number(end) for end in p["interval95"])
-                value = number(p["estimate"])
+                low, high = p.interval95
                 if math.isfinite(low) and math.isfinite(high):
                     ends = np.array([low, high])
                     ax.plot(drawable(ends, limits), [k + shift] * 2, color=COLOURS[kind], lw=1.2)
                     set_limits(ax, np.full(1, k + shift), limits, [ends[:1], ends[1:]], "x")
                 ax.plot(
-                    value,
+                    p.estimate,
                     k + shift,
                     MARKERS[kind],
                     color=COLOURS[kind],
@@ -65,24 +64,9 @@ def values_plate(summary: Mapping[str, Any]) -> Plate:
         ax.set_ylim(len(sites) - 0.5, -0.5)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         scaled(ax.xaxis, power)
-        unit = scaled_unit(known[0]["unit"], power)
-        how = summary["share"].get(name)
-        shared = (
-            ""
-            if how is None
-            else ", pooled"
-            if how["spread"] is not None
-            else (
-                f", by {how['by']}"
-                if how["by"] not in ("global", "site")
-                else ", one value"
-                if how["by"] == "global"
-                else ""
-            )
-        )
-        text = (
-            known[0]["long_name"].rpartition(", ")[0] if site_of(name) else name.replace("_", " ")
-        )
+        unit = scaled_unit(known[0].unit, power)
+        shared = _shared(summary.share.get(name))
+        text = known[0].long_name.rpartition(", ")[0] if site_of(name) else name.replace("_", " ")
         ax.set_title(f"{text}{shared}", fontsize=8.5)
         ax.set_xlabel(unit, fontsize=8.5)
     grid[0, 0].legend(loc="best", fontsize=8)
@@ -95,33 +79,42 @@ def values_plate(summary: Mapping[str, Any]) -> Plate:
     )
 
 
-def _limits(summary: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+def _shared(how: ShareEntry | None) -> str:
+    """How a parameter is shared, as the end of a title."""
+    if how is None:
+        return ""
+    if how.spread is not None:
+        return ", pooled"
+    return {"global": ", one value", "site": ""}.get(how.by, f", by {how.by}")
+
+
+def _limits(summary: JointSummary, name: str) -> tuple[float, float] | None:
     """Of a parameter's axis: all estimates, and intervals that are not far wider than the rest."""
     found = [
-        (number(p["estimate"]), *(number(end) for end in p["interval95"]))
-        for site in summary["sites"].values()
-        for kind in ("by_itself", "together")
-        if (p := site[kind].get(name)) is not None
+        (p.estimate, *p.interval95)
+        for site in summary.sites.values()
+        for by_name in (site.by_itself, site.together)
+        if (p := by_name.get(name)) is not None
     ]
     value, low, high = np.array(found).T
     return axis_limits([value], bands=[(low, high)], typical=True)
 
 
-def scores_plate(summary: Mapping[str, Any]) -> Plate:
+def scores_plate(summary: JointSummary) -> Plate:
     """RMSE under every calibration over that of the site's own, by site and fitted stream."""
     rows = []
-    for site in summary["sites"]:
-        for stream, entry in summary["scores"]["by itself"][site].items():
-            if entry["fitted"]:
-                rows.append((site, stream, "fit" if entry["hold-out"] is None else "hold-out"))
+    for site in summary.sites:
+        for stream, entry in summary.scores["by itself"][site].items():
+            if entry.fitted:
+                rows.append((site, stream, entry.window))
     figure = style.new_figure(0.9 + 0.27 * len(rows))
     ax = figure.subplots()
     ax.axvline(1.0, color=COLOURS["by itself"], lw=0.8)
-    for kind in summary["scores"]:
+    for kind, by_site in summary.scores.items():
         values = []
         for site, stream, window in rows:
-            own = number(summary["scores"]["by itself"][site][stream][window]["rmse"])
-            mine = number(summary["scores"][kind][site][stream][window]["rmse"])
+            own = _rmse(summary.scores["by itself"][site][stream].inside(window))
+            mine = _rmse(by_site[site][stream].inside(window))
             values.append(mine / own if own > 0.0 else math.nan)
         ax.plot(
             values,
@@ -136,7 +129,7 @@ def scores_plate(summary: Mapping[str, Any]) -> Plate:
         if rows[k][0] != rows[k - 1][0]:
             ax.axhline(k - 0.5, color="#dddddd", lw=0.6, zorder=0.5)
     names = [
-        f"{site}, {label(stream)}{'' if w == 'hold-out' else ' (fit)'}" for site, stream, w in rows
+        f"{site}, {label(stream)}{' (fit)' if w == FITTED else ''}" for site, stream, w in rows
     ]
     ax.set_yticks(range(len(rows)), names)
     ax.set_ylim(len(rows) - 0.5, -0.6)
@@ -156,3 +149,7 @@ def scores_plate(summary: Mapping[str, Any]) -> Plate:
         "Root-mean-square error over that of the site's own calibration, in the hold-out where "
         "there is one, else in the fitted window. Left out: calibrated at the other sites only.",
     )
+
+
+def _rmse(found: Score | None) -> float:
+    return math.nan if found is None else number(found.rmse)

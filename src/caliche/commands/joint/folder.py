@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,22 +19,36 @@ import xarray as xr
 
 from caliche._version import __version__
 from caliche.commands.joint.run import TOGETHER, JointFit, values_at
+from caliche.commands.joint.site import Site
+from caliche.commands.joint.summary import (
+    FITTED,
+    HELD_OUT,
+    Calibration,
+    ClusterEntry,
+    CostEntry,
+    Estimate,
+    JointSummary,
+    LeftOutEntry,
+    ShareEntry,
+    SiteEntry,
+    StreamScores,
+)
 from caliche.commands.joint.words import sentences
 from caliche.constants import NORMAL_QUANTILE
 from caliche.estimation.method import CONVERGED
 from caliche.estimation.result import ParameterEstimate
 from caliche.evaluation.verdict import data_remarks, score_remarks
 from caliche.files.whole_file import write_text, written_aside
+from caliche.keys.records import Known, as_kept, json_text
 from caliche.names import at_site, site_of, without_site
-from caliche.remarks import Remark, as_table, ended, error_size_remarks, unlike
-from caliche.runs.folder import finite, versions
+from caliche.remarks import Remark, ended, error_size_remarks, headline, unlike
+from caliche.runs.folder import versions
+from caliche.runs.run_summary import VerdictEntry
 from caliche.variables import label
 from caliche.wording import listing
 
-HELD_OUT, FITTED = "hold-out", "fit"
 
-
-def write_joint(fit: JointFit, folder: Path, command: str | None = None) -> dict[str, Any]:
+def write_joint(fit: JointFit, folder: Path, command: str | None = None) -> JointSummary:
     """Write the folder (its fits are in `stages` until the end), and return the summary."""
     folder.mkdir(parents=True, exist_ok=True)
     content = summary(fit, command)
@@ -43,7 +56,7 @@ def write_joint(fit: JointFit, folder: Path, command: str | None = None) -> dict
     write_text(folder / "parameters.csv", operational_table(fit))
     with written_aside(folder / "result.nc") as scratch:
         dataset(fit).to_netcdf(scratch, engine="h5netcdf")
-    write_text(folder / "summary.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_text(folder / "summary.json", json_text(content))
     return content
 
 
@@ -58,64 +71,45 @@ def _as_run(fit: JointFit, folder: Path) -> dict[str, Any]:
     return raw
 
 
-def summary(fit: JointFit, command: str | None) -> dict[str, Any]:
-    """The content of summary.json; null for what does not exist."""
+def summary(fit: JointFit, command: str | None) -> JointSummary:
+    """The content of summary.json."""
     r, taken, said = fit.result, values_at(fit), remarks(fit)
-    content = {
-        "title": fit.config.title,
-        "description": fit.config.description,
-        "converged": fit.converged,
-        "reason": r.reason,
-        "verdict": as_table(_ended(fit), said),
-        "warnings": [remark.sentence for remark in said],
-        "failures": dict(fit.failures),
-        "share": {
-            name: {"by": how.by, "spread": fit.spreads.get(name), "estimated": how.estimate_spread}
+    made = JointSummary(
+        title=fit.config.title,
+        description=fit.config.description,
+        converged=fit.converged,
+        reason=r.reason,
+        verdict=VerdictEntry(headline(_ended(fit), said), said),
+        warnings=tuple(remark.sentence for remark in said),
+        failures=dict(fit.failures),
+        share={
+            name: ShareEntry(how.by, fit.spreads.get(name), how.estimate_spread)
             for name, how in fit.config.share.items()
         },
-        "clusters": _clusters(fit),
-        "parameters": {
-            name: {
-                **_estimate(r.parameters[name]),
-                "sites": _who(fit, k),
-                "prior": _prior(fit, k),
-            }
+        clusters=_clusters(fit),
+        parameters={
+            name: dataclasses.replace(
+                _estimate(r.parameters[name]), sites=_who(fit, k), prior=_prior(fit, k)
+            )
             for k, name in enumerate(r.names)
         },
-        "cost": {
-            "total": r.starts[0].misfit,
-            "prior": r.prior_cost,
-            "streams": {name: s.cost for name, s in r.residuals.items()},
-        },
-        "sites": {
-            site.name: {
-                "attributes": dict(fit.config.sites[site.name].attributes),
-                "converged": site.result.converged,
-                "reason": site.result.reason,
-                "cost": site.result.starts[0].misfit,
-                "sigma": {
-                    n: float(np.median(np.asarray(site.problem.observations.scale)[:, k]))
-                    for k, n in enumerate(site.problem.stream_names)
-                },
-                "inflation": {n: r.inflation for n, r in site.result.residuals.items()},
-                "by_itself": {n: _estimate(site.result.parameters[n]) for n in site.result.names},
-                "together": {n: _estimate(p) for n, p in taken[site.name].items()},
-            }
-            for site in fit.sites
-        },
-        "left_out": {
-            name: {"converged": int(o.final.status[0]) == CONVERGED, "cost": float(o.final.cost[0])}
+        cost=CostEntry(
+            Known(r.starts[0].misfit),
+            Known(r.prior_cost),
+            {name: s.cost for name, s in r.residuals.items()},
+        ),
+        sites={site.name: _site(fit, site, taken[site.name]) for site in fit.sites},
+        left_out={
+            name: LeftOutEntry(int(o.final.status[0]) == CONVERGED, float(o.final.cost[0]))
             for name, o in fit.left_out.items()
         },
-        "scores": _scores(fit),
-        "seconds": dict(fit.seconds),
-        "versions": versions(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command,
-    }
-    content = finite(content)
-    content["sentences"] = sentences(content)
-    return content
+        scores=_scores(fit),
+        seconds=dict(fit.seconds),
+        versions=versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+    )
+    return as_kept(dataclasses.replace(made, sentences=tuple(sentences(made))))
 
 
 def remarks(fit: JointFit) -> tuple[Remark, ...]:
@@ -150,18 +144,32 @@ def _ended(fit: JointFit) -> str:
     return ", ".join(["converged", *parts])
 
 
-def _estimate(p: ParameterEstimate) -> dict[str, Any]:
-    low, high = p.interval or (np.nan, np.nan)
-    return {
-        "long_name": p.long_name,
-        "unit": p.unit,
-        "estimate": p.estimate,
-        "sd": p.sd,
-        "sd_naive": p.sd_naive,
-        "interval95": [low, high],
-        "prior": p.prior,
-        "at_bound": p.at_bound,
-    }
+def _site(fit: JointFit, site: Site, taken: Mapping[str, ParameterEstimate]) -> SiteEntry:
+    """A site, with the values that it takes from the joint calibration."""
+    scale = np.asarray(site.problem.observations.scale)
+    return SiteEntry(
+        attributes=dict(fit.config.sites[site.name].attributes),
+        converged=site.result.converged,
+        reason=site.result.reason,
+        cost=Known(site.result.starts[0].misfit),
+        sigma={n: float(np.median(scale[:, k])) for k, n in enumerate(site.problem.stream_names)},
+        inflation={n: r.inflation for n, r in site.result.residuals.items()},
+        by_itself={n: _estimate(site.result.parameters[n]) for n in site.result.names},
+        together={n: _estimate(p) for n, p in taken.items()},
+    )
+
+
+def _estimate(p: ParameterEstimate) -> Estimate:
+    return Estimate(
+        long_name=p.long_name,
+        unit=p.unit,
+        estimate=Known(p.estimate),
+        sd=p.sd,
+        sd_naive=p.sd_naive,
+        interval95=p.interval or (np.nan, np.nan),
+        prior=p.prior,
+        at_bound=p.at_bound,
+    )
 
 
 def _prior(fit: JointFit, row: int) -> str:
@@ -172,35 +180,32 @@ def _prior(fit: JointFit, row: int) -> str:
     return f"{words}, pooled" if without_site(d.name) in fit.spreads else words
 
 
-def _who(fit: JointFit, row: int) -> list[str]:
+def _who(fit: JointFit, row: int) -> tuple[str, ...]:
     """Sites that take an entry of the joint control vector."""
-    return [s.name for s, rows in zip(fit.sites, fit.shared.rows, strict=True) if row in rows]
+    return tuple(s.name for s, rows in zip(fit.sites, fit.shared.rows, strict=True) if row in rows)
 
 
-def _clusters(fit: JointFit) -> dict[str, Any] | None:
+def _clusters(fit: JointFit) -> ClusterEntry | None:
     if fit.clusters is None:
         return None
-    found = {fit.sites[m].name: [] for m in fit.clusters.medoids}
+    found: dict[str, list[str]] = {fit.sites[m].name: [] for m in fit.clusters.medoids}
     for site, k in zip(fit.sites, fit.clusters.member, strict=True):
         found[fit.sites[fit.clusters.medoids[k]].name].append(site.name)
-    return {
-        "about": found,
-        "silhouette": fit.clusters.silhouette,
-        "predictors": list(fit.config.predictors),
-    }
+    about = {medoid: tuple(members) for medoid, members in found.items()}
+    return ClusterEntry(about, Known(fit.clusters.silhouette), tuple(fit.config.predictors))
 
 
-def _scores(fit: JointFit) -> dict[str, Any]:
-    """Calibration -> site -> stream -> window -> scores; whether the stream was fitted."""
+def _scores(fit: JointFit) -> dict[Calibration, dict[str, dict[str, StreamScores]]]:
+    """Calibration -> site -> stream -> scores in both windows."""
     streams = {s.name: s.experiment.config.observations for s in fit.sites}
     return {
         kind: {
             site: {
-                name: {
-                    "fitted": streams[site][name].fit,
-                    FITTED: asdict(inside[name]),
-                    HELD_OUT: None if outside is None else asdict(outside[name]),
-                }
+                name: StreamScores(
+                    streams[site][name].fit,
+                    inside[name],
+                    None if outside is None else outside[name],
+                )
                 for name in inside
             }
             for site, (inside, outside) in by_site.items()

@@ -8,7 +8,7 @@ from caliche.commands.joint.figures import scores_plate, values_plate
 from caliche.commands.joint.summary import JointSummary
 from caliche.commands.joint.tables import score_rows, value_rows
 from caliche.files.whole_file import write_text
-from caliche.keys.records import read_checked, read_text
+from caliche.keys.records import read_record, read_text
 from caliche.report import style
 from caliche.report.numbers import pretty_unit
 from caliche.report.pages import REMEDY, render_page
@@ -25,7 +25,7 @@ def write_joint_page(folder: Path) -> Path:
     InputError : summary.json or config.toml is missing or cannot be read.
     """
     folder = Path(folder)
-    summary = read_checked(JointSummary, folder / "summary.json", REMEDY)
+    summary = read_record(JointSummary, folder / "summary.json", REMEDY)
     config = read_text(folder / "config.toml", REMEDY)
     with style.report_style():
         plates = [scores_plate(summary), values_plate(summary)]
@@ -34,10 +34,10 @@ def write_joint_page(folder: Path) -> Path:
     text = render_page(
         "commands/joint/page.html.j2",
         run=summary,
-        reason=capital(summary["reason"]),
+        reason=capital(summary.reason),
         config=config,
         plates=plates,
         values=(header, rows),
-        scores=[score_rows(summary, key) for key in ("rmse", "nse")],
+        scores=[score_rows(summary, "rmse"), score_rows(summary, "nse")],
     )
     return write_text(folder / PAGE, text)

@@ -18,6 +18,7 @@ from caliche.commands.joint.config import CLUSTER, GLOBAL, SITE, JointConfig
 from caliche.commands.joint.predictors import cluster_sites
 from caliche.commands.joint.site import Site
 from caliche.commands.joint.stages import Fit, Stages
+from caliche.commands.joint.summary import Calibration
 from caliche.errors import InputError
 from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
 from caliche.estimation.devices import side_by_side
@@ -43,7 +44,10 @@ from caliche.sites.joint_fit import (
 from caliche.sites.spread import best_spreads
 from caliche.wording import number_of
 
-FIRST_GUESS, ALONE, TOGETHER, LEFT_OUT = "first guess", "by itself", "together", "left out"
+FIRST_GUESS: Calibration = "first guess"
+ALONE: Calibration = "by itself"
+TOGETHER: Calibration = "together"
+LEFT_OUT: Calibration = "left out"
 # Rounds of fitting and finding the spreads anew, and the change at which they have settled.
 MOST_ROUNDS, SETTLED = 6, 0.03
 
@@ -75,7 +79,7 @@ class JointFit:
     estimated: tuple[str, ...]
     clusters: Clusters | None
     left_out: Mapping[str, Outcome]
-    scores: Mapping[str, Mapping[str, Scores]]
+    scores: Mapping[Calibration, Mapping[str, Scores]]
     seconds: Mapping[str, float]
 
     @property
@@ -327,10 +331,10 @@ def _scores(
     problem: JointProblem,
     result: Result,
     left: Mapping[str, Outcome],
-) -> dict[str, dict[str, Scores]]:
+) -> dict[Calibration, dict[str, Scores]]:
     """Scores of every site under every calibration."""
     together = controls_by_site(problem, result.u)
-    controls = {
+    controls: dict[Calibration, Mapping[str, np.ndarray]] = {
         FIRST_GUESS: {s.name: np.asarray(s.problem.space.initial()) for s in sites},
         ALONE: {s.name: s.result.u for s in sites},
         TOGETHER: together,

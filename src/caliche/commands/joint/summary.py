@@ -1,36 +1,51 @@
-"""What summary.json of a joint calibration says, as far as its page reads it."""
+"""What summary.json of a joint calibration says."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from caliche.keys.records import Known, Mismatch
+from caliche.evaluation.scores import Score
+from caliche.keys.records import OMITTED, Known, Mismatch
+from caliche.runs.run_summary import VerdictEntry
 
+FITTED, HELD_OUT = "fit", "hold-out"  # windows
+Window = Literal["fit", "hold-out"]
 Calibration = Literal["first guess", "by itself", "together", "left out"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A parameter, at a site or at all."""
+    """A parameter, at a site or at all.
+
+    sites : that take a parameter of the joint calibration.
+    """
 
     long_name: str
     unit: str
     estimate: Known
     sd: float | None
+    sd_naive: float | None = None
     interval95: tuple[float, float]
     prior: str = ""
     at_bound: bool = False
+    sites: tuple[str, ...] = field(default=(), metadata=OMITTED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SiteEntry:
-    """One site: its own calibration, and the values that it takes together with others."""
+    """One site: its own calibration, and the values that it takes together with others.
 
+    sigma : by stream, the middle one.  inflation : of the variances of errors, by stream.
+    """
+
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     converged: bool
     reason: str
     cost: Known
+    sigma: Mapping[str, float] = field(default_factory=dict)
+    inflation: Mapping[str, float] = field(default_factory=dict)
     by_itself: Mapping[str, Estimate]
     together: Mapping[str, Estimate]
 
@@ -46,18 +61,19 @@ class ShareEntry:
 
 @dataclass(frozen=True)
 class CostEntry:
-    """J of the joint calibration, and its prior's term."""
+    """J of the joint calibration, and its terms."""
 
     total: Known
     prior: Known
+    streams: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Scores of a stream in a window."""
+class LeftOutEntry:
+    """The calibration of all sites but one."""
 
-    rmse: float | None
-    nse: float | None
+    converged: bool
+    cost: float
 
 
 @dataclass(frozen=True)
@@ -65,47 +81,56 @@ class StreamScores:
     """Scores of a stream in both windows; `held_out` is None where nothing was held out."""
 
     fitted: bool
-    fit: Scores
-    held_out: Scores | None = field(metadata={"name": "hold-out"})
+    fit: Score
+    held_out: Score | None = field(metadata={"name": HELD_OUT})
 
+    def inside(self, window: Window) -> Score | None:
+        """Scores in a window."""
+        return self.fit if window == FITTED else self.held_out
 
-@dataclass(frozen=True)
-class VerdictLine:
-    """The first line."""
-
-    headline: str
+    @property
+    def window(self) -> Window:
+        """The window that tells most: the hold-out where there is one."""
+        return FITTED if self.held_out is None else HELD_OUT
 
 
 @dataclass(frozen=True)
 class ClusterEntry:
-    """Groups of sites that are alike."""
+    """Groups of sites that are alike, by the site in their middle."""
 
     about: Mapping[str, tuple[str, ...]]
     silhouette: Known
     predictors: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JointSummary:
     """The content of summary.json."""
 
     title: str
+    description: str = ""
     converged: bool
     reason: str
+    verdict: VerdictEntry | None = None
+    warnings: tuple[str, ...] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
     share: Mapping[str, ShareEntry]
+    clusters: ClusterEntry | None = None
     parameters: Mapping[str, Estimate]
     cost: CostEntry
     sites: Mapping[str, SiteEntry]
+    left_out: Mapping[str, LeftOutEntry] = field(default_factory=dict)
     scores: Mapping[Calibration, Mapping[str, Mapping[str, StreamScores]]]
-    sentences: tuple[str, ...]
-    description: str = ""
-    warnings: tuple[str, ...] = ()
-    failures: Mapping[str, str] = field(default_factory=dict)
-    clusters: ClusterEntry | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     command: str | None = None
-    verdict: VerdictLine | None = None
+    sentences: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The first line; empty in a folder that is older than it."""
+        return "" if self.verdict is None else self.verdict.headline
 
     def check(self) -> None:
         """Refuse calibrations without scores of a site or stream that the first one has."""

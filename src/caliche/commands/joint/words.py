@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
+from caliche.commands.joint.summary import FITTED, HELD_OUT, Calibration, JointSummary, Window
 from caliche.variables import label
 from caliche.wording import listing, number_of
 
@@ -15,49 +15,53 @@ CLOSE, APART = 0.15, 0.8
 WORSE = 1.15  # ratio of RMSE from which a site is said to be badly served
 
 
-def sentences(summary: Mapping[str, Any]) -> list[str]:
+def sentences(summary: JointSummary) -> list[str]:
     """The main findings, the most important first."""
     return [
         s for s in (_count(summary), *_losses(summary), _worst(summary), *_spreads(summary)) if s
     ]
 
 
-def ratios(summary: Mapping[str, Any], kind: str, window: str) -> dict[tuple[str, str], float]:
+def ratios(
+    summary: JointSummary, kind: Calibration, window: Window
+) -> dict[tuple[str, str], float]:
     """RMSE of each fitted (site, stream) over that of the site's own calibration.
 
     window : `hold-out` or `fit`; a site without a hold-out is not in the former.
     """
     found = {}
-    for site, streams in summary["scores"].get(kind, {}).items():
+    for site, streams in summary.scores.get(kind, {}).items():
         for name, entry in streams.items():
-            own = summary["scores"]["by itself"][site][name]
-            if not entry["fitted"] or not entry[window] or not own[window]["rmse"]:
+            mine, own = entry.inside(window), summary.scores["by itself"][site][name].inside(window)
+            if not entry.fitted or mine is None or own is None or not own.rmse:
                 continue
-            if entry[window]["rmse"] is not None:
-                found[site, name] = entry[window]["rmse"] / own[window]["rmse"]
+            if mine.rmse is not None:
+                found[site, name] = mine.rmse / own.rmse
     return found
 
 
-def _count(summary: Mapping[str, Any]) -> str:
-    n, sites = len(summary["parameters"]), summary["sites"]
-    alone = sum(len(site["by_itself"]) for site in sites.values())
-    own_cost = sum(site["cost"] for site in sites.values())
-    more = summary["cost"]["total"] - own_cost
+def _count(summary: JointSummary) -> str:
+    n, sites = len(summary.parameters), summary.sites
+    alone = sum(len(site.by_itself) for site in sites.values())
+    own_cost = sum(site.cost for site in sites.values())
+    more = summary.cost.total - own_cost
     return (
         f"{number_of(len(sites), 'site')}, {number_of(n, 'parameter')} in place of {alone}: J is "
-        f"{summary['cost']['total']:.5g} together, {own_cost:.5g} as the sum of the sites by "
+        f"{summary.cost.total:.5g} together, {own_cost:.5g} as the sum of the sites by "
         f"themselves, so that sharing raises it by {more:.3g}."
     )
 
 
-def _losses(summary: Mapping[str, Any]) -> Iterator[str]:
-    for window, when in (("fit", "in the fitted windows"), ("hold-out", "held out in time")):
+def _losses(summary: JointSummary) -> Iterator[str]:
+    windows: dict[Window, str] = {FITTED: "in the fitted windows", HELD_OUT: "held out in time"}
+    kinds: dict[Calibration, str] = {
+        "together": "calibrated together",
+        "left out": "left out of the calibration",
+        "first guess": "with the first guess",
+    }
+    for window, when in windows.items():
         parts = []
-        for kind, words in (
-            ("together", "calibrated together"),
-            ("left out", "left out of the calibration"),
-            ("first guess", "with the first guess"),
-        ):
+        for kind, words in kinds.items():
             values = list(ratios(summary, kind, window).values())
             if values:
                 change = 100.0 * (np.exp(np.mean(np.log(values))) - 1.0)
@@ -67,8 +71,8 @@ def _losses(summary: Mapping[str, Any]) -> Iterator[str]:
             yield f"RMSE against each site's own calibration, {when}: {listing(parts)}."
 
 
-def _worst(summary: Mapping[str, Any]) -> str:
-    found = ratios(summary, "left out", "hold-out") or ratios(summary, "left out", "fit")
+def _worst(summary: JointSummary) -> str:
+    found = ratios(summary, "left out", HELD_OUT) or ratios(summary, "left out", FITTED)
     if not found:
         return ""
     (site, stream), ratio = max(found.items(), key=lambda item: item[1])
@@ -83,27 +87,15 @@ def _worst(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _transfer(summary: Mapping[str, Any]) -> str:
-    """Whether the first guess would have served a site that was left out as well."""
-    window = "hold-out" if ratios(summary, "left out", "hold-out") else "fit"
-    left, guess = (ratios(summary, kind, window) for kind in ("left out", "first guess"))
-    if not left or np.mean(np.log(list(left.values()))) < np.mean(np.log(list(guess.values()))):
-        return ""
-    return (
-        "On average the first guess would have served a site that was left out better than what "
-        "the others say: the values do not carry over from one of these sites to another."
-    )
-
-
-def _spreads(summary: Mapping[str, Any]) -> Iterator[str]:
-    for name, how in summary["share"].items():
-        spread = how["spread"]
+def _spreads(summary: JointSummary) -> Iterator[str]:
+    for name, how in summary.share.items():
+        spread = how.spread
         if spread is None:
             continue
-        found = "is found to be" if how["estimated"] else "is set to"
+        found = "is found to be" if how.estimated else "is set to"
         words = name.replace("_", " ")
         text = f"The spread of {words} between sites {found} {spread:.2f} of its prior's"
-        if not how["estimated"]:
+        if not how.estimated:
             yield f"{text}."
         elif spread < CLOSE:
             yield f"{text}: one value would nearly do."
