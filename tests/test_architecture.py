@@ -22,6 +22,7 @@ FLOORS = (
     ("estimation",),
     ("posterior", "identifiability", "sensitivity", "assimilation", "learning", "emulators"),
     ("history_matching",),
+    ("optimisation",),
     ("experiments",),
     ("evaluation", "sites"),
     ("runs",),
