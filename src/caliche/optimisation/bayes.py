@@ -168,7 +168,10 @@ class Bayes(Members):
         u, slopes = np.concatenate([state.u, members]), np.concatenate([state.slopes, told])
         ranges, random = Ranges(space), np.random.default_rng([state.seed, state.iteration])
         x, by_x = _to_unit(ranges, u), slopes * _slopes(ranges, u)
-        learned = learn(x, cost, by_x, int(state.first), state.log_theta)
+        # Hyperparameters change little where runs are many: once in a tenth more of them.
+        every = max(1, len(cost) // 10 - 1)
+        anew = len(cost) // every != len(state.cost) // every
+        learned = learn(x, cost, by_x, int(state.first), state.log_theta, anew)
         region, since = self._region(space.size, state, cost, len(members))
         chosen, gain, chance = self._batch(learned, x, cost, region, since, random)
         quiet = int(state.quiet) + 1 if gain < self.tolerance or chance < LEAST_CHANCE else 0

@@ -8,7 +8,7 @@ million and nobody looks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ _LEAST_VARIANCE = 1e-18
 _FEWEST = 16
 
 
+@runtime_checkable
 class Surrogate(Protocol):
     """What tells proposals where a run is worth its cost."""
 
@@ -131,7 +132,12 @@ def unit_box(size: int) -> Box:
 
 
 def learn(
-    x: np.ndarray, values: np.ndarray, slopes: np.ndarray, first: int, log_theta: np.ndarray
+    x: np.ndarray,
+    values: np.ndarray,
+    slopes: np.ndarray,
+    first: int,
+    log_theta: np.ndarray,
+    anew: bool = True,
 ) -> Learned:
     """A surrogate of runs at x (n, P) in the unit box.
 
@@ -141,6 +147,7 @@ def learn(
     slopes : (n, P) of the values by x, NaN where they are not known.
     first : runs of the design.
     log_theta : (P + 2,) of the surrogate before, empty at first.
+    anew : whether hyperparameters are sought again, from those.
     """
     bend = Bend.of(values, first)
     good = np.isfinite(values)
@@ -154,9 +161,10 @@ def learn(
     runs = Runs(x, y[:, None], by_x[:, None, :] if known else None)
     centre, scale = centre_and_scale(y[:, None])
     rows = _rows(runs, centre, scale)
-    start = log_theta if len(log_theta) else None
-    found = search(MATERN, CONSTANT, rows, np.asarray(rows.y[0]), start=start)
-    return _ready(runs, found.log_theta[0], bend, (float(centre[0]), float(scale[0])))
+    if not len(log_theta) or anew:
+        start = log_theta if len(log_theta) else None
+        log_theta = search(MATERN, CONSTANT, rows, np.asarray(rows.y[0]), start=start).log_theta[0]
+    return _ready(runs, log_theta, bend, (float(centre[0]), float(scale[0])))
 
 
 def _teaching(x: np.ndarray, values: np.ndarray, scales: np.ndarray) -> np.ndarray:

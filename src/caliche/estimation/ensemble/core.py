@@ -34,6 +34,7 @@ class Verdict(NamedTuple):
     reason: str
 
 
+@runtime_checkable
 class Runner(Protocol):
     """What runs members u (k, P) of a problem."""
 
