@@ -68,7 +68,8 @@ def by_values(budget: int, seed: int, **options) -> BayesState:
 def test_no_two_runs_are_nearer_than_a_fiftieth_of_a_length_scale_and_batches_are_spread():
     state = by_values(14, seed=1, parallel=4)
     assert len(state.cost) <= 14
-    x = 2.0 / (1.0 + np.exp(-state.u)) - 1.0  # flat priors: straight in physical values
+    # Flat priors: straight in physical values. Of the last run nothing is learned.
+    x = (2.0 / (1.0 + np.exp(-state.u)) - 1.0)[:-1]
     scales = np.exp(state.log_theta[:-2])
     apart = [nearest(x[k], x[:k], scales) for k in range(1, len(x))]
     # Length-scales of later runs are others.
@@ -80,7 +81,7 @@ def test_no_two_runs_are_nearer_than_a_fiftieth_of_a_length_scale_and_batches_ar
 def test_a_misfit_is_bent_so_that_a_million_is_no_more_than_far():
     values = np.array([3.0, 5.0, 1e6, 4.0, np.inf])
     bend = Bend.of(values, 4)
-    assert (bend.lowest, bend.size) == (3.0, 1.5)
+    assert (bend.lowest, bend.size) == (3.0, 4.5)
     np.testing.assert_allclose(bend(values[:1]), 0.0)
     np.testing.assert_allclose(bend.back(bend(values[:4])), values[:4])
     step = 1e-4

@@ -7,11 +7,14 @@ J has derivatives, `lm` goes on from there to the optimum.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+import copy
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from caliche.emulators.design import latin_hypercube
 from caliche.emulators.plan import ALWAYS, AUTO, NEVER, check_gradients
@@ -23,10 +26,11 @@ from caliche.estimation.ensemble.core import DROP, STOP, Runner, Verdict, check_
 from caliche.estimation.ensemble.engine import Engine
 from caliche.estimation.ensemble.members import Members, of_search
 from caliche.estimation.ensemble.search import costs
-from caliche.estimation.method import History, Outcome
+from caliche.estimation.method import CONVERGED, RUNNING, History, Outcome, ended
 from caliche.history_matching.ranges import Ranges
+from caliche.optimisation.composite import LearnedParts, Objective, learn_parts
 from caliche.optimisation.minimum import minimum_of
-from caliche.optimisation.proposals import EDGE, propose
+from caliche.optimisation.proposals import EDGE, propose, settle
 from caliche.optimisation.surrogate import Learned, learn, unit_box
 from caliche.optimisation.trust_region import TrustRegion
 from caliche.parameters.space import ParameterSpace
@@ -47,18 +51,21 @@ WHY = {
 class BayesState(NamedTuple):
     """All runs so far, what was learned of them, and what to run next.
 
-    u, cost, slopes : (n, P), (n,), (n, P) of the runs: J, infinite where one failed, and its slopes
-    by u, NaN where they are not known.
+    u, cost, slopes : (n, P), (n,), (n, P) of the runs: J, or the value of another objective,
+    infinite where one failed, and its slopes by u, NaN where they are not known.
+    parts : (n, K) ingredients of that objective; (n, 0) of J.
     told : (k, P) slopes of the members that are out.  members : (k, P) what to run next.
     log_theta : (P + 2,) hyperparameters.  first : runs of the design.  since : run from which on
     the trust region's centre is sought; then that region.
     quiet : iterations in which little was expected.  ended : why it is done, 0 while it is not.
+    last : 1 while the last run is out, where the mean is lowest; 2 when it is done.
     minimum : (3,) quantiles of the lowest J there is; NaN before it is known.
     """
 
     u: np.ndarray
     cost: np.ndarray
     slopes: np.ndarray
+    parts: np.ndarray
     told: np.ndarray
     members: np.ndarray
     log_theta: np.ndarray
@@ -70,6 +77,7 @@ class BayesState(NamedTuple):
     restarts: int
     quiet: int
     ended: int
+    last: int
     minimum: np.ndarray
     iteration: int
     seed: int
@@ -101,6 +109,7 @@ class Bayes(Members):
     max_iterations: int = 1000
     failures: str = DROP
     name: str = "bo"
+    objective: Objective | None = field(default=None, init=False)
 
     fewest = 0
 
@@ -119,6 +128,13 @@ class Bayes(Members):
         need(self.design == 0 or self.design >= 4, "design", "of at least 4 runs", self.design)
         need(self.tolerance > 0.0, "tolerance", "above 0", self.tolerance)
 
+    def minimising(self, objective: Objective) -> Bayes:
+        """The same for another objective than J, by runs of values; `lm` does not go on from it."""
+        other = copy.copy(self)
+        object.__setattr__(other, "objective", objective)
+        object.__setattr__(other, "finish", False)
+        return other
+
     def posterior(self, state: BayesState) -> np.ndarray | None:
         return None
 
@@ -135,12 +151,14 @@ class Bayes(Members):
             nothing,
             np.zeros(0),
             nothing,
+            np.zeros((0, 0)),
             nothing,
             _to_u(ranges, x),
             np.zeros(0),
             number,
             0,
             *TrustRegion(),
+            0,
             0,
             0,
             np.full(3, np.nan),
@@ -157,7 +175,8 @@ class Bayes(Members):
     def update(
         self, space: ParameterSpace, state: BayesState, members: np.ndarray, residuals: np.ndarray
     ) -> BayesState:
-        cost = np.concatenate([state.cost, costs(space, members, residuals)])
+        new, parts = self._costs(space, state, members, residuals)
+        cost = np.concatenate([state.cost, new])
         if not np.isfinite(cost).any():
             raise InputError(
                 "a run that gives finite numbers",
@@ -166,12 +185,26 @@ class Bayes(Members):
             )
         told = state.told if len(state.told) else np.full(members.shape, np.nan)
         u, slopes = np.concatenate([state.u, members]), np.concatenate([state.slopes, told])
+        known = state._replace(
+            u=u,
+            cost=cost,
+            slopes=slopes,
+            parts=parts,
+            told=np.zeros((0, space.size)),
+            iteration=int(state.iteration) + 1,
+        )
+        if state.last:
+            return known._replace(last=2, members=members)
         ranges, random = Ranges(space), np.random.default_rng([state.seed, state.iteration])
         x, by_x = _to_unit(ranges, u), slopes * _slopes(ranges, u)
         # Hyperparameters change little where runs are many: once in a tenth more of them.
         every = max(1, len(cost) // 10 - 1)
         anew = len(cost) // every != len(state.cost) // every
-        learned = learn(x, cost, by_x, int(state.first), state.log_theta, anew)
+        learned = (
+            learn(x, cost, by_x, int(state.first), state.log_theta, anew)
+            if self.objective is None
+            else learn_parts(x, parts, cost, self.objective.formula, state.log_theta, anew)
+        )
         region, since = self._region(space.size, state, cost, len(members))
         chosen, gain, chance = self._batch(learned, x, cost, region, since, random)
         quiet = int(state.quiet) + 1 if gain < self.tolerance or chance < LEAST_CHANCE else 0
@@ -180,24 +213,40 @@ class Bayes(Members):
             ended = EXHAUSTED
         elif quiet >= 2:
             ended = QUIET if gain < self.tolerance else NO_CHANCE
-        last = ended or len(cost) + len(chosen) > self._budget(space.size)
-        best = x[int(np.argmin(cost))]
-        return BayesState(
-            u,
-            cost,
-            slopes,
-            np.zeros((0, space.size)),
-            _to_u(ranges, chosen),
-            learned.log_theta,
-            state.first,
-            since,
-            *(TrustRegion() if region is None else region),
-            quiet,
-            ended,
-            minimum_of(learned, best, random) if last else np.full(3, np.nan),
-            int(state.iteration) + 1,
-            state.seed,
+        # By values alone runs keep their distance; where the mean is lowest one more is made, of
+        # which nothing is learned.
+        sloped, order = np.isfinite(slopes).any(), np.argsort(cost, kind="stable")
+        left = self._budget(space.size) - len(cost) - len(chosen)
+        done = bool(ended) or left < (0 if sloped else 1)
+        if done and not sloped:
+            chosen = settle(learned.surrogate, x[order[:3]])[None]
+        return known._replace(
+            members=_to_u(ranges, chosen),
+            log_theta=learned.log_theta,
+            since=since,
+            **(TrustRegion() if region is None else region)._asdict(),
+            quiet=quiet,
+            ended=ended,
+            last=0 if not done else 2 if sloped else 1,
+            minimum=minimum_of(learned, x[order[0]], random) if done else state.minimum,
         )
+
+    def _costs(
+        self, space: ParameterSpace, state: BayesState, members: np.ndarray, told: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What is minimised (k,) at new members, and the ingredients (n, K) of all runs."""
+        if self.objective is None:
+            return costs(space, members, told), np.zeros((len(state.cost) + len(members), 0))
+        before = state.parts if len(state.parts) else told[:0]
+        fine = np.isfinite(told).all(axis=1).tolist()
+        values = [
+            float(_composed(self.objective.formula, jnp.asarray(row))) if ok else np.inf
+            for row, ok in zip(told, fine, strict=True)
+        ]
+        return np.array(values), np.concatenate([before, told])
+
+    def misfit(self, state: BayesState) -> float | None:
+        return None if self.objective is None else float(state.cost.min())
 
     def _budget(self, size: int) -> int:
         return self.budget or 20 + 10 * size
@@ -223,7 +272,7 @@ class Bayes(Members):
 
     def _batch(
         self,
-        learned: Learned,
+        learned: Learned | LearnedParts,
         x: np.ndarray,
         cost: np.ndarray,
         region: TrustRegion | None,
@@ -252,10 +301,10 @@ class Bayes(Members):
         return np.array(chosen), gain, chance
 
     def verdict(self, state: BayesState) -> Verdict | None:
-        n, p = state.u.shape
-        if state.ended:
+        n = len(state.cost)
+        if state.last == 2 and state.ended:
             return Verdict(True, f"{WHY[int(state.ended)]} after {n} runs{_lowest(state)}")
-        if n and n + len(state.members) > self._budget(p):
+        if state.last == 2:
             return Verdict(False, f"stopped at the limit of {n} runs{_lowest(state)}")
         if state.iteration >= self.max_iterations:
             return Verdict(False, f"stopped at the limit of iterations{_lowest(state)}")
@@ -267,12 +316,16 @@ class Bayes(Members):
     # -- on a problem ----------------------------------------------------------------------------
 
     def runner(self, problem: Problem) -> Runner:
+        if self.objective is not None:
+            return _Predictions(problem, self.objective)
         return _OneByOne(problem, self.parallel, self.gradients != NEVER)
 
     def ended(self, problem: Problem, engines: list[Engine]) -> Outcome:
         """Where `lm` goes to from the best runs, where that is asked for and one was found."""
         ends = jnp.asarray(np.stack([engine.estimate for engine in engines]))
         found = np.array([engine.misfits[-1] for engine in engines])
+        if self.objective is not None:
+            return _of_objective(problem, engines)
         if not self.finish or not np.isfinite(found).all():
             return of_search(problem, engines)
         reached = LevenbergMarquardt().search(problem, ends)
@@ -324,19 +377,82 @@ class _OneByOne:
         return np.array(rows), np.array(slopes)
 
 
+class _Predictions:
+    """Runs of a problem as the ingredients of an objective."""
+
+    def __init__(self, problem: Problem, objective: Objective) -> None:
+        self._problem, self._objective = problem, objective
+
+    def run(self, u: np.ndarray) -> tuple[np.ndarray, None]:
+        """Ingredients (k, K), NaN where a run failed."""
+        seen = (np.asarray(_forward(self._problem, jnp.asarray(one))) for one in u)
+        return np.array([self._objective.ingredients(prediction) for prediction in seen]), None
+
+
+@jax.jit
+def _composed(formula: Any, parts: Float[Array, " k"]) -> Float[Array, ""]:
+    return formula(parts)
+
+
+@jax.jit
+def _forward(problem: Problem, u: Float[Array, " p"]) -> Float[Array, "time stream"]:
+    return problem.forward(u)
+
+
+@jax.jit
+def _misfit(problem: Problem, u: Float[Array, " p"]) -> Float[Array, ""]:
+    return problem.cost(u)
+
+
+def _of_objective(problem: Problem, engines: list[Engine]) -> Outcome:
+    """The best runs by another objective, with the misfit J that they have."""
+    longest = max(len(engine.misfits) for engine in engines)
+    ways = np.stack([_longer(np.array(e.controls), longest) for e in engines])
+    known: dict[bytes, float] = {}
+
+    def misfit(u: np.ndarray) -> float:
+        if not np.isfinite(u).all():
+            return np.nan
+        if u.tobytes() not in known:
+            known[u.tobytes()] = float(_misfit(problem, jnp.asarray(u)))
+        return known[u.tobytes()]
+
+    verdicts = [engine.verdict or Verdict(False, "") for engine in engines]
+    ends = np.stack([engine.estimate for engine in engines])
+    history = np.array([[misfit(u) for u in way] for way in ways])
+    return Outcome(
+        ended(
+            ends,
+            np.array([misfit(u) for u in ends]),
+            np.full(len(ends), np.nan),
+            np.array([CONVERGED if v.converged else RUNNING for v in verdicts]),
+            np.array([engine.runs for engine in engines]),
+        ),
+        History(history, ways),
+        longest,
+        tuple(
+            f"the scorecard's objective fell to {engine.misfits[-1]:.4g}, from 0 of the control "
+            f"run: {verdict.reason}"
+            for engine, verdict in zip(engines, verdicts, strict=True)
+        ),
+        sum(sum(engine.failed) for engine in engines),
+    )
+
+
 def _longer(rows: np.ndarray, length: int) -> np.ndarray:
     """Rows (n, ...), filled up with NaN."""
     return np.concatenate([rows, np.full((length - len(rows), *rows.shape[1:]), np.nan)])
 
 
 def _lowest(state: BayesState) -> str:
-    """What the emulator says of the lowest J there is, as the end of a sentence."""
-    low, middle, high = np.maximum(state.minimum, 0.0)
+    """What the emulator says of the lowest value there is, as the end of a sentence."""
+    of_j = not state.parts.shape[1]
+    low, middle, high = np.maximum(state.minimum, 0.0) if of_j else state.minimum
     if not np.isfinite(middle):
         return ""
     return (
-        f"; by its emulator the lowest J within the ranges is {middle:.4g} ({low:.4g} to "
-        f"{high:.4g} with 95 %)"
+        f"; by its emulator the lowest {'J' if of_j else 'value'} within the ranges is "
+        f"{middle:.4g} ({low:.4g} to {high:.4g} with 95 %)"
     )
 
 

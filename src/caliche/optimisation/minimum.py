@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
 
-from caliche.emulators.process import joint_at
+from caliche.optimisation.composite import LearnedParts
 from caliche.optimisation.proposals import EDGE
 from caliche.optimisation.surrogate import Learned
 
 _POINTS, _DRAWS = 256, 256
 
 
-def minimum_of(learned: Learned, centre: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def minimum_of(
+    learned: Learned | LearnedParts, centre: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
     """The 2.5 %, 50 % and 97.5 % quantiles (3,) of the lowest value in the unit box.
 
     Of the least of joint draws at points about the best one, at all distances, and anywhere.
@@ -23,9 +24,5 @@ def minimum_of(learned: Learned, centre: np.ndarray, random: np.random.Generator
     points[: _POINTS // 2] = centre + reach * points[: _POINTS // 2]
     points[0] = centre
     points = np.clip(points, EDGE - 1.0, 1.0 - EDGE)
-    surrogate = learned.surrogate
-    mean, covariance = map(np.asarray, joint_at(surrogate.process, jnp.asarray(points)))
-    values, vectors = np.linalg.eigh(covariance - float(surrogate.nugget) * np.eye(_POINTS))
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    draws = mean + random.standard_normal((_DRAWS, _POINTS)) @ root.T
-    return learned.value(np.quantile(draws.min(axis=1), (0.025, 0.5, 0.975)))
+    draws = learned.draws(points, _DRAWS, random)
+    return np.quantile(draws.min(axis=1), (0.025, 0.5, 0.975))

@@ -16,7 +16,7 @@ from caliche.optimisation.surrogate import nearest
 
 # Points among which a search for the highest begins, for each parameter, and at most.
 _EACH, _FEWEST, _MOST = 100, 512, 4096
-_SEARCHES, _ITERATIONS = 5, 50
+_SEARCHES, _ITERATIONS = 3, 40
 # Coordinates of the best point that are changed in half of those points, on average.
 _CHANGED = 20
 # How near the ends of the ranges a run may be: a bounded parameter's u is infinite on them.
@@ -86,6 +86,24 @@ def propose(
     return Proposal(x, height, float(_heights(surrogate, jnp.asarray(points), level)[1][0]))
 
 
+def settle(surrogate: Any, starts: np.ndarray) -> np.ndarray:
+    """Where in the unit box the mean is lowest (P,), sought from some points (k, P)."""
+    best, lowest = starts[0], np.inf
+    for x in starts:
+        end = minimize(
+            lambda x: tuple(
+                np.asarray(y, float) for y in _mean_and_slope(surrogate, jnp.asarray(x))
+            ),
+            x,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(EDGE - 1.0, 1.0 - EDGE)] * len(x),
+        )
+        if end.fun < lowest:
+            best, lowest = end.x, float(end.fun)
+    return np.clip(best, EDGE - 1.0, 1.0 - EDGE)
+
+
 def _candidates(
     low: np.ndarray, high: np.ndarray, centre: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
@@ -127,3 +145,10 @@ def _height_and_slope(
     surrogate: Any, x: Float[Array, " p"], best: Float[Array, ""]
 ) -> tuple[Float[Array, ""], Float[Array, " p"]]:
     return jax.value_and_grad(lambda one: _height(surrogate, one, best))(x)
+
+
+@jax.jit
+def _mean_and_slope(
+    surrogate: Any, x: Float[Array, " p"]
+) -> tuple[Float[Array, ""], Float[Array, " p"]]:
+    return jax.value_and_grad(lambda one: surrogate.moments(one)[0])(x)

@@ -1,8 +1,8 @@
 """What runs say of the value to be minimised: a Gaussian process of it, values and slopes together.
 
-The value is bent first: y = ln(1 + (f - lowest) / s), with s the middle of what the first runs lie
-above the lowest. It is straight near the lowest and tame far above it, where a misfit may be a
-million and nobody looks.
+The value is bent first: y = ln(1 + (f - lowest) / s), with s three times the median of what the
+first runs lie above the lowest. It is straight near the lowest and tame far above it, where a misfit
+may be a million and nobody looks.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from caliche.emulators.basis import CONSTANT
 from caliche.emulators.box import Box
 from caliche.emulators.covariance import MATERN
 from caliche.emulators.emulator import centre_and_scale
-from caliche.emulators.process import Process, moments_at, process_of
+from caliche.emulators.process import Process, joint_at, moments_at, process_of
 from caliche.emulators.rows import NEAREST, Rows, rows_of
 from caliche.emulators.runs import Runs
 from caliche.emulators.search import search
 
 # Rows of a covariance that are factorised within a fraction of a second.
 MOST_ROWS = 1024
-_LEAST_VARIANCE = 1e-18
+LEAST_VARIANCE = 1e-18
 _FEWEST = 16
+# How far the bend is straight, over the median of the first runs above the lowest.
+_STRAIGHT = 3.0
 
 
 @runtime_checkable
@@ -48,13 +50,18 @@ class Scalar(eqx.Module):
         """Mean and standard deviation at a point, without the nugget: another run there would say
         the same."""
         mean, variance = self.process.moments(x)
-        return mean, jnp.sqrt(jnp.maximum(variance - self.nugget, _LEAST_VARIANCE))
+        return mean, jnp.sqrt(jnp.maximum(variance - self.nugget, LEAST_VARIANCE))
 
     @property
     def nugget(self) -> Float[Array, ""]:
         """The part of the variances that is noise to the process."""
-        p = self.process
-        return p.inflation * p.t_factor * jnp.sum(p.weight * p.variance * p.nugget)
+        return nugget_of(self.process)
+
+
+def nugget_of(process: Process) -> Float[Array, ""]:
+    """The part of the variances of `Process.moments` and `joint` that is noise to the process."""
+    own = jnp.sum(process.weight * process.variance * process.nugget)
+    return process.inflation * process.t_factor * own
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Bend:
         middle = float(np.median(design[np.isfinite(design)] - lowest)) if first else 0.0
         if not (np.isfinite(middle) and middle > 0.0):
             middle = float(np.median(good - lowest))
-        return Bend(lowest, middle if middle > 0.0 else 1.0)
+        return Bend(lowest, _STRAIGHT * middle if middle > 0.0 else 1.0)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         return np.log1p((values - self.lowest) / self.size)
@@ -110,8 +117,13 @@ class Learned:
     def scales(self) -> np.ndarray:
         return np.exp(self.log_theta[:-2])
 
-    def value(self, y: np.ndarray) -> np.ndarray:
-        """The value of what the surrogate says."""
+    def draws(self, points: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
+        """So many joint draws (number, m) of the value at points (m, P)."""
+        mean, covariance = map(np.asarray, joint_at(self.surrogate.process, jnp.asarray(points)))
+        own = covariance - float(self.surrogate.nugget) * np.eye(len(points))
+        values, vectors = np.linalg.eigh(own)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        y = mean + random.standard_normal((number, len(points))) @ root.T
         return self.bend.back(self.centre + self.scale * y)
 
     def believing(self, x: np.ndarray) -> Learned:
@@ -160,7 +172,7 @@ def learn(
     known = np.isfinite(by_x).any()
     runs = Runs(x, y[:, None], by_x[:, None, :] if known else None)
     centre, scale = centre_and_scale(y[:, None])
-    rows = _rows(runs, centre, scale)
+    rows = filled_rows(runs, centre, scale)
     if not len(log_theta) or anew:
         start = log_theta if len(log_theta) else None
         log_theta = search(MATERN, CONSTANT, rows, np.asarray(rows.y[0]), start=start).log_theta[0]
@@ -187,7 +199,7 @@ def nearest(x: np.ndarray, others: np.ndarray, scales: np.ndarray) -> float:
     return float(np.linalg.norm((others - x) / scales, axis=1).min())
 
 
-def _rows(runs: Runs, centre: np.ndarray, scale: np.ndarray) -> Rows:
+def filled_rows(runs: Runs, centre: np.ndarray, scale: np.ndarray) -> Rows:
     """The rows of runs, filled up to a power of two: nothing is compiled for one run more."""
     fewest = max(_FEWEST, 1 << (len(runs) - 1).bit_length())
     box = unit_box(runs.u.shape[1])
@@ -196,7 +208,7 @@ def _rows(runs: Runs, centre: np.ndarray, scale: np.ndarray) -> Rows:
 
 def _ready(runs: Runs, log_theta: np.ndarray, bend: Bend, moments: tuple[float, float]) -> Learned:
     centre, scale = np.array([moments[0]]), np.array([moments[1]])
-    rows = _rows(runs, centre, scale)
+    rows = filled_rows(runs, centre, scale)
     process = process_of(
         MATERN,
         CONSTANT,
