@@ -152,7 +152,7 @@ def regrets(found: Sequence[dict[str, Any]], after: int, lowest: float) -> np.nd
 
 
 def small(value: float) -> str:
-    return "0" if abs(value) < 1e-9 else f"{value:.2g}"
+    return "0" if abs(value) < 1e-15 else f"{value:.2g}"
 
 
 def section(case: Case, work: Path) -> list[str]:

@@ -32,7 +32,7 @@ from caliche.optimisation.composite import LearnedParts, Objective, learn_parts
 from caliche.optimisation.minimum import minimum_of
 from caliche.optimisation.proposals import EDGE, propose, settle
 from caliche.optimisation.surrogate import Learned, learn, unit_box
-from caliche.optimisation.trust_region import TrustRegion
+from caliche.optimisation.trust_region import FIRST_SIDE, LEAST_SIDE, MOST_SIDE, TrustRegion
 from caliche.parameters.space import ParameterSpace
 from caliche.problems.base import Problem
 
@@ -94,6 +94,8 @@ class Bayes(Members):
     design : runs that are spread over the ranges first; 0 leaves their number to the method.
     gradients : `auto` uses exact slopes of J where the model has them; `always`, `never`.
     trust_region : `auto` keeps runs in one from seven parameters on; `always`, `never`.
+    side : of the trust region at first, over that of the ranges; small where the first guess is
+    good already.
     finish : whether `lm` goes on from the best run, where the model has derivatives.
     tolerance : it stops when the expected improvement is below so much of the spread of J's
     logarithm over the runs, twice in a row.
@@ -104,6 +106,7 @@ class Bayes(Members):
     design: int = 0
     gradients: str = AUTO
     trust_region: str = AUTO
+    side: float = FIRST_SIDE
     finish: bool = True
     tolerance: float = 1e-3
     max_iterations: int = 1000
@@ -126,6 +129,7 @@ class Bayes(Members):
         need(1 <= self.parallel <= 8, "parallel", "of 1 to 8 runs", self.parallel)
         need(self.budget == 0 or self.budget >= 5, "budget", "of at least 5 runs", self.budget)
         need(self.design == 0 or self.design >= 4, "design", "of at least 4 runs", self.design)
+        need(LEAST_SIDE < self.side <= MOST_SIDE, "side", "of 0.01 to 1.6", self.side)
         need(self.tolerance > 0.0, "tolerance", "above 0", self.tolerance)
 
     def minimising(self, objective: Objective) -> Bayes:
@@ -157,7 +161,7 @@ class Bayes(Members):
             np.zeros(0),
             number,
             0,
-            *TrustRegion(),
+            *TrustRegion(self.side),
             0,
             0,
             0,
@@ -224,7 +228,7 @@ class Bayes(Members):
             members=_to_u(ranges, chosen),
             log_theta=learned.log_theta,
             since=since,
-            **(TrustRegion() if region is None else region)._asdict(),
+            **(TrustRegion(self.side) if region is None else region)._asdict(),
             quiet=quiet,
             ended=ended,
             last=0 if not done else 2 if sloped else 1,
@@ -238,7 +242,7 @@ class Bayes(Members):
         if self.objective is None:
             return costs(space, members, told), np.zeros((len(state.cost) + len(members), 0))
         before = state.parts if len(state.parts) else told[:0]
-        fine = np.isfinite(told).all(axis=1).tolist()
+        fine: list[bool] = np.isfinite(told).all(axis=1).tolist()  # pyright: ignore
         values = [
             float(_composed(self.objective.formula, jnp.asarray(row))) if ok else np.inf
             for row, ok in zip(told, fine, strict=True)

@@ -1,8 +1,8 @@
 """What runs say of the value to be minimised: a Gaussian process of it, values and slopes together.
 
 The value is bent first: y = ln(1 + (f - lowest) / s), with s three times the median of what the
-first runs lie above the lowest. It is straight near the lowest and tame far above it, where a misfit
-may be a million and nobody looks.
+first runs lie above the lowest. It is straight near the lowest and tame far above it, where a
+misfit may be a million and nobody looks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from caliche.emulators.search import search
 # Rows of a covariance that are factorised within a fraction of a second.
 MOST_ROWS = 1024
 LEAST_VARIANCE = 1e-18
-_FEWEST = 16
+_FEWEST, _FEW = 16, 32
 # How far the bend is straight, over the median of the first runs above the lowest.
 _STRAIGHT = 3.0
 
@@ -174,7 +174,8 @@ def learn(
     centre, scale = centre_and_scale(y[:, None])
     rows = filled_rows(runs, centre, scale)
     if not len(log_theta) or anew:
-        start = log_theta if len(log_theta) else None
+        # Few runs may fit in several ways: from two starts then, else from what was found before.
+        start = log_theta if len(log_theta) and len(x) > _FEW else None
         log_theta = search(MATERN, CONSTANT, rows, np.asarray(rows.y[0]), start=start).log_theta[0]
     return _ready(runs, log_theta, bend, (float(centre[0]), float(scale[0])))
 
