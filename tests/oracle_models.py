@@ -486,3 +486,46 @@ class Branin:
         priors = {"x": Flat(-5.0, 10.0), "y": Flat(0.0, 15.0)}
         start = {"x": 2.0, "y": 7.0}
         return make_problem(_branin, priors, start, {"which": np.arange(2.0)}, np.zeros(2))
+
+
+# -- Hartmann's function in six dimensions -------------------------------------------------------
+
+_WIDTHS = np.array(
+    [
+        [10.0, 3.0, 17.0, 3.5, 1.7, 8.0],
+        [0.05, 10.0, 17.0, 0.1, 8.0, 14.0],
+        [3.0, 3.5, 1.7, 10.0, 17.0, 8.0],
+        [17.0, 8.0, 0.05, 10.0, 0.1, 14.0],
+    ]
+)
+_CENTRES = 1e-4 * np.array(
+    [
+        [1312.0, 1696.0, 5569.0, 124.0, 8283.0, 5886.0],
+        [2329.0, 4135.0, 8307.0, 3736.0, 1004.0, 9991.0],
+        [2348.0, 1451.0, 3522.0, 2883.0, 3047.0, 6650.0],
+        [4047.0, 8828.0, 8732.0, 5743.0, 1091.0, 381.0],
+    ]
+)
+
+
+def _hartmann(params: Params, forcing: Forcing) -> Array:
+    x = jnp.stack([params[f"x{k}"] for k in range(6)])
+    apart = jnp.sum(jnp.asarray(_WIDTHS) * (x - jnp.asarray(_CENTRES)) ** 2, axis=1)
+    value = -jnp.sum(jnp.asarray([1.0, 1.2, 3.0, 3.2]) * jnp.exp(-apart))
+    return jnp.sqrt(2.0 * (value - Hartmann.lowest + Hartmann.left)) + 0.0 * forcing["which"]
+
+
+class Hartmann:
+    """Hartmann's function of six numbers as a cost, above its minimum by what is `left` there.
+
+    A residual sqrt(2 (f - lowest + left)); it has several minima, the second 0.119 above the first.
+    """
+
+    lowest, left = -3.322368011391339, 1.0
+    optimum = np.array([0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573])
+
+    @staticmethod
+    def problem() -> InverseProblem:
+        priors = {f"x{k}": Flat(0.0, 1.0) for k in range(6)}
+        start = dict.fromkeys(priors, 0.5)
+        return make_problem(_hartmann, priors, start, {"which": np.zeros(1)}, np.zeros(1))

@@ -23,6 +23,7 @@ FLOORS = (
     ("estimation",),
     ("posterior", "identifiability", "sensitivity", "assimilation", "learning", "emulators"),
     ("history_matching",),
+    ("optimisation",),
     ("experiments",),
     ("evaluation", "executables", "sites"),
     ("runs", "callmip"),

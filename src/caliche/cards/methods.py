@@ -110,6 +110,12 @@ def ten_each(size: int) -> int:
     return min(100, max(20, 10 * size))
 
 
+def by_proposals(size: int, options: Mapping[str, Any]) -> int:
+    """Runs of Bayesian optimisation: as many as it may make, with a tangent for each parameter."""
+    tangents = 0 if options.get("gradients") == "never" else size
+    return (options.get("budget") or 20 + 10 * size) * (1 + tangents)
+
+
 METHODS: dict[str, MethodCard] = {}
 MEMBER_METHODS: dict[str, MethodCard] = {}
 
@@ -229,6 +235,15 @@ for _card in (
         "search",
         "Without derivatives and with several optima, where runs are cheap.",
         by_members(170, lambda size: 4 + int(3 * math.log(size))),
+    ),
+    MethodCard(
+        "bo",
+        "BO",
+        "Bayesian optimisation",
+        "caliche.optimisation.bayes:Bayes",
+        "search",
+        "Where a run takes minutes and the misfit has several basins, to find the best one.",
+        by_proposals,
     ),
 ):
     register(_card)

@@ -75,24 +75,27 @@ def padded(number: int) -> int:
     return middle if _FEWEST < number <= middle else power
 
 
-def rows_of(runs: Runs, box: Box, centre: np.ndarray, scale: np.ndarray, slopes: bool) -> Rows:
+def rows_of(
+    runs: Runs, box: Box, centre: np.ndarray, scale: np.ndarray, slopes: bool, fewest: int = 0
+) -> Rows:
     """Rows of runs that did not fail, for outputs (y - centre) / scale.
 
     Parameters
     ----------
     centre, scale : (K,) of the outputs.
     slopes : whether the slopes of the runs are used.
+    fewest : points that both are filled up to at least.
     """
     x = box.to_unit(runs.u)
     n, p = x.shape
     chosen = np.flatnonzero(runs.with_slopes) if slopes else np.zeros(0, int)
     values = ((runs.values - centre) / scale).T
-    points, mask = _filled(x, padded(n))
-    parts, masks = [_wide(values, padded(n))], [mask]
+    points, mask = _filled(x, padded(max(n, fewest)))
+    parts, masks = [_wide(values, len(points))], [mask]
     at, numbers = np.zeros((0, p)), np.zeros(0, int)
     if len(chosen):
         assert runs.slopes is not None
-        at, where = _filled(x[chosen], padded(len(chosen)))
+        at, where = _filled(x[chosen], padded(max(len(chosen), fewest)))
         known = runs.slopes[chosen] * box.half / scale[:, None]  # (a, K, P), by x
         known = known.transpose(1, 0, 2).reshape(len(scale), -1)
         parts.append(_wide(known, len(at) * p))

@@ -98,6 +98,10 @@ class Ranges:
         """Control vectors of emulator inputs."""
         return by_rows(functools.partial(_whitened, self._priors), np.asarray(e, float))
 
+    def inputs_of(self, u: np.ndarray) -> np.ndarray:
+        """Emulator inputs of control vectors."""
+        return _padded(functools.partial(_inputs, self._priors), np.asarray(u, float))
+
     def to_u(self, x: np.ndarray) -> np.ndarray:
         """Control vectors of points of the cube."""
         return self.inputs_to_u(self.to_inputs(x))
@@ -123,6 +127,12 @@ class Ranges:
 @functools.partial(jax.jit, static_argnums=0)
 def _whitened(priors: tuple[Prior | None, ...], e: jax.Array) -> jax.Array:
     columns = [e[:, k] if p is None else p.to_whitened(e[:, k]) for k, p in enumerate(priors)]
+    return jnp.stack(columns, axis=1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _inputs(priors: tuple[Prior | None, ...], u: jax.Array) -> jax.Array:
+    columns = [u[:, k] if p is None else p.to_physical(u[:, k]) for k, p in enumerate(priors)]
     return jnp.stack(columns, axis=1)
 
 

@@ -67,3 +67,13 @@ def test_a_folder_that_is_no_run(caliche, tmp_path):
     outcome = caliche("score", tmp_path)
     assert outcome.code == 2
     assert "Expected a run folder" in outcome.err
+
+
+def test_a_scorecard_needs_days_and_a_control(caliche, run):
+    outcome = caliche("score", run, "--against", run)
+    assert outcome.code == 2
+    assert "observations on at least 15 days for a scorecard" in outcome.err
+    outcome = caliche("score", run, "--page", "card.html")
+    assert outcome.code == 2
+    assert "a control run for the page" in outcome.err
+    assert not (run.parent / "card.html").exists()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caliche.errors import InputError
 from caliche.terminal.json_file import JsonOption
 from caliche.wording import listing
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from caliche.evaluation.benchmarks import Comparison
+    from caliche.evaluation.scorecard.card import Scorecard
     from caliche.evaluation.scores import Score
     from caliche.evaluation.structural_error import StreamStructure
     from caliche.report.run.folder import RunFolder
@@ -38,19 +40,29 @@ _COLUMNS = {
     "NME": "nme",
 }
 # What a narrow terminal does without, first to last.
+_DROP_CARD = ("control's", "sd ratio", "control", "RMSE", "n")
 _DROP = ("R2", "KGE 2009", "NME", "bias %", "95 % error", "5 % error", "MAE", "r", "overlap")
 
 
 def score(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="CONTROL", help="Folder of a control run, for a scorecard."),
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the scorecard as an HTML page.")
+    ] = None,
     json_: JsonOption = None,
 ) -> None:
     """Scores (RMSE, NSE, KGE) beside regressions on the weather.
 
     Reads the run folder alone. Scores are of the hold-out, or of the fit if nothing was held out.
     Then what of the misfit depends on hour, month, rain, wind or radiation, and whether parameters
-    could do anything about it.
+    could do anything about it. With --against, where the run is better or worse than a control run.
     """
+    if page is not None and against is None:
+        raise InputError("a control run for the page", "none", "add --against CONTROL")
     from caliche.evaluation.benchmarks import compare, held_out, observed_streams
     from caliche.evaluation.scores import score as score_series
     from caliche.keys.records import to_json
@@ -74,9 +86,33 @@ def score(
     compared, structure = compare(results), structural_entries(folder)
     _print(folder, bool(held.any()), scores, compared)
     _print_structure(structure)
+    card = None if against is None else _scorecard(folder, against, page)
     if json_ is not None:
         found = _as_json(bool(held.any()), scores, compared)
-        json_.write({**found, "structural_error": to_json(structure)})
+        more = {} if card is None else {"scorecard": asdict(card)}
+        json_.write({**found, "structural_error": to_json(structure), **more})
+
+
+def _scorecard(folder: RunFolder, against: Path, page: Path | None) -> Scorecard:
+    """Print where a run is better or worse than another, and write the page."""
+    from caliche.commands.score.page import write_scorecard_page
+    from caliche.commands.score.scorecard import card_of_runs
+    from caliche.report.scorecard import sentences, table_rows
+    from caliche.terminal.tables import print_table
+
+    card = card_of_runs(folder, against)
+    name = f"the run in {against}"
+    typer.echo(f"\nScorecard against {name}; negative changes are better:")
+    header, rows = table_rows(card)
+    print_table(
+        [h for h in header if h != "site"], [[row[0], *row[2:]] for row in rows], drop=_DROP_CARD
+    )
+    for sentence in sentences(card, name):
+        typer.echo(sentence)
+    if page is not None:
+        written = write_scorecard_page(page, card, folder.summary.title, name)
+        typer.echo(f"\nScorecard: {written}")
+    return card
 
 
 def _as_json(held: bool, scores: Mapping[str, Score], compared: list[Comparison]) -> dict[str, Any]:

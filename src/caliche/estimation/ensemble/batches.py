@@ -125,6 +125,10 @@ class Batch:
             return seen
         return np.concatenate([seen, np.asarray(_term(self._problem, jnp.asarray(u)))], axis=1)
 
+    def run(self, u: np.ndarray) -> tuple[np.ndarray, None]:
+        """Residuals, and no slopes; see `caliche.estimation.ensemble.core.Runner`."""
+        return self.residuals(u), None
+
 
 @jax.jit
 def _residuals(problem: Problem, u: Float[Array, "member p"]) -> Float[Array, "member time stream"]:

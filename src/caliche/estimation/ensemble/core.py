@@ -17,6 +17,7 @@ import numpy as np
 
 from caliche.errors import InputError, nearest
 from caliche.parameters.space import ParameterSpace
+from caliche.problems.base import Problem
 
 DROP, REDRAW, STOP = "drop", "redraw", "stop"
 # A norm of residuals so much above the median of its ensemble (and above what is expected of
@@ -31,6 +32,15 @@ class Verdict(NamedTuple):
 
     converged: bool
     reason: str
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """What runs members u (k, P) of a problem."""
+
+    def run(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Residuals (k, n), and slopes (k, P) of J by u where they are made."""
+        ...
 
 
 @runtime_checkable
@@ -91,6 +101,23 @@ class MemberMethod(Protocol):
 
     def verdict(self, state: Any) -> Verdict | None:
         """Why it is done; None while it is not."""
+        ...
+
+    def runner(self, problem: Problem) -> Runner:
+        """What runs members of a problem."""
+        ...
+
+    def ended(self, problem: Problem, engines: list[Any]) -> Any:
+        """The outcome of a search whose engines, one for each start, are done."""
+        ...
+
+    def sloped(self, state: Any, slopes: np.ndarray) -> Any:
+        """The state with the slopes (k, P) of J at the members asked for, of a method that has
+        use for them."""
+        ...
+
+    def misfit(self, state: Any) -> float | None:
+        """J at the estimate of a search for something else; None if J is what it minimises."""
         ...
 
     def promise_kept(self, state: Any, half_square: float) -> Verdict | None:

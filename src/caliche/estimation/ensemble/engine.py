@@ -83,8 +83,11 @@ class Engine:
         """Members to be run next, u (k, P): all of an iteration, or those drawn anew."""
         return self._to_u(self._members[self._waiting])
 
-    def tell(self, residuals: np.ndarray) -> None:
+    def tell(self, residuals: np.ndarray, slopes: np.ndarray | None = None) -> None:
         """What the members asked for gave, (k, n); NaN, infinite or huge where one failed.
+
+        slopes : (k, P) of J by u, of a method that is told them; then a run counts with a tangent
+        for each parameter.
 
         Raises
         ------
@@ -94,7 +97,9 @@ class Engine:
         if self._residuals is None:
             self._residuals = np.full((len(self._members), residuals.shape[1]), np.nan)
         self._residuals[self._waiting] = residuals
-        self.runs += len(residuals)
+        if slopes is not None:
+            self.state = self.method.sloped(self.state, np.asarray(slopes, float))
+        self.runs += len(residuals) * (1 if slopes is None else 1 + self._space.size)
         ok = survived(self._residuals, compare=self.method.gives_posterior)
         self._failures += int((~ok[self._waiting]).sum())
         self._refuse(ok)
@@ -157,7 +162,8 @@ class Engine:
 
     def _finish(self, ok: np.ndarray) -> None:
         assert self._residuals is not None
-        self._moved |= bool(np.ptp(self._residuals[ok], axis=0).max() > NO_EFFECT) or ok.sum() < 2
+        alone = ok.sum() < 2
+        self._moved |= alone or bool(np.ptp(self._residuals[ok], axis=0).max() > NO_EFFECT)
         residuals = np.where(ok[:, None], self._residuals, np.nan)
         u = self._to_u(self._members)
         prior = 0.5 * np.sum(np.where(self._space.informative, u, 0.0) ** 2, axis=1)
@@ -169,8 +175,9 @@ class Engine:
         self.failed.append(self._failures)
         self.state = self.method.update(self._space, self.state, self._members, residuals)
         if not self.method.gives_posterior:
-            best = min(float(np.nanmin(cost)), *self.misfits[-1:], np.inf)
-            self._record(best, self.method.estimate(self.state))
+            known = self.method.misfit(self.state)
+            best = min(float(np.min(cost, where=ok, initial=np.inf)), *self.misfits[-1:], np.inf)
+            self._record(best if known is None else known, self.method.estimate(self.state))
         self._open_batch()
 
     def _record(self, cost: float, u: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from caliche.errors import InputError
 from caliche.estimation.density import physical
 from caliche.estimation.ensemble.batches import Batch, RecordBatches
-from caliche.estimation.ensemble.core import MemberMethod, Verdict
+from caliche.estimation.ensemble.core import MemberMethod, Runner, Verdict
 from caliche.estimation.ensemble.engine import Engine, keep, resume
 from caliche.estimation.method import (
     CONVERGED,
@@ -60,6 +60,18 @@ class Members:
     def batch(self, state: Any) -> tuple[int, np.ndarray]:
         raise NotImplementedError
 
+    def runner(self, problem: Problem) -> Runner:
+        return Batch(problem)
+
+    def sloped(self, state: Any, slopes: np.ndarray) -> Any:
+        return state
+
+    def misfit(self, state: Any) -> float | None:
+        return None
+
+    def ended(self, problem: Problem, engines: list[Engine]) -> Outcome:
+        return of_search(problem, engines)
+
     def promise_kept(self, state: Any, half_square: float) -> Verdict | None:
         return None
 
@@ -85,7 +97,7 @@ class Members:
                 f"{len(begin)} starts",
                 "leave starts out; members = 100 makes the ensemble larger",
             )
-        batch = Batch(problem)
+        runner = self.runner(problem)
         windows = RecordBatches(problem, self.batches) if self.batches > 1 else None
         engines = [Engine(self, problem.space, u, seed + 1000003 * k) for k, u in enumerate(begin)]
         mark = ""
@@ -93,15 +105,16 @@ class Members:
             mark = fingerprint(self, seed, begin, problem)
             if checkpoint.resume:
                 resume(checkpoint.path, mark, engines)
-        _run(engines, batch, windows, callback, checkpoint, mark)
+        _run(engines, runner, windows, callback, checkpoint, mark)
         if self.gives_posterior:
+            batch = runner if isinstance(runner, Batch) else Batch(problem)
             return _of_ensemble(problem, engines[0], batch)
-        return _of_search(problem, engines)
+        return self.ended(problem, engines)
 
 
 def _run(
     engines: list[Engine],
-    batch: Batch,
+    runner: Runner,
     windows: RecordBatches | None,
     callback: Callback | None,
     checkpoint: Checkpoint | None,
@@ -114,7 +127,7 @@ def _run(
             before = engine.state.iteration
             part, u = engine.batch, engine.ask()
             if part is None or windows is None:
-                engine.tell(batch.residuals(u))
+                engine.tell(*runner.run(u))
             else:
                 engine.tell(windows.residuals(u, *part))
             if engine.state.iteration == before:
@@ -194,7 +207,7 @@ def term_of(problem: Problem, values: np.ndarray) -> np.ndarray:
 # -- a search --------------------------------------------------------------------------------
 
 
-def _of_search(problem: Problem, engines: list[Engine]) -> Outcome:
+def of_search(problem: Problem, engines: list[Engine]) -> Outcome:
     """The best members, judged by the step still to go there."""
     cost = np.array([engine.misfits[-1] for engine in engines])
     controls = np.stack([engine.estimate for engine in engines])
@@ -236,4 +249,4 @@ def _reason(verdict: Verdict, remaining: float, status: int) -> str:
     step = f"a Gauss-Newton step would move the parameters by {remaining:.2g} of their standard "
     if status == CONVERGED:
         return f"converged: {verdict.reason}; {step}deviations"
-    return f"{verdict.reason}, but {step}deviations: a random search has not found the optimum"
+    return f"{verdict.reason}, but {step}deviations: the search has not found the optimum"

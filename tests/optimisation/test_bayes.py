@@ -1,0 +1,129 @@
+"""Bayesian optimisation on Branin's function, with and without slopes, and where runs fail."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from caliche.emulators.rows import NEAREST
+from caliche.errors import InputError
+from caliche.estimation import estimate
+from caliche.estimation.ensemble.ask_tell import AskTell
+from caliche.estimation.ensemble.engine import Engine
+from caliche.optimisation.bayes import Bayes, BayesState
+from caliche.optimisation.surrogate import Bend, nearest
+from caliche.problems.inverse import InverseProblem
+from oracle_models import Branin
+
+
+def evaluations(problem: InverseProblem, seed: int, **options) -> tuple[np.ndarray, float]:
+    """J after each run, and at the end."""
+    method = Bayes(**options)
+    start = problem.space.draw_starts(10, 0)[seed : seed + 1]
+    found = method.search(problem, start, seed=seed)
+    way = found.history.misfit[0]
+    first = 1 + problem.space.size + 2 - 1  # runs of the design are one iteration
+    return np.concatenate([np.full(first - 1, np.nan), way]), float(found.final.cost[0])
+
+
+def test_with_slopes_branin_is_at_its_minimum_after_eighteen_runs():
+    result = estimate(Branin.problem(), "bo", seed=0)
+    assert result.converged
+    assert result.n_model_runs <= 18 * 3  # a tangent for each of two parameters
+    assert result.starts[0].misfit < 1e-6
+    found = np.array([result.parameters["x"].estimate, result.parameters["y"].estimate])
+    assert np.linalg.norm(Branin.optima - found, axis=1).min() < 1e-3
+    assert "It began at the best run of bo: no run is expected to lower the misfit" in result.reason
+    assert "by its emulator the lowest J within the ranges is" in result.reason
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_from_other_seeds_too(seed):
+    way, last = evaluations(Branin.problem(), seed)
+    assert len(way) <= 18
+    assert last < 1e-6
+
+
+@pytest.mark.ci
+def test_by_values_branin_is_within_a_twentieth_after_25_runs():
+    state = by_values(25, seed=2)
+    assert len(state.cost) == 25
+    assert state.cost.min() < 0.05
+
+
+def by_values(budget: int, seed: int, **options) -> BayesState:
+    """The state of a search by values alone, which stops for nothing but its budget."""
+    problem = Branin.problem()
+    method = Bayes(budget=budget, gradients="never", tolerance=1e-12, **options)
+    engine = Engine(method, problem.space, np.asarray(problem.space.initial()), seed)
+    runner = method.runner(problem)
+    while engine.verdict is None:
+        engine.tell(*runner.run(engine.ask()))
+    assert "stopped at the limit" in engine.verdict.reason
+    return engine.state
+
+
+def test_no_two_runs_are_nearer_than_a_fiftieth_of_a_length_scale_and_batches_are_spread():
+    state = by_values(14, seed=1, parallel=4)
+    assert len(state.cost) <= 14
+    # Flat priors: straight in physical values. Of the last run nothing is learned.
+    x = (2.0 / (1.0 + np.exp(-state.u)) - 1.0)[:-1]
+    scales = np.exp(state.log_theta[:-2])
+    apart = [nearest(x[k], x[:k], scales) for k in range(1, len(x))]
+    # Length-scales of later runs are others.
+    assert min(apart) > 0.5 * NEAREST
+    assert np.isfinite(state.minimum).all()
+    assert state.minimum[0] <= state.minimum[1] <= state.minimum[2]
+
+
+def test_a_misfit_is_bent_so_that_a_million_is_no_more_than_far():
+    values = np.array([3.0, 5.0, 1e6, 4.0, np.inf])
+    bend = Bend.of(values, 4)
+    assert (bend.lowest, bend.size) == (3.0, 4.5)
+    np.testing.assert_allclose(bend(values[:1]), 0.0)
+    np.testing.assert_allclose(bend.back(bend(values[:4])), values[:4])
+    step = 1e-4
+    slope = (bend(values[1:2] + step) - bend(values[1:2] - step)) / (2.0 * step)
+    np.testing.assert_allclose(slope, bend.slope(values[1:2]), rtol=1e-8)
+    # Where all are alike there is nothing to bend by.
+    assert Bend.of(np.array([2.0, 2.0]), 2).size == 1.0
+
+
+def test_runs_that_fail_count_as_bad_and_none_at_all_is_refused():
+    problem = Branin.problem()
+    job = AskTell("bo", problem.space, np.zeros(2), 1.0, seed=0, budget=12)
+    lost = 0
+    while not job.done:
+        members = job.ask()
+        seen = np.asarray([problem.predict(row) for row in rows_of(members)])[:, :, 0]
+        seen[members[:, 0] < 0.0] = np.nan
+        lost += int((members[:, 0] < 0.0).sum())
+        job.tell(seen)
+    found = job.result()
+    assert found.n_failed == lost > 0
+    assert found.estimate["x"] > 0.0
+    assert np.isfinite(found.misfits[-1])
+    job = AskTell("bo", problem.space, np.zeros(2), 1.0)
+    with pytest.raises(InputError, match="a run that gives finite numbers"):
+        job.tell(np.full((len(job.ask()), 2), np.nan))
+
+
+def rows_of(members: np.ndarray) -> list[dict]:
+    return [{"x": jnp.asarray(x), "y": jnp.asarray(y)} for x, y in members.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"parallel": 9}, "parallel of 1 to 8 runs"),
+        ({"budget": 3}, "budget of at least 5 runs"),
+        ({"gradients": "sometimes"}, "auto, always or never for gradients"),
+        ({"trust_region": "maybe"}, "auto, always or never for trust_region"),
+        ({"tolerance": 0.0}, "tolerance above 0"),
+    ],
+)
+def test_options_that_cannot_be(options, said):
+    with pytest.raises(InputError, match=said):
+        Bayes(**options)
