@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from caliche.columns.store import read_facts
+from caliche.column_networks.store import read_facts
 from caliche.estimation.method import spectrum
 from caliche.experiments.experiment import Experiment
 from caliche.problems.inverse import InverseProblem
@@ -141,7 +141,7 @@ def _equations(problem: InverseProblem, u: jax.Array) -> tuple[Any, Any, Any, An
     equations = problem.normal_equations(u)
     found = spectrum(problem, u, equations)
     inside = jnp.where(found.seen, 1.0 / found.values, 0.0)
-    scaled = (found.vectors * inside) @ found.vectors.T
+    scaled = (found.vectors * inside[None, :]) @ found.vectors.T
     return (
         equations.cost,
         found.remaining,

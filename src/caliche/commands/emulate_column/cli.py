@@ -58,8 +58,8 @@ def emulate_column(
     from caliche.runtime import configure
 
     configure()
-    from caliche.columns.data import DataSettings
-    from caliche.columns.training import TrainingSettings
+    from caliche.column_networks.data import DataSettings
+    from caliche.column_networks.training import TrainingSettings
     from caliche.commands.emulate_column.page import write_column_page
     from caliche.commands.emulate_column.run import ColumnSettings
     from caliche.commands.emulate_column.run import emulate_column as train

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from caliche.report import style
 
@@ -115,6 +116,8 @@ def learning_figure(summary: Mapping[str, Any]) -> Figure:
     for k, colour, label in ((0, style.MUTED, "learned from"), (1, style.MODELLED, "held out")):
         ax.plot(np.arange(len(history)), history[:, k], color=colour, label=label)
     ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("Epoch")
     ax.set_ylabel("Loss")
     ax.legend(frameon=False)

@@ -17,8 +17,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from caliche.columns import weather
-from caliche.columns.checks import (
+from caliche.column_networks import weather
+from caliche.column_networks.checks import (
     Costs,
     Drift,
     JacobianCheck,
@@ -27,9 +27,9 @@ from caliche.columns.checks import (
     measure_costs,
     step_errors,
 )
-from caliche.columns.data import DataSettings, Material, prepare_material
-from caliche.columns.store import facts_of, write_network
-from caliche.columns.training import TrainedColumn, TrainingSettings, train_column
+from caliche.column_networks.data import DataSettings, Material, prepare_material
+from caliche.column_networks.store import facts_of, write_network
+from caliche.column_networks.training import TrainedColumn, TrainingSettings, train_column
 from caliche.commands.emulate_column.summary import (
     ColumnSummary,
     CostEntry,

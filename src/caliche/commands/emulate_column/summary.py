@@ -50,7 +50,7 @@ class DriftEntry:
 
 @dataclass(frozen=True)
 class CostEntry:
-    """Microseconds per step and column, alone and in a batch."""
+    """Processor time per step and column (µs), alone and in a batch."""
 
     single: float
     exact_single: float

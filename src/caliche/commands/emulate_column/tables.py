@@ -34,7 +34,7 @@ def cost_table(summary: Mapping[str, Any]) -> Table:
     """Time of a step, beside the exact column."""
     c = summary["costs"]
     return (
-        ["time of a step and column (µs)", "alone", f"in a batch of {c['columns']}"],
+        ["processor time of a step and column (µs)", "alone", f"in a batch of {c['columns']}"],
         [
             ["network", _cell(c["single"]), _cell(c["batch"])],
             ["exact column", _cell(c["exact_single"]), _cell(c["exact_batch"])],

@@ -116,8 +116,8 @@ def speed(summary: Mapping[str, Any]) -> str:
     """Whether the network is faster than the model that it stands for."""
     c = summary["costs"]
     text = (
-        f"A step takes {c['single']:.2g} µs alone and {c['batch']:.2g} µs a column in a batch of "
-        f"{c['columns']}; a step of the exact column {c['exact_single']:.2g} and "
+        f"A step takes {c['single']:.2g} µs of a processor alone and {c['batch']:.2g} µs a column "
+        f"in a batch of {c['columns']}; a step of the exact column {c['exact_single']:.2g} and "
         f"{c['exact_batch']:.2g} µs."
     )
     alone, many = c["exact_single"] / c["single"], c["exact_batch"] / c["batch"]

@@ -62,7 +62,7 @@ class EmulatedConfig:
         self, time_step: float, varying: Sequence[str] = (), initial_values: Any = None
     ) -> Any:
         """See `ModelOptions`."""
-        from caliche.columns.store import read_network  # loads JAX
+        from caliche.column_networks.store import read_network  # loads JAX
 
         if varying:
             raise InputError(

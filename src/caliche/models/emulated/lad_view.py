@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from caliche.models.base import Diagnostics, Forcing, Params, Profile
 from caliche.models.lad.model import LaD
+from caliche.models.lad.parameters import derive
 from caliche.models.lad.state import OURS, LaDState, PreparedLaD
 from caliche.variables import stream_name
 
@@ -60,8 +61,9 @@ class LaDView(eqx.Module):
     def possible(self, params: Params, vector: Vector) -> Vector:
         n = self._layers
         lowest = jnp.concatenate([jnp.full(n, -jnp.inf), jnp.zeros(3)])
+        capacity = derive(params)["root_zone_capacity"]
         # The smooth scheme lets a root zone that overflows stand a little above its capacity.
-        highest = jnp.full(n + 3, jnp.inf).at[n + 1].set(1.02 * params["root_zone_capacity"])
+        highest = jnp.full(n + 3, jnp.inf).at[n + 1].set(1.02 * capacity)
         return jnp.clip(vector, lowest, highest)
 
     def fluxes_of(self, diagnostics: Diagnostics) -> Vector:

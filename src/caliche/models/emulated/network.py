@@ -30,11 +30,17 @@ class Scaling(NamedTuple):
 
     def scaled(self, x: Array) -> Array:
         """Of physical values (..., n)."""
-        return (x - self.mean) / self.sd
+        mean, sd = (jnp.broadcast_to(a, x.shape) for a in self)
+        return (x - mean) / sd
 
     def physical(self, z: Array) -> Array:
         """The inverse of `scaled`."""
-        return self.mean + self.sd * z
+        mean, sd = (jnp.broadcast_to(a, z.shape) for a in self)
+        return mean + sd * z
+
+    def directions(self, v: Array) -> Array:
+        """Of physical differences or derivatives (..., n)."""
+        return v / jnp.broadcast_to(self.sd, v.shape)
 
 
 class Embedded(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
@@ -11,6 +11,7 @@ from caliche.models.base import Diagnostics, Forcing, Model, Params, Prepared, S
 Vector = Float[Array, " _"]
 
 
+@runtime_checkable
 class ColumnView(Protocol):
     """A model whose state can be read as a vector and written from one.
 

@@ -26,7 +26,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from caliche.columns.data import Data, Material, Runs, Steps
+from caliche.column_networks.data import Data, Material, Runs, Steps
 from caliche.estimation.method import settled
 from caliche.files.checkpoint import read_leaves, write_leaves
 from caliche.models.emulated.model import Trained
@@ -219,9 +219,9 @@ def _least_squares(
     z, y = network.inputs.scaled(steps.x), network.outputs.scaled(steps.y)
     rows, wanted = [z], [y]
     if settings.derivatives > 0.0:
-        jv = steps.jv / network.outputs.sd
-        weight = jnp.sqrt(settings.derivatives / jnp.mean(jv**2))
-        rows.append(weight * steps.v / network.inputs.sd)
+        jv = network.outputs.directions(steps.jv)
+        weight = jnp.sqrt(settings.derivatives / _or_one(jnp.mean(jv**2)))
+        rows.append(weight * network.inputs.directions(steps.v))
         wanted.append(weight * jv)
     a, b = jnp.concatenate(rows), jnp.concatenate(wanted)
     square = a.T @ a
@@ -234,16 +234,20 @@ def _frame(material: Material) -> _Frame:
     n = len(material.view.states)
     where = leads(runs.states.shape[1] - 1)
     moved = jnp.sqrt(jnp.mean((runs.states[:, where] - runs.states[:, :1]) ** 2, axis=0))
-    floor = 1e-9 * jnp.max(moved, axis=0, keepdims=True) + 1e-12
-    slopes = jnp.mean((steps.jv / Scaling.of(steps.y).sd) ** 2)
+    slopes = _or_one(jnp.mean(Scaling.of(steps.y).directions(steps.jv) ** 2))
     constants = {name: jnp.asarray(value) for name, value in material.constants.items()}
 
     def stored(x: Array, y: Array) -> Array:
         return _energy(material.view, material.trained, constants, x, y.at[n:].set(0.0))
 
     energy = jnp.sqrt(jnp.mean(jax.vmap(stored)(steps.x[:512], steps.y[:512]) ** 2))
-    scales = _Scales(slopes, jnp.maximum(moved, floor), jnp.maximum(energy, 1e-12))
+    scales = _Scales(slopes, _or_one(moved), _or_one(energy))
     return _Frame(material.view, scales, constants, material.trained)
+
+
+def _or_one(scale: Array) -> Array:
+    """A scale of errors; 1 where nothing ever varies."""
+    return jnp.where(scale > 0.0, scale, 1.0)
 
 
 def _energy(
@@ -338,14 +342,14 @@ def _parts(
     network: StepNetwork, frame: _Frame, steps: Steps, runs: Runs | None
 ) -> Float[Array, " part"]:
     """Parts of the loss, see `PARTS`; that of runs is zero without runs."""
-    z, v = network.inputs.scaled(steps.x), steps.v / network.inputs.sd
+    z, v = network.inputs.scaled(steps.x), network.inputs.directions(steps.v)
 
     def one(z: Array, v: Array) -> tuple[Array, Array]:
         return jax.jvp(network.scaled, (z,), (v,))
 
     y, jv = jax.vmap(one)(z, v)
     values = jnp.mean((y - network.outputs.scaled(steps.y)) ** 2)
-    slopes = jnp.mean((jv - steps.jv / network.outputs.sd) ** 2) / frame.scales.slopes
+    slopes = jnp.mean((jv - network.outputs.directions(steps.jv)) ** 2) / frame.scales.slopes
     lost = jax.vmap(functools.partial(_energy, frame.view, frame.trained, frame.constants))(
         steps.x, network.outputs.physical(y)
     )
@@ -366,7 +370,8 @@ def _rollouts(network: StepNetwork, frame: _Frame, runs: Runs) -> Float[Array, "
         return after, after
 
     _, series = run(step, runs.states[:, 0], jnp.swapaxes(runs.forcing, 0, 1))
-    error = (jnp.swapaxes(series, 0, 1)[:, where - 1] - runs.states[:, where]) / frame.scales.moved
+    error = jnp.swapaxes(series, 0, 1)[:, where - 1] - runs.states[:, where]
+    error = error / frame.scales.moved[None]
     # A run that leaves what can be is wrong enough at this, and its gradient stays finite.
     return jnp.mean(jnp.minimum(error**2, 1e4))
 

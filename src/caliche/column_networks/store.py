@@ -9,7 +9,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from caliche.columns.data import Material
+from caliche.column_networks.data import Material
 from caliche.errors import InputError
 from caliche.files.checkpoint import read_leaves, write_leaves
 from caliche.files.whole_file import write_text

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.columns import weather
+from caliche.column_networks import weather
 from caliche.emulators.box import Box
 from caliche.emulators.design import latin_hypercube
 from caliche.errors import InputError
