@@ -22,7 +22,7 @@ FLOORS = (
     ("problems",),
     ("estimation",),
     ("posterior", "identifiability", "sensitivity", "assimilation", "learning", "emulators"),
-    ("history_matching",),
+    ("history_matching", "column_networks"),
     ("optimisation",),
     ("experiments",),
     ("evaluation", "executables", "sites"),
@@ -43,6 +43,7 @@ SCANS = {
     "physics/column_schemes.py": "the stages of one step",
     "posterior/sampling.py": "draws of a chain",
     "learning/training.py": "updates of a network",
+    "column_networks/training.py": "updates of a network",
 }
 # How the name of a knot or of a site's parameter would be made or taken apart: only in `names`. (A
 # table of a TOML file has brackets of its own.)

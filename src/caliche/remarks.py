@@ -59,6 +59,14 @@ PHRASES: Mapping[str, tuple[str, str]] = {
         "windows that contradict each other",
         "windows that contradict each other",
     ),
+    "emulated": (
+        "an emulator whose optimum is not the model's",
+        "an emulator whose optimum is not the model's",
+    ),
+    "extrapolated": (
+        "weather that the emulator never saw",
+        "weather that the emulator never saw ({n} variables)",
+    ),
     "clock": ("a clock that disagrees with the sun", "{n} clocks that disagree with the sun"),
     "rival-optima": ("other optima that fit as well", "other optima that fit as well"),
     "rough": ("a rough misfit at the optimum", "a rough misfit at the optimum"),

@@ -81,7 +81,7 @@ def test_an_experiment_with_a_new_model_is_estimated(file):
 def test_its_keys_are_checked_as_those_of_any_model(file):
     with pytest.raises(InputError, match=r"scheme in .* to be one of sdirk2, backward-euler"):
         load_experiment(str(file), ["model.scheme='euler'"])
-    with pytest.raises(InputError, match=r"one of soil-heat, lad, thin.*'thick'"):
+    with pytest.raises(InputError, match=r"one of soil-heat, lad, emulated, thin.*'thick'"):
         load_experiment(str(file), ["model.name='thick'"])
     assert "Thin" in file_schema("experiment")["$defs"]
 

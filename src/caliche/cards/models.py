@@ -27,12 +27,15 @@ class ModelCard:
         table, the keys that were given, where they stand, the window and the synthetic experiment
         (or None); or "module:name" of it. It raises InputError where they do not go together.
     declarations : gives every parameter that the model can have, or "module:name" of it.
+    paths : keys of the table that are paths, relative to the experiment's file or else to the
+        current folder.
     """
 
     name: str
     table: type | str
     read: Callable[..., Any] | str
     declarations: Callable[[], Iterable[Any]] | str
+    paths: tuple[str, ...] = ()
 
     def options(self, *given: Any) -> Any:
         """The options of the model, as `read` makes them."""
@@ -75,5 +78,14 @@ register_model(
         f"{_TABLES}.lad:LaDTable",
         f"{_TABLES}.lad:read_lad",
         f"{_PARAMETERS}:of_lad",
+    )
+)
+register_model(
+    ModelCard(
+        "emulated",
+        f"{_TABLES}.emulated:EmulatedTable",
+        f"{_TABLES}.emulated:read_emulated",
+        f"{_PARAMETERS}:of_emulated",
+        ("folder",),
     )
 )

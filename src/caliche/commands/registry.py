@@ -36,6 +36,12 @@ COMMANDS = (
     Command(_OTHER, "assimilate", page="caliche.commands.assimilate.page:write_assimilation_page"),
     Command(_OTHER, "train", page=_RUN_PAGE),
     Command(_OTHER, "callmip"),
+    Command(
+        _OTHER,
+        "emulate-column",
+        room="emulate_column",
+        page="caliche.commands.emulate_column.page:write_column_page",
+    ),
     Command(_OTHER, "drive", table="caliche.executables.config:DriveTable"),
     Command(_OTHER, "compare"),
     Command(_LISTS, "experiments", room="lists"),

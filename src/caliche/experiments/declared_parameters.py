@@ -23,3 +23,8 @@ def of_soil_heat(closures: Iterable[str] = tuple(CLOSURES)) -> list[ParameterDec
 def of_lad() -> list[ParameterDeclaration]:
     """Every parameter of LaD, of its default cover (grass) and soil (medium)."""
     return list(LaD(1800.0, soil_freezing=True).declarations)
+
+
+def of_emulated() -> list[ParameterDeclaration]:
+    """None of its own: an emulated column has the parameters of the model that it stands for."""
+    return []

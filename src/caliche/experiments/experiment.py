@@ -26,6 +26,7 @@ from caliche.data.site import derive_surface_temperature, select_window
 from caliche.errors import InputError, nearest
 from caliche.estimation.hyperparameters import Hyperparameters, Unknown, with_hyperparameters
 from caliche.experiments import twin
+from caliche.experiments.config.emulated import exact_config
 from caliche.experiments.config.read import config_from_dict, read_config
 from caliche.experiments.config.tables import ExperimentConfig
 from caliche.experiments.error_model import stream_sigma, with_error_model
@@ -127,6 +128,12 @@ class Experiment:
         return eqx.tree_at(lambda m: m.fluxes, model, self.fluxes, is_leaf=lambda x: x is None)
 
     @functools.cached_property
+    def exact(self) -> Experiment | None:
+        """The experiment with the model that an emulated column stands for; None without one."""
+        config = exact_config(self.config)
+        return None if config is None else dataclasses.replace(self, config=config)
+
+    @functools.cached_property
     def nuisances(self) -> tuple[Nuisance, ...]:
         """What may be wrong with the observations."""
         return make_nuisances(self.config.nuisances)
@@ -135,6 +142,8 @@ class Experiment:
     def _tower(self) -> xr.Dataset:
         """Forcing on the window; with the observations too, unless this is a twin."""
         c = self.config
+        if self.exact is not None:
+            return self.exact._tower
         if c.synthetic is not None:
             return twin.synthetic_forcing(c.window, c.synthetic.forcing)
         opened = []
@@ -167,6 +176,8 @@ class Experiment:
     def dataset(self) -> xr.Dataset:
         """Forcing and observations on the times of the window, SI, NaN where missing."""
         synthetic = self.config.synthetic
+        if self.exact is not None:  # the truth of a twin is the model's, not the network's
+            return self.exact.dataset
         if synthetic is None:
             return self._observed_from_start(self._tower)
         self._known(synthetic.truth, "synthetic.truth")

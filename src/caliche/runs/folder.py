@@ -14,6 +14,7 @@ from typing import Any
 import tomli_w
 
 from caliche._version import __version__
+from caliche.cards.models import MODELS
 from caliche.errors import InputError
 from caliche.estimation import Result
 from caliche.experiments.experiment import Experiment
@@ -119,7 +120,20 @@ def as_run(experiment: Experiment, folder: Path, result: Result | None = None) -
         sources[name] = {**source, "path": path.as_posix()}
     if sources:
         raw["sources"] = sources
+    raw["model"] = _located(raw.get("model", {}), base, folder)
+    if not raw["model"]:
+        del raw["model"]
     return tomli_w.dumps(raw)
+
+
+def _located(model: Mapping[str, Any], base: Path, folder: Path) -> dict[str, Any]:
+    """The table of a model with its paths relative to the run folder."""
+    card = MODELS[model.get("name", next(iter(MODELS)))]
+    found = {}
+    for name in card.paths:
+        path = base / model[name] if (base / model[name]).exists() else Path(model[name])
+        found[name] = Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()
+    return {**model, **found}
 
 
 def write_data(experiment: Experiment, folder: Path) -> None:

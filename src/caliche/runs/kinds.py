@@ -41,6 +41,7 @@ KINDS = (
     Kind("screen", arrays="screening.nc", page="screening.html", whole=True),
     Kind("history-match", page="history-match.html"),
     Kind("emulate", arrays="emulator.nc", page="emulation.html", whole=True),
+    Kind("emulate-column", arrays="", page="column.html"),
     Kind("train", page="report.html"),
     Kind("assimilate", page="assimilation.html"),
     Kind("sites"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from caliche.estimation.ensemble.hyperparameters import forget_rounds
 from caliche.estimation.method import Callback
 from caliche.estimation.timing import Stopwatch
 from caliche.evaluation.clock import clock_remarks
+from caliche.evaluation.exact_model import exact_remarks
 from caliche.evaluation.prediction import predict
 from caliche.evaluation.sensor_screen import screen_sensors
 from caliche.evaluation.structural_span import structural_error
@@ -114,6 +116,10 @@ def run_experiment(
     structure = (
         structural_error(experiment, scoring, result.u, prediction) if result.converged else {}
     )
+    calibrated = experiment.calibrated(result.hyperparameters)
+    estimates = {n: float(p.estimate) for n, p in result.parameters.items()}
+    held = exact_remarks(calibrated, {n: estimates[n] for n in calibrated.space.names})
+    result = dataclasses.replace(result, remarks=(*result.remarks, *held))
     found = summarise(experiment, result, prediction, seconds, command, suspicions, structure)
 
     def write(inside: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,11 @@ def parse(
         derive_surface_temperature=surface and (surface.emissivity, surface.reflected),
         derive_incoming_longwave=table.derive.incoming_longwave,
         model=MODELS[table.model.name].options(
-            table.model, raw.get("model", {}), inside(where, "model"), window, synthetic
+            _located(table.model, folder),
+            raw.get("model", {}),
+            inside(where, "model"),
+            window,
+            synthetic,
         ),
         parameters=table.parameters,
         observations=table.observations,
@@ -152,6 +157,13 @@ def parse(
     )
     _check(config, where, _only_sites(raw))
     return config
+
+
+def _located(model: Any, folder: Path) -> Any:
+    """The table of a model with its paths as they are found from here."""
+    paths = {name: getattr(model, name) for name in MODELS[model.name].paths}
+    found = {name: str(folder / p) for name, p in paths.items() if (folder / p).exists()}
+    return dataclasses.replace(model, **found)
 
 
 def _check(config: ExperimentConfig, where: str, only_sites: bool) -> None:

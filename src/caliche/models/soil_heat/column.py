@@ -106,7 +106,7 @@ def prepare_column(
     nodes, faces = np.asarray(node_depths), np.asarray(cell_faces)
     names = "thermal_conductivity", "volumetric_heat_capacity"
     column = heat_conduction.make_column(
-        nodes, faces, *(_by_interval(params, name, nodes, layer_bottoms) for name in names)
+        nodes, faces, *(by_interval(params, name, nodes, layer_bottoms) for name in names)
     )
     if solver == "elimination":
         return column, EliminatedColumn.build(column, ends, duration)
@@ -118,9 +118,10 @@ def prepare_column(
     return column, ModalColumn.build(column, modes, ends, duration)
 
 
-def _by_interval(
+def by_interval(
     params: Params, name: str, nodes: np.ndarray, layer_bottoms: tuple[float, ...]
 ) -> Float[Array, " interval"]:
+    """A soil property between nodes (m), in the unit of its parameters: one for each layer."""
     if not layer_bottoms:
         return jnp.full(len(nodes) - 1, 1.0) * params[name]
     layer = np.searchsorted(layer_bottoms, 0.5 * (nodes[1:] + nodes[:-1]))

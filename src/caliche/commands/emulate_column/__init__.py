@@ -1,0 +1,1 @@
+"""`caliche emulate-column`: a network that takes the steps of a column."""

@@ -1,0 +1,90 @@
+"""`caliche emulate-column` from end to end, and an estimate through its network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import caliche as package
+from caliche.commands.emulate_column.page import write_column_page
+from caliche.commands.report.run import write_page
+from caliche.evaluation.exact_model import weather_remarks
+from caliche.experiments import load_experiment
+from caliche.models.base import Model
+
+SMALL = ("--runs", 8, "--days", 3, "--samples", 2000, "--epochs", 1, "--depth", 0)
+GRID = ("--set", "model.node_depths=[0.0,0.05,0.2,0.5]", "--set", "synthetic.hours=72")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--runs", "2"], "--runs of 8 or more"),
+        (["--samples", "10"], "--samples of 500 or more"),
+        (["--depth", "-1"], "--depth of 0 or more"),
+        (["--derivatives", "-1"], "--derivatives of 0 or more"),
+        (["--days", "0"], "--days above 0"),
+        (["--weather", "twin-lad"], "time step of 3600 s"),
+        (["--set", "synthetic.hours=30"], "two days or more"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(caliche, tmp_path, options, said):
+    out = tmp_path / "N"
+    found = caliche("emulate-column", "twin-two-depths", *options, "--out", out)
+    assert found.code == 2
+    assert said in " ".join(found.err.split())
+    assert not out.exists()
+
+
+def test_a_folder_without_a_network_is_no_model(caliche, tmp_path):
+    toml = tmp_path / "e.toml"
+    text = 'extends = "twin-two-depths"\nmodel = false\n'
+    toml.write_text(text)
+    other = ["--set", f'model={{name="emulated", folder="{tmp_path}"}}']
+    found = caliche("estimate", toml, *other, "--out", tmp_path / "R")
+    assert found.code == 2
+    assert "without config.toml, network.json and network.eqx" in " ".join(found.err.split())
+
+
+@pytest.mark.ci
+def test_a_network_is_a_model_like_any_other_and_held_against_the_exact_one(caliche, tmp_path):
+    out = tmp_path / "N"
+    found = caliche("emulate-column", "twin-two-depths", *SMALL, *GRID, "--out", out)
+    assert found.code in (0, 3), found.err
+    names = {path.name for path in out.iterdir()}
+    assert {"network.eqx", "network.json", "emulated.toml", "column.html"} <= names
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["jacobian"]["error"] < 0.5
+    assert package.read_results(out).kind == "emulate-column"
+    page = (out / "column.html").read_text()
+    assert write_page(out).read_text() == page == write_column_page(out).read_text()
+    assert caliche("emulate-column", "twin-two-depths", *SMALL, *GRID, "--out", out).code == 2
+
+    experiment = load_experiment(out / "emulated.toml")
+    assert isinstance(experiment.model, Model)
+    exact = experiment.exact
+    assert exact is not None
+    observed = [np.asarray(e.dataset["surface_temperature"].values) for e in (experiment, exact)]
+    assert np.array_equal(*observed)
+    truth = {n: jnp.asarray(v) for n, v in exact.truth.items()}
+    made, own = (
+        e.problem().predict({**e.space.to_physical(e.space.initial()), **truth})
+        for e in (experiment, exact)
+    )
+    assert 0.0 < float(jnp.abs(made - own).max()) < 3.0
+    assert weather_remarks(experiment) == []
+
+    estimated = caliche("estimate", out / "emulated.toml", "--starts", 1, "--out", tmp_path / "R")
+    assert estimated.code in (0, 3)
+    told = " ".join(estimated.out.split())
+    assert "Held against the exact model: the emulator's optimum is" in told
+    # The run folder names its network relative to itself, wherever both go.
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("N", "R"):
+        shutil.move(tmp_path / name, tmp_path / "elsewhere" / name)
+    again = package.read_results(tmp_path / "elsewhere" / "R")
+    assert isinstance(again.problem().model, Model)
