@@ -100,7 +100,7 @@ class Ranges:
 
     def inputs_of(self, u: np.ndarray) -> np.ndarray:
         """Emulator inputs of control vectors."""
-        return _padded(functools.partial(_inputs, self._priors), np.asarray(u, float))
+        return by_rows(functools.partial(_inputs, self._priors), np.asarray(u, float))
 
     def to_u(self, x: np.ndarray) -> np.ndarray:
         """Control vectors of points of the cube."""
