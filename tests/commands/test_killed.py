@@ -44,11 +44,15 @@ TIMES = ("created", "seconds", "run_seconds", "compile_seconds", "written", "dat
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.truncate"}
 
 
-DEBUG=True
-def deep(a,b,path=""):
-    if isinstance(a,dict) and isinstance(b,dict):
-        return [x for k in {**a,**b} for x in deep(a.get(k),b.get(k),path+"/"+str(k))]
-    return [] if a==b else [(path,str(a)[:60],str(b)[:60])]
+DEBUG = True
+
+
+def deep(a, b, path=""):
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [x for k in {**a, **b} for x in deep(a.get(k), b.get(k), path + "/" + str(k))]
+    return [] if a == b else [(path, str(a)[:60], str(b)[:60])]
+
+
 class Killed(BaseException):
     """The process is no more."""
 
@@ -123,6 +127,7 @@ def test_it_goes_on(caliche, disk, tmp_path, monkeypatch, name):
         now = found(tmp_path)
         if again.code != outcome.code or now != whole:
             differ = [key for key in whole if now.get(key) != whole[key]]
-            if DEBUG: print(deep(whole, now))
+            if DEBUG:
+                print(deep(whole, now))
             wrong.append((last, again.code, again.err[-200:], before, differ))
     assert not wrong, "\n".join(map(str, [changes, *wrong]))
