@@ -52,6 +52,12 @@ SETS = {
     "bounds": "parameters.thermal_conductivity.upper=1e308",
     "utc offset": "sources.tower.time.utc_offset=1e300",
     "scheme options": "model.depth=-1",
+    "name above": 'name="../../evil"',
+    "name of a folder": 'name="/tmp/evil"',
+    "name with a line": 'name="a\\nb"',
+    "hidden name": 'name=".hidden"',
+    "long name": f'name="{"n" * 300}"',
+    "source above": 'sources."../a".path="tower.csv"',
     "no window": "window.end=2024-06-01T01:00:00",
 }
 

@@ -11,7 +11,15 @@ from threading import Barrier, Thread
 
 import pytest
 
-from caliche.files.whole_file import clear, remove, write_text, write_text_once, written_aside
+from caliche.files.whole_file import (
+    clear,
+    clear_folders,
+    folder_aside,
+    remove,
+    write_text,
+    write_text_once,
+    written_aside,
+)
 
 HALF = """
 import os, signal
@@ -104,3 +112,33 @@ def test_clearing_a_folder_leaves_its_files(tmp_path):
         (tmp_path / name).write_text("")
     clear(tmp_path)
     assert names(tmp_path) == [".hidden", "000001.nc", "mine.aside"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks")
+def test_what_somebody_writes_now_is_not_cleared(tmp_path):
+    """Of two processes in one folder, the one that ends first leaves the other's file alone."""
+    with written_aside(tmp_path / "b.txt") as scratch:
+        scratch.write_text("b")
+        clear(tmp_path)
+    assert names(tmp_path) == ["b.txt"]
+    (tmp_path / ".c.txt-1.aside").write_text("of a process that is no more")
+    clear(tmp_path)
+    assert names(tmp_path) == ["b.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks")
+def test_a_folder_is_whole_and_what_is_left_of_dead_writers_goes(tmp_path):
+    run, left = tmp_path / "run", tmp_path / ".run-1.aside"
+    (left / "run").mkdir(parents=True)
+    (left / "lock").touch()
+    with folder_aside(run) as inside:
+        (inside / "a.txt").write_text("a")
+        clear_folders(run)
+        assert names(inside) == ["a.txt"]
+        assert not left.exists()
+        inside.replace(run)
+    assert names(tmp_path) == ["run"]
+    assert names(run) == ["a.txt"]
+    with pytest.raises(ZeroDivisionError), folder_aside(tmp_path / "other"):
+        raise ZeroDivisionError
+    assert names(tmp_path) == ["run"]

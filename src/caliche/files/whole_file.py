@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from caliche.errors import InputError
 
@@ -72,8 +71,10 @@ def remove(path: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove what processes that were killed left in a folder; for when nobody writes there."""
-    _unlink(*folder.glob(f".*{_ASIDE}"))
+    """Remove what processes that were killed left in a folder, unless somebody writes there now."""
+    with _held(folder, alone=True) as alone:
+        if alone:
+            _unlink(*(left for left in folder.glob(f".*{_ASIDE}") if not left.is_dir()))
 
 
 @contextlib.contextmanager
@@ -85,7 +86,7 @@ def folder_aside(folder: Path) -> Iterator[Path]:
     scratch.mkdir()
     try:
         with open(scratch / _LOCK, "wb") as lock:
-            _hold(lock)
+            _hold(lock.fileno())
             inside = scratch / folder.name
             inside.mkdir()
             yield inside
@@ -100,19 +101,19 @@ def clear_folders(folder: Path) -> None:
             continue
         try:
             with open(left / _LOCK, "ab") as lock:
-                if not _hold(lock):
+                if not _hold(lock.fileno()):
                     continue
         except OSError:
             continue
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _hold(lock: IO[bytes]) -> bool:
-    """Take the lock of a file until it is closed; whether nobody else had it."""
+def _hold(lock: int, kind: int | None = None) -> bool:
+    """Take the lock of a file, alone or as `kind` says, until it is closed; whether it was free."""
     if fcntl is None:  # pragma: no cover
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, (fcntl.LOCK_EX if kind is None else kind) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
@@ -127,10 +128,29 @@ def _aside(path: Path) -> Path:
 def _scratch(path: Path) -> Iterator[Path]:
     """A name beside `path` that nobody else has; gone at the end."""
     scratch = _aside(path)
+    with _held(path.parent):
+        try:
+            yield scratch
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _held(folder: Path, alone: bool = False) -> Iterator[bool]:
+    """The lock of a folder, shared by all who write files there, or for one alone; whether it could
+    be had. The system takes it from a process that ends in any way."""
+    if fcntl is None:  # pragma: no cover
+        yield False
+        return
     try:
-        yield scratch
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError:  # what is written there will say why
+        yield False
+        return
+    try:
+        yield _hold(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
     finally:
-        scratch.unlink(missing_ok=True)
+        os.close(lock)
 
 
 def _write(path: Path, text: str) -> None:

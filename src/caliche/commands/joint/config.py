@@ -13,6 +13,7 @@ from caliche.errors import InputError, nearest
 from caliche.experiments.config.parse import parse
 from caliche.experiments.config.tables import ExperimentConfig
 from caliche.experiments.config.toml import load_raw, merge, parse_override
+from caliche.files.file_names import check_file_name
 from caliche.keys.declare import key
 from caliche.keys.read import read
 from caliche.parameters.shared import SMALLEST_SPREAD
@@ -74,6 +75,10 @@ class JointMethodTable:
     )
 
 
+def _site_name(name: str) -> str:
+    return check_file_name(name, "a site")
+
+
 @dataclass(frozen=True, kw_only=True)
 class JointTable:
     """Sites that are calibrated together."""
@@ -82,7 +87,7 @@ class JointTable:
     title: str = key("title, one line")
     description: str = key("description, a few sentences", "")
     common: Mapping[str, Any] = key("tables that every site's experiment takes over", {})
-    sites: Mapping[str, JointSiteTable] = key("the sites")
+    sites: Mapping[str, JointSiteTable] = key("the sites", names=_site_name)
     share: Mapping[str, str | SpreadTable] = key(
         'by parameter: "global", "site", "cluster", an attribute of the sites, or a spread',
         {},

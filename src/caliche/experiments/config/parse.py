@@ -42,10 +42,15 @@ from caliche.experiments.config.window import (
     make_sites,
     make_window,
 )
+from caliche.files.file_names import check_file_name
 from caliche.keys.declare import key
 from caliche.keys.read import inside, read
 from caliche.variables import variable
 from caliche.wording import number_of
+
+
+def _source_name(name: str) -> str:
+    return check_file_name(name, "a table of [sources]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +89,10 @@ class ExperimentTable:
     synthetic: Synthetic | None = key("a twin, instead of sources", None)
     sites: SitesTable = key("many sites, instead of sources", {})
     sources: Mapping[str, SourceTable | TowerTable] = key(
-        "files with data, each under a name of its own", {}, chooser=source_form
+        "files with data, each under a name of its own",
+        {},
+        chooser=source_form,
+        names=_source_name,
     )
     derive: DeriveTable = key("streams that are computed from others", {})
     model: Any = key("which model, and its options", {}, forms=model_tables)
@@ -127,7 +135,7 @@ def parse(
     check_training(table.training, inside(where, "training"), window.time_step)
     surface = table.derive.surface_temperature
     config = ExperimentConfig(
-        name=table.name or name,
+        name=check_file_name(table.name, f"name in {where}") if table.name else name,
         title=table.title or name,
         description=table.description,
         folder=folder,
