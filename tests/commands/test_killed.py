@@ -30,7 +30,14 @@ SMALL = [
 TWIN = ("twin-two-depths", *SMALL, "--out", "out")
 COMMANDS = {
     "estimate": ("estimate", *TWIN),
-    "ensemble": ("estimate", *TWIN, "--method", "eki", "--set", "method.options={members=12}"),
+    "ensemble": (
+        "estimate",
+        *TWIN,
+        "--method",
+        "eki",
+        "--set",
+        'method={name="eki",options={members=12}}',
+    ),
     "variants": ("variants", *TWIN, "--only", "albedo"),
     "compare": ("compare", *TWIN, "--method", "lm,uki", "--repeats", "1"),
     "assimilate": ("assimilate", *TWIN, "--window", "1"),

@@ -8,13 +8,9 @@ is an observation are failed members. What is done is never run again.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +25,7 @@ import numpy as np
 from caliche.errors import InputError
 from caliche.executables.config import DriveConfig
 from caliche.executables.outputs import kind_of, outputs_of
+from caliche.executables.processes import end_all, marked
 from caliche.files.manifest import read_json
 from caliche.files.whole_file import write_text
 from caliche.runtime import outside
@@ -56,7 +53,7 @@ class Workers:
     def __init__(self, config: DriveConfig, number: int) -> None:
         self._config, self._n, self.number = config, len(config.observed), number
         self._pool = ThreadPoolExecutor(number)
-        self._live: set[subprocess.Popen] = set()
+        self._live: dict[subprocess.Popen, str] = {}
         self._lock, self._stopping = Lock(), Event()
 
     def __enter__(self) -> Workers:
@@ -65,8 +62,8 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         with self._lock:
-            for process in self._live:
-                _end(process)
+            for process, mark in self._live.items():
+                end_all(process, mark)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def run(
@@ -130,7 +127,8 @@ class Workers:
         return _read_outputs(folder, self._config)
 
     def _execute(self, folder: Path) -> str:
-        """Run the command in a folder; why it failed, or nothing."""
+        """Run the command in a folder; why it failed, or nothing. No process of it is left."""
+        environment, mark = marked(outside())
         with open(folder / "stdout.txt", "wb") as out, open(folder / "stderr.txt", "wb") as err:
             try:
                 with self._lock:
@@ -139,13 +137,13 @@ class Workers:
                     process = subprocess.Popen(
                         self._config.command,
                         cwd=folder,
-                        env=outside(),
+                        env=environment,
                         stdin=subprocess.DEVNULL,
                         stdout=out,
                         stderr=err,
                         start_new_session=True,
                     )
-                    self._live.add(process)
+                    self._live[process] = mark
             except OSError as error:
                 raise InputError(
                     "a command that can be started",
@@ -155,26 +153,16 @@ class Workers:
             try:
                 code = process.wait(self._config.timeout)
             except subprocess.TimeoutExpired:
-                _end(process)
                 return f"took longer than {self._config.timeout:g} s"
             finally:
+                end_all(process, mark)
                 with self._lock:
-                    self._live.discard(process)
+                    self._live.pop(process, None)
         if code:
             said = (folder / "stderr.txt").read_text("utf-8", "replace").strip().splitlines()
             ended = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
             return f"{ended}: {said[-1][:LAST_WORDS]}" if said else ended
         return ""
-
-
-def _end(process: subprocess.Popen) -> None:
-    """End a run and whatever it started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _read_outputs(folder: Path, config: DriveConfig) -> tuple[list[float], str]:

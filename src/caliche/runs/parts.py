@@ -16,7 +16,7 @@ from typing import Any
 
 from caliche.errors import InputError
 from caliche.files.manifest import MANIFEST, manifest, read_json
-from caliche.files.whole_file import is_aside, write_text, write_text_once
+from caliche.files.whole_file import clear, is_aside, write_text, write_text_once
 from caliche.keys.records import Mismatch, from_json
 from caliche.runs.folder import need_writable
 
@@ -90,6 +90,8 @@ class Parts:
             write_text_once(self.path / MANIFEST, f"{text}\n")
         self.check(run)
         self.parts.mkdir(exist_ok=True)
+        for folder in (self.path, self.parts):  # what was on its way when a process was killed
+            clear(folder)
         if config is not None:
             write_text(self.path / "config.toml", config)
 
