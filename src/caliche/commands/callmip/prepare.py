@@ -112,7 +112,8 @@ def start_entry(
     for code, raw in experiments.items():
         write_text(folder / EXPERIMENTS / f"{code}.toml", tomli_w.dumps(raw))
     write_text(folder / ENTRY, _entry(folder, towers, scenario, model, experiments, hold_out))
-    return (*remarks, *_remarks(towers, data))
+    mixed = [code for code, raw in experiments.items() if raw["model"].get("soil") == MIXED_SOIL]
+    return (*remarks, *_remarks(towers, data, mixed))
 
 
 def _towers(sites: Sequence[str]) -> tuple[CallmipSite, ...]:
@@ -335,19 +336,20 @@ def _entry(
         tower.code: {
             "experiment": f"{EXPERIMENTS}/{tower.code}.toml",
             "vegetation": tower.vegetation,
-            "soil": tower.soil or MIXED_SOIL,
+            "soil": experiments[tower.code]["model"].get("soil") or tower.soil or MIXED_SOIL,
         }
         for tower in towers
     }
     return HEAD.format(folder=folder, carbon=CARBON) + tomli_w.dumps(raw)
 
 
-def _remarks(towers: Sequence[CallmipSite], data: Sequence[Path]) -> Iterator[str]:
+def _remarks(
+    towers: Sequence[CallmipSite], data: Sequence[Path], mixed: Sequence[str]
+) -> Iterator[str]:
     """What to look at before the entry is run."""
-    unknown = [tower.code for tower in towers if not tower.soil]
-    if unknown:
+    if mixed:
         yield (
-            f"The soil of {listing(unknown)} is written as a mixture: set it by the texture in "
+            f"The soil of {listing(mixed)} is written as a mixture: set it by the texture in "
             "Tables 1 and 2 of the protocol."
         )
     for tower in towers:
