@@ -48,6 +48,8 @@ FEWEST = 60  # days of a stream below which it is scored, not fitted
 # Tables of another experiment that a tower takes over, and streams of its files that it does not.
 KEPT = ("site", "window", "sources", "derive", "model", "parameters")
 TURBULENT = (LATENT, SENSIBLE)
+FLUX, MET = "flux", "weather"  # kinds of files, and where each is had
+KINDS = {FLUX: WHERE_FLUX, MET: WHERE}
 MIXED_SOIL = "coarse_medium_fine"
 SHARE = {
     "stomatal_resistance": "vegetation",
@@ -105,7 +107,7 @@ def start_entry(
     if missing:
         raise InputError(
             "the files of every tower",
-            "; ".join(dict.fromkeys(missing)),
+            "; ".join(_lacking(missing)),
             "get them, or name an experiment that brings the weather: --weather SITE=EXPERIMENT",
         )
     (folder / EXPERIMENTS).mkdir(parents=True, exist_ok=True)
@@ -142,27 +144,35 @@ def _data_folders(folder: Path) -> list[Path]:
 
 def _experiment(
     tower: CallmipSite, scenario: int, data: Sequence[Path], weather: str | None
-) -> tuple[dict[str, Any], list[str], list[str]]:
+) -> tuple[dict[str, Any], list[tuple[str, str]], list[str]]:
     """The experiment of a tower, what it lacks, and what is to be said of its files."""
     missing, remarks, raw, flux = [], [], {}, None
     if tower.role == CALIBRATION:
         flux = next(_each(data, lambda place: find_fluxes(tower.code, place)), None)
         if flux is None:
             name = PATTERN.format(site=tower.code)
-            missing.append(f"no flux file {name} of {tower.code} ({WHERE_FLUX})")
+            missing.append((f"{name} of {tower.code}", FLUX))
     if weather is not None:
         raw = _taken_over(tower, weather)
     else:
         path = next(_each(data, lambda place: find_weather(tower.code, [place])), None)
         if path is None:
             name = WEATHER.format(site=tower.code)
-            missing.append(f"no weather file {name} of {tower.code} ({WHERE})")
+            missing.append((f"{name} of {tower.code}", MET))
         else:
             raw = _plumber2(tower, path)
             remarks = _contradictions(tower, path)
     if not missing:
         raw = _observed(raw, tower, scenario, flux)
     return raw, missing, remarks
+
+
+def _lacking(missing: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Files that are missing, by kind, and where each kind is had."""
+    for kind, where in KINDS.items():
+        names = [name for name, of in missing if of == kind]
+        if names:
+            yield f"no {kind} file {listing(names)}: {where}"
 
 
 def _contradictions(tower: CallmipSite, path: Path) -> list[str]:
