@@ -18,6 +18,9 @@ GAPS = 0.01  # share of days without a value beyond which it is told
 CHANGE = ("nep", "hfls", "hfss", "gpp", "reco", "hfg", "ts")  # nothing of it stays the same
 VAPORISATION = 2.45e6  # J kg-1
 SHIFTS = range(-3, 4)  # days that a file may be early or late
+OPPOSED = -0.3  # a correlation that says that a flux has the other sign
+APART = 10.0  # times as variable as what was measured, or less than a tenth
+YEAR = 365  # days, over which the latent heat flux is upwards on average
 BETTER = 0.02  # of correlation, by which another day has to be better
 FEWEST = 60  # days with both, for a comparison with what was measured
 MEASURED = {"hfls": LATENT, "hfss": SENSIBLE, "nep": NEE}
@@ -132,8 +135,36 @@ def _nep_sign(o: Opened) -> Iterator[str]:
                 yield "nep is reco - gpp; it is positive into the land, gpp - reco"
             return
     pair = _with_measured(o, "nep")
-    if pair is not None and np.corrcoef(*pair)[0, 1] < -0.3:
+    if pair is not None and np.corrcoef(*pair)[0, 1] < OPPOSED:
         yield "nep has the sign of NEE, against what was measured; it is positive into the land"
+
+
+def _flux_sign(o: Opened) -> Iterator[str]:
+    for name, words in (("hfls", "latent"), ("hfss", "sensible")):
+        values = o.series(name)
+        if values is None:
+            continue
+        pair = _with_measured(o, name)
+        if pair is not None and np.corrcoef(*pair)[0, 1] < OPPOSED:
+            yield f"{name} has the other sign than what was measured; it is positive upwards"
+        elif name == "hfls" and np.isfinite(values).sum() >= YEAR and np.nanmean(values) < 0.0:
+            yield (
+                f"{name} is {np.nanmean(values):.1f} W m-2 on average; the {words} heat flux is "
+                "positive upwards"
+            )
+
+
+def _magnitude(o: Opened) -> Iterator[str]:
+    for name in MEASURED:
+        pair = _with_measured(o, name)
+        if pair is None:
+            continue
+        ratio = float(pair[0].std() / pair[1].std())
+        if not 1.0 / APART < ratio < APART:
+            yield (
+                f"{name} varies {ratio:.2g} times as much as what was measured: its values may be "
+                "in another unit"
+            )
 
 
 def _with_measured(o: Opened, name: str, shift: int = 0) -> tuple[np.ndarray, np.ndarray] | None:
@@ -141,7 +172,9 @@ def _with_measured(o: Opened, name: str, shift: int = 0) -> tuple[np.ndarray, np
     values = o.series(name)
     if values is None or o.fluxes is None or MEASURED[name] not in o.fluxes.values:
         return None
-    measured = o.fluxes.values[MEASURED[name]] * (-1.0 if name == "nep" else 1.0)
+    measured = o.fluxes.values[MEASURED[name]]
+    if name == "nep":  # of NEE, upwards in g of carbon a day
+        measured = measured / -8.64e7
     if len(values) != len(measured):
         return None
     moved = np.full(len(values), np.nan)
@@ -273,8 +306,15 @@ CONTENT = (
     Check("ranges", "daily means are possible on land", _ranges),
     Check("constant", "fluxes and temperature change", _constant),
     Check("nep-sign", "nep is positive into the land", _nep_sign),
+    Check("flux-sign", "turbulent fluxes are positive upwards", _flux_sign, ("ranges",)),
+    Check("magnitude", "fluxes vary about as what was measured", _magnitude, ("ranges", "type")),
     Check("moisture", "the upper 0.1 m hold no more than the whole soil", _moisture, ("ranges",)),
-    Check("evaporation", "its parts are no more than hfls", _water, ("ranges",)),
+    Check(
+        "evaporation",
+        "its parts are no more than hfls",
+        _water,
+        ("ranges", "flux-sign", "magnitude"),
+    ),
     Check("calibrated", "what the scenario calibrates has values", _calibrated, ("file-name",)),
     Check("uncertainty", "the posterior has it", _has_uncertainty, ("file-name",)),
     Check("uncertainty-of-prior", "the prior has none", _no_uncertainty, ("file-name",)),
@@ -290,7 +330,7 @@ CONTENT = (
         "day-shift",
         "no other day agrees better with what was measured",
         _day_shift,
-        ("time-steps", "time-length", "time-start", "nep-sign"),
+        ("time-steps", "time-length", "time-start", "nep-sign", "flux-sign"),
         fails=False,
     ),
 )
