@@ -12,7 +12,7 @@ from caliche.callmip.protocol import POSTERIOR, PRIOR, SCENARIOS, UNCERTAINTY, V
 from caliche.data.callmip_flux import DAY, LATENT, NEE, SENSIBLE
 from caliche.data.raw_netcdf import CALENDARS, dates
 from caliche.errors import InputError
-from caliche.wording import agree, listing
+from caliche.wording import agree, listing, number_of
 
 GAPS = 0.01  # share of days without a value beyond which it is told
 CHANGE = ("nep", "hfls", "hfss", "gpp", "reco", "hfg", "ts")  # nothing of it stays the same
@@ -55,8 +55,8 @@ def _steps(o: Opened) -> Iterator[str]:
     if wrong.size:
         k = int(wrong[0])
         yield (
-            f"the step after {o.stamps[k].astype('datetime64[D]')} is {steps[k] / DAY:g} days "
-            "in place of 1"
+            f"the step after {o.stamps[k].astype('datetime64[D]')} is "
+            f"{number_of(steps[k] / DAY, 'day')} in place of 1"
         )
 
 
@@ -78,7 +78,7 @@ def _length(o: Opened) -> Iterator[str]:
     record = _record(o)
     if len(o.stamps) != len(record):
         yield (
-            f"it has {len(o.stamps)} days, and the record of {o.site.code} "
+            f"it has {number_of(len(o.stamps), 'day')}, and the record of {o.site.code} "
             f"({record[0]} to {record[-1]}, leap days in) {len(record)}"
         )
 
@@ -94,7 +94,7 @@ def _infinities(o: Opened) -> Iterator[str]:
         variable = o.laid_out(name)
         if variable is not None and not np.isfinite(variable.values).all():
             count = int((~np.isfinite(variable.values)).sum())
-            yield f"{name} has {count} values that are not finite; missing ones are 1e38"
+            yield f"{name} is not finite {number_of(count, 'time')}; missing values are 1e38"
 
 
 def _mine(o: Opened) -> list[str]:
@@ -110,8 +110,8 @@ def _ranges(o: Opened) -> Iterator[str]:
         if wrong.size:
             worst = values[wrong[np.abs(values[wrong]).argmax()]]
             yield (
-                f"{name} is outside {entry.low:g} to {entry.high:g} {entry.unit} on {wrong.size} "
-                f"days, the farthest {worst:.3g}"
+                f"{name} is outside {entry.low:g} to {entry.high:g} {entry.unit} on "
+                f"{number_of(wrong.size, 'day')}, the farthest {worst:.3g}"
             )
 
 
@@ -199,9 +199,9 @@ def _day_shift(o: Opened) -> Iterator[str]:
             continue
         best = max(found, key=lambda shift: found[shift])
         if best and found[best] > found[0] + BETTER:
-            late = "early" if best > 0 else "late"
+            late, days = "early" if best > 0 else "late", number_of(abs(best), "day")
             yield (
-                f"{name} agrees better with what was measured if moved by {abs(best)} days "
+                f"{name} agrees better with what was measured if moved by {days} "
                 f"(r {found[best]:.2f} in place of {found[0]:.2f}): it may be {late}"
             )
 
@@ -212,7 +212,7 @@ def _moisture(o: Opened) -> Iterator[str]:
         return
     wrong = upper > whole * (1.0 + 1e-6) + 1e-6
     if wrong.any():
-        yield f"mrsos is more than mrso on {int(wrong.sum())} days"
+        yield f"mrsos is more than mrso on {number_of(int(wrong.sum()), 'day')}"
 
 
 def _water(o: Opened) -> Iterator[str]:
@@ -272,9 +272,10 @@ def _positive(o: Opened) -> Iterator[str]:
             continue
         wrong, without = int((sigma <= 0.0).sum()), np.isfinite(values) & ~np.isfinite(sigma)
         if wrong:
-            yield f"{name} is zero or less on {wrong} days"
+            yield f"{name} is zero or less on {number_of(wrong, 'day')}"
         elif without.any():
-            yield f"{name} is missing on {int(without.sum())} days on which {of} is there"
+            days = number_of(int(without.sum()), "day")
+            yield f"{name} is missing on {days} on which {of} is there"
 
 
 def _gaps(o: Opened) -> Iterator[str]:

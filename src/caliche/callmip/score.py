@@ -328,8 +328,8 @@ def _sentences(towers: Sequence[TowerFlux]) -> tuple[str, ...]:
             n = sum(days for _, days in covered)
             share = sum((c or 0.0) * days for c, days in covered) / n
             found.append(
-                f"90 % bands of {words} hold {100 * share:.0f} % of {n} days (posterior "
-                "uncertainty and that of the measurement)."
+                f"90 % bands of {words} hold {100 * share:.0f} % of {number_of(n, 'day')} "
+                "(posterior uncertainty and that of the measurement)."
             )
         moved = [f"{t.site} ({t.shift:+d})" for t in mine if t.shift]
         if moved:

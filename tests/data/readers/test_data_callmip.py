@@ -71,7 +71,7 @@ def test_values_fills_and_what_has_no_uncertainty(daily, axes):
 def test_what_the_file_does_not_say_is_said(daily):
     notes = read_daily_fluxes(daily()).notes
     assert any("corrected for energy closure (LE_CORR_JOINTUNC)" in n for n in notes[LATENT])
-    assert any("without an uncertainty" in n for n in notes[LATENT])
+    assert any("and without an uncertainty" in n for n in notes[LATENT])
     assert not any("corrected" in n for n in notes[SENSIBLE])
     assert any("independent" in n for n in notes[SENSIBLE])
     assert any("positive upwards" in n for n in notes[NEE])

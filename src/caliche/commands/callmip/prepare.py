@@ -39,7 +39,7 @@ from caliche.experiments.config.toml import load_raw
 from caliche.files.whole_file import write_text
 from caliche.models.lad.tables import COVERS
 from caliche.variables import FORCING
-from caliche.wording import listing
+from caliche.wording import listing, number_of
 
 DATA = "callmip"  # folder in CALICHE_DATA
 FITTED = {"hfls": LATENT, "hfss": SENSIBLE}
@@ -369,7 +369,7 @@ def _remarks(
         fluxes = read_daily_fluxes(path)
         for stream in MODEL_ERROR:
             if fluxes.valid(stream) < FEWEST:
+                days = number_of(fluxes.valid(stream), "day")
                 yield (
-                    f"{tower.code} has {fluxes.valid(stream)} days of {stream}, less than "
-                    f"{FEWEST}: scored, not fitted."
+                    f"{tower.code} has {days} of {stream}, less than {FEWEST}: scored, not fitted."
                 )
