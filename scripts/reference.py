@@ -48,6 +48,7 @@ FILES = {
     "experiment": "An experiment: `caliche estimate FILE` and most other commands",
     "drive": "A program as the model: `caliche drive FILE`",
     "joint": "Several sites together: `caliche joint FILE`",
+    "callmip": "An entry to CalLMIP: `caliche callmip run FOLDER`",
 }
 KINDS = {
     float: "number",

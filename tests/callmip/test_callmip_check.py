@@ -174,7 +174,7 @@ BROKEN = {
     "latitude missing": (drop("lat"), "scalars", {}),
     "longitude along its axis": (along("lon"), "scalars", {}),
     "no latitude along its axis": (drop("latitude"), "coordinates", {}),
-    "places disagree": (values("longitude", lambda v: v + 360.0), "coordinates", {}),
+    "places disagree": (values("longitude", lambda v: v + 3.6), "coordinates", {}),
     "another place": (
         several(values("lat", lambda v: -v), values("latitude", lambda v: -v)),
         "place",
@@ -196,6 +196,7 @@ BROKEN = {
     "grams a day": (values("cSoil", lambda v: v * 1000.0), "ranges", {}),
     "stuck": (values("ts", lambda v: np.full_like(v, 280.0)), "constant", {}),
     "sign of nep": (values("nep", lambda v: -v), "nep-sign", {}),
+    "downwards": (values("hfls", lambda v: -v), "flux-sign", {}),
     "layer dropped": (values("mrso", lambda v: v * 0.01), "moisture", {}),
     "mm a day": (
         several(*(values(n, lambda v: v * 3.0) for n in ("tran", "evspsblsoi"))),
@@ -280,3 +281,18 @@ def test_with_what_was_measured(tmp_path):
     write_toy(folder)
     write_measured(folder, "CA-Qfo", early=1)
     assert names(folder) == (set(), ALWAYS | {"day-shift"})
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "check"),
+    [("hfss", -1.0, "flux-sign"), ("hfss", 0.035, "magnitude"), ("hfls", 0.035, "magnitude")],
+)
+def test_signs_and_units_against_what_was_measured(spoiled, name, factor, check):
+    folder = spoiled(values(name, lambda v: v * factor))
+    write_measured(folder, "CA-Qfo")
+    assert names(folder) == ({check}, ALWAYS)
+
+
+def test_longitudes_from_0_to_360_are_as_good(spoiled):
+    both = several(*(values(n, lambda v: v + 360.0) for n in ("lon", "longitude")))
+    assert names(spoiled(both)) == (set(), ALWAYS)

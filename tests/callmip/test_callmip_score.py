@@ -119,7 +119,7 @@ def test_the_day_that_agrees_best():
 
 def test_nothing_to_compare_is_refused(tmp_path):
     write_toy(tmp_path, SITE)
-    with pytest.raises(InputError, match="no flux file of its tower"):
+    with pytest.raises(InputError, match="CA-Qfo, whose flux file is not at hand"):
         score_outputs(tmp_path)
     folder = tmp_path / "b"
     write_toy(folder, "US-FPe")

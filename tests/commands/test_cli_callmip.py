@@ -1,11 +1,15 @@
 """`caliche callmip` on the command line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.io import netcdf_file
 
 from caliche.commands.callmip.config import read_entry
+from caliche.data.callmip_sites import callmip_site, callmip_sites
+from caliche.experiments import load_experiment
 from caliche.experiments.config.read import read_config
 from callmip_files import write_measured, write_toy
 
@@ -89,15 +93,13 @@ def test_init_names_every_file_that_is_missing(caliche, data, tmp_path):
     outcome = caliche("callmip", "init", tmp_path / "e", "--sites", "US-Whs,US-Wkg,AU-How")
     assert outcome.code == 2
     for text in (
-        "no weather file US-Whs_*_Met.nc of US-Whs",
-        "no flux file US-Wkg_daily_aggregated_*_Flux.nc of US-Wkg",
-        "no weather file US-Wkg_*_Met.nc of US-Wkg",
-        "no weather file AU-How_*_Met.nc of AU-How",
-        "modelevaluation.org",
+        "no flux file US-Wkg_daily_aggregated_*_Flux.nc of US-Wkg: participants get it from the",
+        "no weather file US-Whs_*_Met.nc of US-Whs, US-Wkg_*_Met.nc of US-Wkg and AU-How",
+        "_*_Met.nc of AU-How: participants get it from modelevaluation.org",
         "github.com/callmip-org/Phase1",
     ):
         assert text in outcome.err
-    assert "no flux file AU-How" not in outcome.err  # withheld: it is a validation tower
+    assert "AU-How_daily" not in outcome.err  # withheld: it is a validation tower
     assert not (tmp_path / "e").exists()
 
 
@@ -141,3 +143,49 @@ def test_run_refuses_what_is_no_entry(caliche, tmp_path, text, word):
     assert outcome.code == 2
     assert word in outcome.err
     assert {p.name for p in folder.iterdir()} <= {"callmip.toml"}
+
+
+def test_init_takes_what_a_weather_file_says(caliche, data, tmp_path, monkeypatch):
+    """A PLUMBER2 file of one year: its step, height and every day of it."""
+    monkeypatch.setitem(
+        callmip_sites(), "US-Whs", replace(callmip_site("US-Whs"), years=(2014, 2014))
+    )
+    (flux,) = (data / "callmip").iterdir()
+    flux.unlink()
+    write_measured(data / "callmip", "US-Whs")
+    hours = 365 * 24
+    with netcdf_file(str(data / "callmip" / "US-Whs_2014-2014_Met.nc"), "w", version=2) as file:
+        file.createDimension("time", hours)
+        time = file.createVariable("time", "d", ("time",))
+        time[:], time.units = 3600.0 * np.arange(hours), "seconds since 2014-01-01 00:00:00"
+        values = {
+            "SWdown": (
+                np.maximum(800.0 * np.sin(2 * np.pi * (np.arange(hours) - 6) / 24), 0),
+                "W/m2",
+            ),
+            "LWdown": (300.0, "W/m2"),
+            "Tair": (290.0, "K"),
+            "Qair": (0.005, "kg/kg"),
+            "Psurf": (8.6e4, "Pa"),
+            "Precip": (0.0, "mm/s"),
+            "Wind": (3.0, "m/s"),
+        }
+        for name, (series, unit) in values.items():
+            variable = file.createVariable(name, "f", ("time",))
+            variable[:], variable.units = np.broadcast_to(series, hours).astype("f4"), unit
+        file.createVariable("reference_height", "f", ()).data[()] = 5.5
+        file.site_code = "US-Whs"
+    outcome = caliche("callmip", "init", tmp_path / "e", "--sites", "US-Whs")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "has a step of 3600 s, and 1800 s were expected" in outcome.out
+    assert "has a reference height of 5.5 m, and 4 m were expected" in outcome.out
+    experiment = load_experiment(str(tmp_path / "e" / "sites" / "US-Whs.toml"))
+    assert experiment.model.measurement_height == 5.5
+    assert experiment.model.soil == "coarse"
+    times = experiment.dataset["time"].values
+    assert (times[0], times[-1]) == (
+        np.datetime64("2014-01-01T07:00"),
+        np.datetime64("2015-01-01T07:00"),
+    )
+    assert experiment.dataset["latent_heat_flux"].attrs["interval"] == 86400.0
+    assert experiment.dataset["latent_heat_flux"].attrs["n_valid"] == 312

@@ -298,3 +298,17 @@ def test_a_slice_of_the_record_is_still_a_record():
     np.testing.assert_array_equal(window(part, 30, 120, 30)[SWDOWN], [NAN, 2, 3, 4])
     with pytest.raises(InputError, match="empty slice"):
         window(data.isel(time=slice(0, 0)), 30, 120, 30)
+
+
+@pytest.mark.parametrize(
+    ("days", "step"), [(10, 1800.0), (366, 1800.0), (365, 3600.0), (7305, 86400.0)]
+)
+def test_a_window_has_its_last_time_however_long_it_is(days, step):
+    count = round(days * 86400 / step)
+    end = np.datetime64("2014-01-01T00:00", "ns") + np.timedelta64(days, "D")
+    stamps = end - np.arange(count, -1, -1) * np.timedelta64(round(step), "s")
+    data = xr.Dataset({"air_temperature": ("time", np.full(count + 1, 290.0))}, {"time": stamps})
+    data.attrs["time_step"] = step
+    got = select_window(data, stamps[0], end, step, ["air_temperature"], [])
+    assert len(got["time"]) == count + 1
+    assert got["time"].values[-1] == end

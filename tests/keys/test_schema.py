@@ -89,4 +89,4 @@ def test_the_command_prints_it_and_the_template_names_it(monkeypatch, capsys):
     assert TEMPLATE.read_text().startswith("#:schema ./caliche.schema.json\n")
     with pytest.raises(InputError, match="did you mean 'experiment'"):
         file_schema("experimnt")
-    assert sorted(TABLES) == ["drive", "experiment", "joint"]
+    assert sorted(TABLES) == ["callmip", "drive", "experiment", "joint"]

@@ -19,6 +19,7 @@ from caliche.data.locate import find_data
 from caliche.errors import InputError
 from caliche.wording import listing
 
+OF_TOWERS = ("_Flux.nc", "_Met.nc")  # files of towers, which may lie beside
 OF_FILES = (*LAYOUT, *CONTENT)
 # Checks of a folder -> what is checked.
 OF_FOLDERS = {
@@ -88,7 +89,7 @@ def output_files(path: Path) -> tuple[Path, ...]:
         return (path,)
     inside = path / "output"
     folder = inside if inside.is_dir() else path
-    files = tuple(p for p in sorted(folder.glob("*.nc")) if "_daily_aggregated_" not in p.name)
+    files = tuple(p for p in sorted(folder.glob("*.nc")) if not p.name.endswith(OF_TOWERS))
     if not files:
         raise InputError(
             "a folder with output files of CalLMIP, MODEL.VERSION_Phase1b_..._Prior.nc",

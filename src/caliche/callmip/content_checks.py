@@ -12,12 +12,15 @@ from caliche.callmip.protocol import POSTERIOR, PRIOR, SCENARIOS, UNCERTAINTY, V
 from caliche.data.callmip_flux import DAY, LATENT, NEE, SENSIBLE
 from caliche.data.raw_netcdf import CALENDARS, dates
 from caliche.errors import InputError
-from caliche.wording import agree, listing
+from caliche.wording import agree, listing, number_of
 
 GAPS = 0.01  # share of days without a value beyond which it is told
 CHANGE = ("nep", "hfls", "hfss", "gpp", "reco", "hfg", "ts")  # nothing of it stays the same
 VAPORISATION = 2.45e6  # J kg-1
 SHIFTS = range(-3, 4)  # days that a file may be early or late
+OPPOSED = -0.3  # a correlation that says that a flux has the other sign
+APART = 10.0  # times as variable as what was measured, or less than a tenth
+YEAR = 365  # days, over which the latent heat flux is upwards on average
 BETTER = 0.02  # of correlation, by which another day has to be better
 FEWEST = 60  # days with both, for a comparison with what was measured
 MEASURED = {"hfls": LATENT, "hfss": SENSIBLE, "nep": NEE}
@@ -52,8 +55,8 @@ def _steps(o: Opened) -> Iterator[str]:
     if wrong.size:
         k = int(wrong[0])
         yield (
-            f"the step after {o.stamps[k].astype('datetime64[D]')} is {steps[k] / DAY:g} days "
-            "in place of 1"
+            f"the step after {o.stamps[k].astype('datetime64[D]')} is "
+            f"{number_of(steps[k] / DAY, 'day')} in place of 1"
         )
 
 
@@ -75,7 +78,7 @@ def _length(o: Opened) -> Iterator[str]:
     record = _record(o)
     if len(o.stamps) != len(record):
         yield (
-            f"it has {len(o.stamps)} days, and the record of {o.site.code} "
+            f"it has {number_of(len(o.stamps), 'day')}, and the record of {o.site.code} "
             f"({record[0]} to {record[-1]}, leap days in) {len(record)}"
         )
 
@@ -91,7 +94,7 @@ def _infinities(o: Opened) -> Iterator[str]:
         variable = o.laid_out(name)
         if variable is not None and not np.isfinite(variable.values).all():
             count = int((~np.isfinite(variable.values)).sum())
-            yield f"{name} has {count} values that are not finite; missing ones are 1e38"
+            yield f"{name} is not finite {number_of(count, 'time')}; missing values are 1e38"
 
 
 def _mine(o: Opened) -> list[str]:
@@ -107,8 +110,8 @@ def _ranges(o: Opened) -> Iterator[str]:
         if wrong.size:
             worst = values[wrong[np.abs(values[wrong]).argmax()]]
             yield (
-                f"{name} is outside {entry.low:g} to {entry.high:g} {entry.unit} on {wrong.size} "
-                f"days, the farthest {worst:.3g}"
+                f"{name} is outside {entry.low:g} to {entry.high:g} {entry.unit} on "
+                f"{number_of(wrong.size, 'day')}, the farthest {worst:.3g}"
             )
 
 
@@ -132,8 +135,36 @@ def _nep_sign(o: Opened) -> Iterator[str]:
                 yield "nep is reco - gpp; it is positive into the land, gpp - reco"
             return
     pair = _with_measured(o, "nep")
-    if pair is not None and np.corrcoef(*pair)[0, 1] < -0.3:
+    if pair is not None and np.corrcoef(*pair)[0, 1] < OPPOSED:
         yield "nep has the sign of NEE, against what was measured; it is positive into the land"
+
+
+def _flux_sign(o: Opened) -> Iterator[str]:
+    for name, words in (("hfls", "latent"), ("hfss", "sensible")):
+        values = o.series(name)
+        if values is None:
+            continue
+        pair = _with_measured(o, name)
+        if pair is not None and np.corrcoef(*pair)[0, 1] < OPPOSED:
+            yield f"{name} has the other sign than what was measured; it is positive upwards"
+        elif name == "hfls" and np.isfinite(values).sum() >= YEAR and np.nanmean(values) < 0.0:
+            yield (
+                f"{name} is {np.nanmean(values):.1f} W m-2 on average; the {words} heat flux is "
+                "positive upwards"
+            )
+
+
+def _magnitude(o: Opened) -> Iterator[str]:
+    for name in MEASURED:
+        pair = _with_measured(o, name)
+        if pair is None:
+            continue
+        ratio = float(pair[0].std() / pair[1].std())
+        if not 1.0 / APART < ratio < APART:
+            yield (
+                f"{name} varies {ratio:.2g} times as much as what was measured: its values may be "
+                "in another unit"
+            )
 
 
 def _with_measured(o: Opened, name: str, shift: int = 0) -> tuple[np.ndarray, np.ndarray] | None:
@@ -141,7 +172,9 @@ def _with_measured(o: Opened, name: str, shift: int = 0) -> tuple[np.ndarray, np
     values = o.series(name)
     if values is None or o.fluxes is None or MEASURED[name] not in o.fluxes.values:
         return None
-    measured = o.fluxes.values[MEASURED[name]] * (-1.0 if name == "nep" else 1.0)
+    measured = o.fluxes.values[MEASURED[name]]
+    if name == "nep":  # of NEE, upwards in g of carbon a day
+        measured = measured / -8.64e7
     if len(values) != len(measured):
         return None
     moved = np.full(len(values), np.nan)
@@ -166,9 +199,9 @@ def _day_shift(o: Opened) -> Iterator[str]:
             continue
         best = max(found, key=lambda shift: found[shift])
         if best and found[best] > found[0] + BETTER:
-            late = "early" if best > 0 else "late"
+            late, days = "early" if best > 0 else "late", number_of(abs(best), "day")
             yield (
-                f"{name} agrees better with what was measured if moved by {abs(best)} days "
+                f"{name} agrees better with what was measured if moved by {days} "
                 f"(r {found[best]:.2f} in place of {found[0]:.2f}): it may be {late}"
             )
 
@@ -179,7 +212,7 @@ def _moisture(o: Opened) -> Iterator[str]:
         return
     wrong = upper > whole * (1.0 + 1e-6) + 1e-6
     if wrong.any():
-        yield f"mrsos is more than mrso on {int(wrong.sum())} days"
+        yield f"mrsos is more than mrso on {number_of(int(wrong.sum()), 'day')}"
 
 
 def _water(o: Opened) -> Iterator[str]:
@@ -239,9 +272,10 @@ def _positive(o: Opened) -> Iterator[str]:
             continue
         wrong, without = int((sigma <= 0.0).sum()), np.isfinite(values) & ~np.isfinite(sigma)
         if wrong:
-            yield f"{name} is zero or less on {wrong} days"
+            yield f"{name} is zero or less on {number_of(wrong, 'day')}"
         elif without.any():
-            yield f"{name} is missing on {int(without.sum())} days on which {of} is there"
+            days = number_of(int(without.sum()), "day")
+            yield f"{name} is missing on {days} on which {of} is there"
 
 
 def _gaps(o: Opened) -> Iterator[str]:
@@ -273,8 +307,15 @@ CONTENT = (
     Check("ranges", "daily means are possible on land", _ranges),
     Check("constant", "fluxes and temperature change", _constant),
     Check("nep-sign", "nep is positive into the land", _nep_sign),
+    Check("flux-sign", "turbulent fluxes are positive upwards", _flux_sign, ("ranges",)),
+    Check("magnitude", "fluxes vary about as what was measured", _magnitude, ("ranges", "type")),
     Check("moisture", "the upper 0.1 m hold no more than the whole soil", _moisture, ("ranges",)),
-    Check("evaporation", "its parts are no more than hfls", _water, ("ranges",)),
+    Check(
+        "evaporation",
+        "its parts are no more than hfls",
+        _water,
+        ("ranges", "flux-sign", "magnitude"),
+    ),
     Check("calibrated", "what the scenario calibrates has values", _calibrated, ("file-name",)),
     Check("uncertainty", "the posterior has it", _has_uncertainty, ("file-name",)),
     Check("uncertainty-of-prior", "the prior has none", _no_uncertainty, ("file-name",)),
@@ -290,7 +331,7 @@ CONTENT = (
         "day-shift",
         "no other day agrees better with what was measured",
         _day_shift,
-        ("time-steps", "time-length", "time-start", "nep-sign"),
+        ("time-steps", "time-length", "time-start", "nep-sign", "flux-sign"),
         fails=False,
     ),
 )

@@ -147,7 +147,7 @@ def _along(o: Opened) -> Iterator[str]:
         if variable.dims != (short,):
             yield f"{name} has the dimensions ({', '.join(variable.dims)}) in place of ({short})"
         value, scalar = _value(o, name), _value(o, short)
-        if scalar is not None and value is not None and abs(value - scalar) > NEAR:
+        if scalar is not None and value is not None and _apart(value, scalar) > NEAR:
             yield f"{name} is {value:g}, and the scalar {short} {scalar:g}"
 
 
@@ -156,9 +156,14 @@ def _place(o: Opened) -> Iterator[str]:
         return
     for short, right in (("lat", o.site.latitude), ("lon", o.site.longitude)):
         value = _value(o, short)
-        if value is None or abs(value - right) > NEAR:
+        if value is None or _apart(value, right) > NEAR:
             got = "nothing" if value is None else f"{value:g}"
             yield f"{short} is {got}, and {o.site.code} lies at {right:g}"
+
+
+def _apart(one: float, other: float) -> float:
+    """Degrees between two places on a circle: longitudes may run from 0 to 360."""
+    return abs((one - other + 180.0) % 360.0 - 180.0)
 
 
 def _value(o: Opened, name: str) -> float | None:

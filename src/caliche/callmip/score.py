@@ -28,7 +28,7 @@ from caliche.callmip.weather import (
     read_weather,
 )
 from caliche.data.callmip_flux import LATENT, NEE, SENSIBLE, DailyFluxes
-from caliche.data.callmip_sites import WHERE, callmip_sites
+from caliche.data.callmip_sites import CALIBRATION, WHERE, callmip_sites
 from caliche.data.locate import find_data
 from caliche.errors import InputError
 from caliche.evaluation.benchmarks import benchmark_predictions
@@ -99,6 +99,7 @@ def _name(one: Opened) -> OutputName:
 def _open(files: Sequence[Path]) -> tuple[list[Opened], list[str]]:
     """Files that can be compared with something, and why others cannot."""
     opened, notes = [], []
+    without: dict[str, list[str]] = {}  # why files of towers are left out -> their towers
     for file in files:
         try:
             one = open_output(file, measured(file))
@@ -110,12 +111,13 @@ def _open(files: Sequence[Path]) -> tuple[list[Opened], list[str]]:
             notes.append(f"{file.name} is left out: {what} cannot be understood")
         elif one.fluxes is None:
             site = callmip_sites().get(one.name.site)
-            why = "no flux file of its tower is at hand"
-            if site is not None and site.role != "calibration":
-                why = "the fluxes of a validation tower are withheld"
-            notes.append(f"{file.name} is left out: {why}")
+            withheld = site is not None and site.role != CALIBRATION
+            why = "whose fluxes are withheld" if withheld else "whose flux file is not at hand"
+            without.setdefault(why, []).append(one.name.site)
         else:
             opened.append(one)
+    for why, sites in without.items():
+        notes.append(f"left out: {listing(dict.fromkeys(sites))}, {why}")
     if not opened:
         raise InputError(
             "output files whose towers have a flux file at hand",
@@ -308,15 +310,15 @@ def _sentences(towers: Sequence[TowerFlux]) -> tuple[str, ...]:
                 f"{number_of(len(gains), 'tower')}"
             )
             found.append(text + (f", and worse at {listing(worse)}" if worse else "") + ".")
+        wins = []
         for rival in (ONE, CLUSTERS):
             pairs = [(_best(t), t.scores[rival].rmse) for t in mine if rival in t.scores]
-            known = [(a, b) for a, b in pairs if a is not None and b is not None]
+            known = [(x, y) for x, y in pairs if x is not None and y is not None]
             if known:
-                wins = sum(a < b for a, b in known)
-                found.append(
-                    f"RMSE of {words}: below that of {rival} at {wins} of "
-                    f"{number_of(len(known), 'tower')}."
-                )
+                below = sum(x < y for x, y in known)
+                wins.append(f"that of {rival} at {below} of {number_of(len(known), 'tower')}")
+        if wins:
+            found.append(f"RMSE of {words}: below {listing(wins)}.")
         covered = [
             (t.scores[POSTERIOR].covered_both, t.scores[POSTERIOR].n)
             for t in mine
@@ -326,8 +328,8 @@ def _sentences(towers: Sequence[TowerFlux]) -> tuple[str, ...]:
             n = sum(days for _, days in covered)
             share = sum((c or 0.0) * days for c, days in covered) / n
             found.append(
-                f"90 % bands of {words} hold {100 * share:.0f} % of {n} days (posterior "
-                "uncertainty and that of the measurement)."
+                f"90 % bands of {words} hold {100 * share:.0f} % of {number_of(n, 'day')} "
+                "(posterior uncertainty and that of the measurement)."
             )
         moved = [f"{t.site} ({t.shift:+d})" for t in mine if t.shift]
         if moved:

@@ -20,6 +20,7 @@ from caliche.callmip.protocol import (
 from caliche.data.callmip_sites import CallmipSite
 from caliche.errors import InputError
 from caliche.files.whole_file import written_aside
+from caliche.wording import number_of
 
 
 def write_output(
@@ -128,7 +129,9 @@ def _check(
     for key, series in {**values, **uncertainties}.items():
         if np.shape(series) != days.shape:
             raise InputError(
-                f"one value of {key} for each of {len(days)} days", f"{np.shape(series)}", "add it"
+                f"one value of {key} a day, for {number_of(len(days), 'day')}",
+                f"{np.shape(series)}",
+                "add it",
             )
     if uncertainties and name.stage != POSTERIOR:
         raise InputError(

@@ -35,7 +35,7 @@ COMMANDS = (
     Command(_OTHER, "sites"),
     Command(_OTHER, "assimilate", page="caliche.commands.assimilate.page:write_assimilation_page"),
     Command(_OTHER, "train", page=_RUN_PAGE),
-    Command(_OTHER, "callmip"),
+    Command(_OTHER, "callmip", table="caliche.commands.callmip.config:EntryTable"),
     Command(
         _OTHER,
         "emulate-column",

@@ -20,6 +20,7 @@ import numpy as np
 from caliche.data.callmip_sites import WHERE_FLUX
 from caliche.data.raw_netcdf import RawFile, RawVariable, dates, read_raw
 from caliche.errors import InputError
+from caliche.wording import number_of
 
 NEE, LATENT, SENSIBLE = "nee", "latent_heat_flux", "sensible_heat_flux"
 # Flux -> variable of its values, its uncertainty, and the unit of both.
@@ -163,7 +164,9 @@ def _notes(file: RawFile, flux: str, uncertainty: str, lost: int) -> tuple[str, 
     """What has to be said of a flux and its uncertainty."""
     found = []
     if lost:
-        found.append(f"{lost} days have a value without an uncertainty and count as missing")
+        found.append(
+            f"{number_of(lost, 'day')} with a value and without an uncertainty, taken as missing"
+        )
     about = file.variables[uncertainty].attrs if uncertainty in file.variables else {}
     said = f"{about.get('Fluxnet_name', '')} {about.get('long_name', '')}"
     if flux != NEE and re.search(r"_CORR_|_cor\b", said):

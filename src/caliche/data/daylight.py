@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from caliche.data.sun import sun_over_intervals
+from caliche.wording import number_of
 
 CLOSE = 0.15  # h; what a right offset keeps
 OF_INTERVAL = 0.3  # of an interval, in which clouds can hide the first or the last light
@@ -89,7 +90,7 @@ def offset_sentence(
     if not abs(late) > max(CLOSE, OF_INTERVAL * interval / _HOUR):  # NaN: not enough days to tell
         return ""
     return (
-        f"sunrise and sunset of {days} days are {abs(late):.2f} h "
+        f"sunrise and sunset of {number_of(days, 'day')} are {abs(late):.2f} h "
         f"{'late' if late > 0.0 else 'early'} with utc_offset = {utc_offset:g} as declared: it is "
         f"{utc_offset + late:.2f} by the sun, or the stamps mark another part of the interval"
     )

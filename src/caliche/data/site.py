@@ -204,7 +204,9 @@ def _window_times(start: np.datetime64, end: np.datetime64, time_step: float) ->
             f"{(last - first) / 1e9:g} s",
             "move the end of the window, or change the time step",
         )
-    return np.arange(first, last + 1, step).astype("datetime64[ns]")
+    # Not arange(first, last + 1, step), which rounds the number of steps, and loses the last time
+    # of windows of more than a hundred days.
+    return (first + step * np.arange((last - first) // step + 1)).astype("datetime64[ns]")
 
 
 def own_stamps(dataset: xr.Dataset, name: str) -> tuple[np.ndarray, int]:

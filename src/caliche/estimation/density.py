@@ -172,8 +172,12 @@ def log_evidence(problem: Problem, u: np.ndarray) -> float:
             "fix a parameter, or give it a prior",
         )
     half_logdet = 0.5 * np.log(values).sum() + np.log(scale).sum()
-    normaliser = float(problem.observations.log_normaliser(problem.mask))
-    flat = int((~space.informative).sum())
-    free = float(log_slope(space, jnp.asarray(u))) if flat else 0.0
-    free += 0.5 * math.log(2.0 * math.pi) * flat
+    normaliser, slope = (float(part) for part in _constants(problem, jnp.asarray(u)))
+    free = slope + 0.5 * math.log(2.0 * math.pi) * int((~space.informative).sum())
     return float(-0.5 * residual @ residual - half_logdet - normaliser + free)
+
+
+@jax.jit
+def _constants(problem: Problem, u: Float[Array, " parameter"]) -> tuple[Array, Array]:
+    """Log of what normalises the density of the fitted values, and `log_slope`."""
+    return problem.observations.log_normaliser(problem.mask), log_slope(problem.space, u)

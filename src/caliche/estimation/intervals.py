@@ -67,6 +67,11 @@ def intervals(space: ParameterSpace, at: Quadratic) -> tuple[np.ndarray, np.ndar
     return np.clip(below, lower, upper), np.clip(above, lower, upper)
 
 
+def slopes_at(space: ParameterSpace, u: np.ndarray) -> np.ndarray:
+    """Derivative (P, P) of the physical values by u."""
+    return np.asarray(_coordinates(space, jnp.asarray(u))[3])
+
+
 @jax.jit
 def _coordinates(space: ParameterSpace, u: Float[Array, " p"]) -> tuple[Array, ...]:
     """Coordinates (P,) and their derivative (P, P) by u; physical values and theirs."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.errors import InputError
 from caliche.estimation.curvature import Posterior, derived_quantities
 from caliche.estimation.hyperparameters import Hyperparameters
-from caliche.estimation.intervals import intervals, quadratic_at, to_physical
+from caliche.estimation.intervals import intervals, quadratic_at, slopes_at, to_physical
 from caliche.estimation.method import (
     BOUND_REACHED,
     CONVERGED,
@@ -76,7 +75,7 @@ def curvature_result(
         vectors, space, [np.asarray(final.u), outcome.history.u, u]
     )
     at = quadratic_at(space, curvature)
-    parameters, held, slopes = {}, at.held.tolist(), np.asarray(_slopes(space, jnp.asarray(u)))
+    parameters, held, slopes = {}, at.held.tolist(), slopes_at(space, u)
     failed = not np.isfinite(final.cost[best])  # slopes may be finite where values are not
     below, above = intervals(space, at)
     for k, entry in enumerate(space.entries):
@@ -142,12 +141,6 @@ def prior_cost(space: ParameterSpace, u: np.ndarray) -> float:
 @jax.jit
 def vectors(space: ParameterSpace, u: Float[Array, "row p"]) -> Float[Array, "row p"]:
     return jax.vmap(space.vector)(u)
-
-
-@jax.jit
-def _slopes(space: ParameterSpace, u: Float[Array, " p"]) -> Float[Array, "p p"]:
-    """Derivative of the physical values by u."""
-    return jax.jacfwd(space.vector)(u)
 
 
 def _estimate(

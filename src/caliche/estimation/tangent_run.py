@@ -6,6 +6,7 @@ where fit and scores see the same streams over the same times, a calibration tra
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float
 
 from caliche.models.base import Diagnostics, Profile
 from caliche.models.loop.tangents import Tangents, simulate_tangents
+from caliche.observations.error_model import Observations
 from caliche.problems.base import Problem
 from caliche.problems.inverse import InverseProblem
 
@@ -44,9 +46,22 @@ def surface_value(diagnostic: Any) -> Float[Array, ""]:
     return diagnostic[0] if isinstance(diagnostic, Profile) else diagnostic
 
 
-@jax.jit
 def run_with_tangents(problem: Problem, u: Float[Array, " parameter"]) -> TangentRun:
     """`Problem.predict_tangents`, compiled; that of one site with the surface energy terms."""
+    return _run(_without_errors(problem), u)
+
+
+def _without_errors(problem: Problem) -> Problem:
+    """The problem as a run of the model sees it: what is known of errors compiles nothing anew."""
+    if not isinstance(problem, InverseProblem):
+        return problem
+    seen = problem.observations
+    seen = Observations(seen.values, seen.mask, jnp.ones(seen.values.shape[1]))
+    return dataclasses.replace(problem, observations=seen, adjustment=None)
+
+
+@jax.jit
+def _run(problem: Problem, u: Float[Array, " parameter"]) -> TangentRun:
     if not isinstance(problem, InverseProblem):
         return TangentRun(*problem.predict_tangents(u), {})
     names = [name for name in ENERGY_TERMS if name in problem.model.diagnostics]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from caliche.constants import NORMAL_QUANTILE
 from caliche.estimation.bounded import NEAR
 from caliche.estimation.tangent_run import run_with_tangents
 from caliche.evaluation.scores import Score, score
 from caliche.experiments.experiment import Experiment
+from caliche.parameters.priors import Prior
 from caliche.parameters.space import ParameterSpace
 from caliche.problems.inverse import InverseProblem
 from caliche.variables import variable
@@ -84,31 +87,49 @@ def varying_parameters(
 
     Symmetric in the coordinates, and beside a bound of a flat prior in the values, cut off there.
     """
-    found, control = {}, jnp.asarray(u)
+    found = {}
     if not space.variations:
         return found
-    by_u = jax.jacfwd(space.coordinates)(control)
-    for p, where in space.slices():
+    curves = jax.device_get(_curves(space, jnp.asarray(u)))
+    for p in space.free:
         if p.name not in space.variations:
             continue
-        basis, knots = space.variations[p.name].basis, space.coordinates(control)[where]
-        rows = np.asarray(basis @ by_u[where])
-        coordinate = basis @ knots
+        coordinate, rows = curves[p.name]
         sd = np.full(len(rows), np.nan)
         if covariance_u is not None:
             variance = np.einsum("tp,pq,tq->t", rows, covariance_u, rows)
             sd = np.sqrt(np.maximum(variance, 0.0))
-        value, slope = jax.jvp(p.prior.to_physical, (coordinate,), (jnp.ones_like(coordinate),))
-        value, reach = np.asarray(value), np.abs(np.asarray(slope)) * sd
+        w = coordinate + NORMAL_QUANTILE * np.array([[0.0], [-1.0], [1.0]]) * sd
+        w[0] = coordinate
+        values, slopes = jax.device_get(_physical(p.prior, w))
+        value, reach = values[0], np.abs(slopes[0]) * sd
         lower, upper = p.prior.lower, p.prior.upper
         near = np.minimum(value - lower, upper - value) < NEAR * reach
         near &= not p.prior.informative
-        ends = []
-        for q in (-NORMAL_QUANTILE, NORMAL_QUANTILE):
-            bent = np.asarray(p.prior.to_physical(coordinate + q * sd))
-            ends.append(np.where(near, np.clip(value + q * reach, lower, upper), bent))
+        ends = [
+            np.where(near, np.clip(value + q * reach, lower, upper), bent)
+            for q, bent in zip((-NORMAL_QUANTILE, NORMAL_QUANTILE), values[1:], strict=True)
+        ]
         found[p.name] = np.stack([value, *ends])
     return found
+
+
+@jax.jit
+def _curves(space: ParameterSpace, u: Float[Array, " p"]) -> dict[str, tuple[Array, Array]]:
+    """Coordinate (time + 1,) of each parameter that varies, and its derivative by u."""
+    knots, by_u = space.coordinates(u), jax.jacfwd(space.coordinates)(u)
+    found = {}
+    for p, where in space.slices():
+        if p.name in space.variations:
+            basis = space.variations[p.name].basis
+            found[p.name] = (basis @ knots[where], basis @ by_u[where])
+    return found
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _physical(prior: Prior, w: Float[Array, "..."]) -> tuple[Array, Array]:
+    """Physical values of coordinates, and their slopes."""
+    return jax.jvp(prior.to_physical, (w,), (jnp.ones_like(w),))
 
 
 def score_windows(

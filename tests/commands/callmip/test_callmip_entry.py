@@ -25,7 +25,7 @@ from callmip_files import write_fluxes
 
 CALIBRATED, VALIDATED = ("US-SRG", "US-Wkg"), "US-FPe"  # grassland, all three at UTC-7
 DAYS = 24
-TRUTH = {"stomatal_resistance": 90.0, "albedo": 0.24}
+TRUTH = {"stomatal_resistance": 90.0, "snow_albedo": 0.6}
 
 
 def weather(folder, site: str) -> str:
@@ -94,8 +94,9 @@ def weather(folder, site: str) -> str:
             "measurement_height": 4.0,
         },
         "parameters": {
-            "albedo": {"prior": "normal", "mean": 0.18, "sd": 0.05, "lower": 0.05, "upper": 0.5},
             "stomatal_resistance": {"prior": "log-normal", "mean": 150.0, "sd": 150.0},
+            # Without snow it does nothing.
+            "snow_albedo": {"prior": "normal", "mean": 0.6, "sd": 0.1, "lower": 0.3, "upper": 0.9},
         },
     }
     path = folder / f"{site}.toml"
@@ -147,8 +148,12 @@ def test_towers_of_which_all_is_known(tmp_path, monkeypatch):
     assert shared["prior"] > 100.0
     assert set(found["parameters"]) == {
         "stomatal_resistance@GRA",
-        *(f"albedo@{site}" for site in CALIBRATED),
+        *(f"snow_albedo@{site}" for site in CALIBRATED),
     }
+    assert found["notes"][0] == (
+        "snow_albedo@US-SRG and snow_albedo@US-Wkg have no effect on any fitted flux: nothing was "
+        "calibrated."
+    )
     assert found["sites"][VALIDATED]["fitted"] == []
     assert len(found["sites"]["US-SRG"]["held_out"]) == 4  # days 21 to 24
     assert set(found["sites"]["US-SRG"]["left_out"]) == {"latent_heat_flux", "sensible_heat_flux"}

@@ -1,5 +1,6 @@
 """Daily fluxes of CalLMIP: small files with every trap of the published ones, and those."""
 
+import h5netcdf
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_values_fills_and_what_has_no_uncertainty(daily, axes):
 def test_what_the_file_does_not_say_is_said(daily):
     notes = read_daily_fluxes(daily()).notes
     assert any("corrected for energy closure (LE_CORR_JOINTUNC)" in n for n in notes[LATENT])
-    assert any("without an uncertainty" in n for n in notes[LATENT])
+    assert any("and without an uncertainty" in n for n in notes[LATENT])
     assert not any("corrected" in n for n in notes[SENSIBLE])
     assert any("independent" in n for n in notes[SENSIBLE])
     assert any("positive upwards" in n for n in notes[NEE])
@@ -129,15 +130,25 @@ def test_the_table_of_towers():
         callmip_site("DK-Sorr")
 
 
-def test_a_scalar_named_like_a_dimension_does_not_stop_a_reader(tmp_path):
+@pytest.mark.parametrize("layout", ["classic", "netCDF-4"])
+def test_a_scalar_named_like_a_dimension_does_not_stop_a_reader(tmp_path, layout):
     path = tmp_path / "a.nc"
-    with netcdf_file(str(path), "w") as file:
-        for name, size in (("time", 2), ("lat", 1)):
-            file.createDimension(name, size)
-        time = file.createVariable("time", "d", ("time",))
-        time[:], time.units = [1.0, 2.0], "days since 1996-12-31 00:00"
-        file.createVariable("lat", "d", ()).data[()] = 55.5
-        file.createVariable("hfls", "d", ("time", "lat"))[:] = [[1.0], [2.0]]
+    units, latent = "days since 1996-12-31 00:00", np.array([[1.0], [2.0]])
+    if layout == "classic":
+        with netcdf_file(str(path), "w") as file:
+            for name, size in (("time", 2), ("lat", 1)):
+                file.createDimension(name, size)
+            time = file.createVariable("time", "d", ("time",))
+            time[:], time.units = [1.0, 2.0], units
+            file.createVariable("lat", "d", ()).data[()] = 55.5
+            file.createVariable("hfls", "d", ("time", "lat"))[:] = latent
+    else:
+        with h5netcdf.File(path, "w") as file:
+            file.dimensions = {"time": 2, "lat": 1}
+            time = file.create_variable("time", ("time",), data=np.array([1.0, 2.0]))
+            time.attrs["units"] = units
+            file.create_variable("lat", (), data=np.array(55.5))
+            file.create_variable("hfls", ("time", "lat"), data=latent)
     data = open_netcdf(path)
     assert data.attrs["lat"] == 55.5
     np.testing.assert_allclose(data["hfls"].values[:, 0], [1.0, 2.0])

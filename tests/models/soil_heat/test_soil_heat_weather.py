@@ -37,7 +37,7 @@ ALL = [
 ]
 # Without any exchange with the air the brightest sun makes 446 K of a black sheet. Where that sun
 # goes on and off from step to step, the two stages of sdirk2, which is not monotone, add to it: up
-# to 461 K, each step a solution of its own balance, where backward Euler has 429 K.
+# to 462 K, each step a solution of its own balance, where backward Euler has 429 K.
 COLDEST = 195.0
 HOTTEST = {"backward-euler": 450.0, "crank-nicolson": 450.0, "sdirk2": 470.0}
 CLOSED = 1e-3  # W m-2, kg m-2

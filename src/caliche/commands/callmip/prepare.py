@@ -39,7 +39,7 @@ from caliche.experiments.config.toml import load_raw
 from caliche.files.whole_file import write_text
 from caliche.models.lad.tables import COVERS
 from caliche.variables import FORCING
-from caliche.wording import listing
+from caliche.wording import listing, number_of
 
 DATA = "callmip"  # folder in CALICHE_DATA
 FITTED = {"hfls": LATENT, "hfss": SENSIBLE}
@@ -48,6 +48,8 @@ FEWEST = 60  # days of a stream below which it is scored, not fitted
 # Tables of another experiment that a tower takes over, and streams of its files that it does not.
 KEPT = ("site", "window", "sources", "derive", "model", "parameters")
 TURBULENT = (LATENT, SENSIBLE)
+FLUX, MET = "flux", "weather"  # kinds of files, and where each is had
+KINDS = {FLUX: WHERE_FLUX, MET: WHERE}
 MIXED_SOIL = "coarse_medium_fine"
 SHARE = {
     "stomatal_resistance": "vegetation",
@@ -105,14 +107,15 @@ def start_entry(
     if missing:
         raise InputError(
             "the files of every tower",
-            "; ".join(dict.fromkeys(missing)),
+            "; ".join(_lacking(missing)),
             "get them, or name an experiment that brings the weather: --weather SITE=EXPERIMENT",
         )
     (folder / EXPERIMENTS).mkdir(parents=True, exist_ok=True)
     for code, raw in experiments.items():
         write_text(folder / EXPERIMENTS / f"{code}.toml", tomli_w.dumps(raw))
     write_text(folder / ENTRY, _entry(folder, towers, scenario, model, experiments, hold_out))
-    return (*remarks, *_remarks(towers, data))
+    mixed = [code for code, raw in experiments.items() if raw["model"].get("soil") == MIXED_SOIL]
+    return (*remarks, *_remarks(towers, data, mixed))
 
 
 def _towers(sites: Sequence[str]) -> tuple[CallmipSite, ...]:
@@ -141,27 +144,35 @@ def _data_folders(folder: Path) -> list[Path]:
 
 def _experiment(
     tower: CallmipSite, scenario: int, data: Sequence[Path], weather: str | None
-) -> tuple[dict[str, Any], list[str], list[str]]:
+) -> tuple[dict[str, Any], list[tuple[str, str]], list[str]]:
     """The experiment of a tower, what it lacks, and what is to be said of its files."""
     missing, remarks, raw, flux = [], [], {}, None
     if tower.role == CALIBRATION:
         flux = next(_each(data, lambda place: find_fluxes(tower.code, place)), None)
         if flux is None:
             name = PATTERN.format(site=tower.code)
-            missing.append(f"no flux file {name} of {tower.code} ({WHERE_FLUX})")
+            missing.append((f"{name} of {tower.code}", FLUX))
     if weather is not None:
         raw = _taken_over(tower, weather)
     else:
         path = next(_each(data, lambda place: find_weather(tower.code, [place])), None)
         if path is None:
             name = WEATHER.format(site=tower.code)
-            missing.append(f"no weather file {name} of {tower.code} ({WHERE})")
+            missing.append((f"{name} of {tower.code}", MET))
         else:
             raw = _plumber2(tower, path)
             remarks = _contradictions(tower, path)
     if not missing:
         raw = _observed(raw, tower, scenario, flux)
     return raw, missing, remarks
+
+
+def _lacking(missing: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Files that are missing, by kind, and where each kind is had."""
+    for kind, where in KINDS.items():
+        names = [name for name, of in missing if of == kind]
+        if names:
+            yield f"no {kind} file {listing(names)}: {where}"
 
 
 def _contradictions(tower: CallmipSite, path: Path) -> list[str]:
@@ -335,19 +346,20 @@ def _entry(
         tower.code: {
             "experiment": f"{EXPERIMENTS}/{tower.code}.toml",
             "vegetation": tower.vegetation,
-            "soil": tower.soil or MIXED_SOIL,
+            "soil": experiments[tower.code]["model"].get("soil") or tower.soil or MIXED_SOIL,
         }
         for tower in towers
     }
     return HEAD.format(folder=folder, carbon=CARBON) + tomli_w.dumps(raw)
 
 
-def _remarks(towers: Sequence[CallmipSite], data: Sequence[Path]) -> Iterator[str]:
+def _remarks(
+    towers: Sequence[CallmipSite], data: Sequence[Path], mixed: Sequence[str]
+) -> Iterator[str]:
     """What to look at before the entry is run."""
-    unknown = [tower.code for tower in towers if not tower.soil]
-    if unknown:
+    if mixed:
         yield (
-            f"The soil of {listing(unknown)} is written as a mixture: set it by the texture in "
+            f"The soil of {listing(mixed)} is written as a mixture: set it by the texture in "
             "Tables 1 and 2 of the protocol."
         )
     for tower in towers:
@@ -357,7 +369,7 @@ def _remarks(towers: Sequence[CallmipSite], data: Sequence[Path]) -> Iterator[st
         fluxes = read_daily_fluxes(path)
         for stream in MODEL_ERROR:
             if fluxes.valid(stream) < FEWEST:
+                days = number_of(fluxes.valid(stream), "day")
                 yield (
-                    f"{tower.code} has {fluxes.valid(stream)} days of {stream}, less than "
-                    f"{FEWEST}: scored, not fitted."
+                    f"{tower.code} has {days} of {stream}, less than {FEWEST}: scored, not fitted."
                 )

@@ -27,7 +27,7 @@ from caliche.experiments.experiment import Experiment
 from caliche.observations import Observations, Stream, make_operator
 from caliche.problems.inverse import InverseProblem
 from caliche.variables import stream_name, variable
-from caliche.wording import listing
+from caliche.wording import listing, number_of
 
 # Output variable -> the stream that it is the daily mean of, where the model computes it.
 OUTPUTS = {
@@ -208,7 +208,7 @@ def open_towers(entry: Entry) -> tuple[Tower, ...]:
         towers.append(Tower(site, Experiment(config), fitted, tuple(few), every, block))
     if not any(tower.calibrates for tower in towers):
         raise InputError(
-            f"a tower with {FEWEST} days or more of a flux to calibrate on",
+            f"a tower with {number_of(FEWEST, 'day')} or more of a flux to calibrate on",
             listing(entry.calibrating),
             "add a tower, or lengthen the window of its experiment",
         )

@@ -9,7 +9,7 @@ import typer
 
 def schema(
     kind: Annotated[
-        str, typer.Argument(help="Of which file: experiment, joint or drive.")
+        str, typer.Argument(help="Of which file: experiment, joint, drive or callmip.")
     ] = "experiment",
 ) -> None:
     """JSON Schema of a configuration file, by which editors complete.
