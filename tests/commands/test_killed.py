@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -101,7 +102,11 @@ def found(folder: Path) -> dict[str, Any]:
 def without_times(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: without_times(v) for k, v in value.items() if not any(t in k for t in TIMES)}
-    return [without_times(v) for v in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [without_times(v) for v in value]
+    if isinstance(value, str):
+        return re.sub(r"[0-9.e+-]+ (ms|s|min)\b", "", value)
+    return "nan" if value != value else value
 
 
 def unlike(one: Any, other: Any, place: str = "") -> list[str]:
