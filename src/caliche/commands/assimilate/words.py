@@ -105,8 +105,9 @@ def remarks_of(summary: AssimilationSummary) -> list[Remark]:
         text = (
             f"{_numbered(far)} moved the parameters further than what was known before allows, "
             f"window {most.number} by {most.shift or 0.0:.2g} standard deviations (root mean "
-            "square over the parameters). Windows contradict each other: parameters change (--drift), the "
-            "model errs, or it is too curved for Gaussian posteriors (longer windows)."
+            "square over the parameters). Windows contradict each other: parameters change "
+            "(--drift), the model errs, or it is too curved for Gaussian posteriors (longer "
+            "windows)."
         )
         found.append(Remark("contradicting-windows", text))
     blank = [w for w in windows if not w.observations]
