@@ -126,8 +126,8 @@ def screened(folder: Path) -> Callable[[Path], Path]:
     """The folder of a screening by Morris' method."""
     effect = screen.Effect(1.0, 0.3, mu=three(), mu_star=three(), sigma=three())
     outputs = {
-        "mean": screen.OutputEntry(True, Known(0.3), {"albedo": effect}),
-        "rmse": screen.OutputEntry(True, Known(0.3), {"albedo": effect}),
+        kind: screen.OutputEntry(varies=True, sd=Known(0.3), parameters={"albedo": effect})
+        for kind in ("mean", "rmse")
     }
     stream = screen.StreamEntry("K", "surface temperature", True, 0.5, 9, outputs)  # type: ignore[arg-type]
     found = screen.ScreeningSummary(
