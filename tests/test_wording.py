@@ -9,8 +9,16 @@ import pytest
 
 import caliche
 from caliche.commands.assimilate import words
+from caliche.commands.assimilate.summary import (
+    AssimilationSummary,
+    Estimate,
+    LastEstimate,
+    StreamEntry,
+    WindowEntry,
+)
 from caliche.commands.identify import words as identify_words
 from caliche.commands.variants import words as variant_words
+from caliche.keys.records import Known
 from caliche.wording import agree, number_of
 
 SOURCES = sorted(Path(caliche.__file__).parent.rglob("*.py"))
@@ -64,37 +72,48 @@ def test_no_sentence_puts_a_bare_number_before_a_plural(source):
     assert found == []
 
 
-def _window(number: int, **more: object) -> dict:
-    entry = {"estimate": 1.0, "sd": 0.1, "at_bound": False}
-    return {
-        "number": number,
-        "start": "2000-01-01T00:00",
-        "end": "2000-01-02T00:00",
-        "reason": "it",
-        "observations": 1,
-        "converged": True,
-        "shift": None,
-        "parameters": {"albedo": entry},
-        **more,
-    }
+def _window(number: int, observations: int = 1) -> WindowEntry:
+    entry = Estimate(estimate=Known(1.0), sd=0.1, interval=(0.8, 1.2))
+    return WindowEntry(
+        number=number,
+        start="2000-01-01T00:00",
+        end="2000-01-02T00:00",
+        reason="it",
+        observations=observations,
+        converged=True,
+        parameters={"albedo": entry},
+    )
+
+
+def _assimilation(*windows: WindowEntry) -> AssimilationSummary:
+    albedo = LastEstimate(
+        long_name="albedo",
+        unit="1",
+        initial=0.3,
+        prior="flat",
+        truth=None,
+        **vars(windows[-1].parameters["albedo"]),
+    )
+    stream = StreamEntry(unit="K", n=1, forecast_rmse=0.1, analysis_rmse=0.1)
+    return AssimilationSummary(
+        experiment="one",
+        title="One",
+        utc_offset=Known(0.0),
+        window_days=Known(1.0),
+        converged=True,
+        parameters={"albedo": albedo},
+        streams={"soil_temperature_0.05m": stream},
+        windows=windows,
+    )
 
 
 def test_what_an_assimilation_says_of_one_window_and_of_several():
-    stream = {"forecast_rmse": 0.1, "analysis_rmse": 0.1, "chi_square_ratio": None, "unit": "K"}
-    summary = {
-        "windows": [_window(1)],
-        "window_days": 1.0,
-        "drift": 0.0,
-        "forget": 1.0,
-        "streams": {"soil_temperature_0.05m": stream},
-        "parameters": {"albedo": {"unit": "1", "truth": None}},
-    }
-    first, of_stream = words.sentences(summary)
+    first, of_stream = words.sentences(_assimilation(_window(1)))
     assert first.startswith("1 window of 1 day from 2000-01-01 00:00")
     assert "1 observation;" in first
     assert of_stream.startswith("Soil temperature at 0.05 m: a window ahead")
-    summary["windows"] = [_window(k, observations=0) for k in (1, 2)]
-    said = [remark.sentence for remark in words.remarks_of(summary)]
+    blank = _assimilation(*(_window(k, observations=0) for k in (1, 2)))
+    said = [remark.sentence for remark in words.remarks_of(blank)]
     assert "Windows 1 and 2 had no observations and were carried through." in said
 
 

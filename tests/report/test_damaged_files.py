@@ -53,24 +53,29 @@ TIMES = np.datetime64("2024-06-01T00:00", "ns") + np.arange(9) * np.timedelta64(
 
 def assimilation(folder: Path) -> Callable[[Path], Path]:
     """The folder of an assimilation of one window."""
-    estimate = assimilate.Estimate(Known(1.0), 0.1, (0.8, 1.2))
+    own = {"estimate": Known(1.0), "sd": 0.1, "interval": (0.8, 1.2)}
     window = assimilate.WindowEntry(
-        1, 8, True, "converged", "2024-06-01T00:00", "2024-06-01T08:00", {"albedo": estimate}
+        number=1,
+        observations=8,
+        converged=True,
+        reason="converged",
+        start="2024-06-01T00:00",
+        end="2024-06-01T08:00",
+        parameters={"albedo": assimilate.Estimate(**own)},
     )
     last = assimilate.LastEstimate(
-        "albedo", "1", 0.3, "flat", None, Known(1.0), 0.1, (0.8, 1.2), False
+        long_name="albedo", unit="1", initial=0.3, prior="flat", truth=None, **own
     )
-    stream = assimilate.StreamEntry("K", 8)
     found = assimilate.AssimilationSummary(
-        "one",
-        "One window",
-        Known(0.0),
-        Known(1.0),
-        True,
-        {"albedo": last},
-        {"surface_temperature": stream},
-        (window,),
-        ("A sentence.",),
+        experiment="one",
+        title="One window",
+        utc_offset=Known(0.0),
+        window_days=Known(1.0),
+        converged=True,
+        parameters={"albedo": last},
+        streams={"surface_temperature": assimilate.StreamEntry(unit="K", n=8)},
+        windows=(window,),
+        sentences=("A sentence.",),
     )
     (folder / "summary.json").write_text(json_text(found))
     table = ("window", "parameter"), np.ones((1, 1))
@@ -121,8 +126,8 @@ def screened(folder: Path) -> Callable[[Path], Path]:
     """The folder of a screening by Morris' method."""
     effect = screen.Effect(1.0, 0.3, mu=three(), mu_star=three(), sigma=three())
     outputs = {
-        "mean": screen.OutputEntry(True, Known(0.3), {"albedo": effect}),
-        "rmse": screen.OutputEntry(True, Known(0.3), {"albedo": effect}),
+        kind: screen.OutputEntry(varies=True, sd=Known(0.3), parameters={"albedo": effect})
+        for kind in ("mean", "rmse")
     }
     stream = screen.StreamEntry("K", "surface temperature", True, 0.5, 9, outputs)  # type: ignore[arg-type]
     found = screen.ScreeningSummary(

@@ -39,7 +39,7 @@ def unknown_parameter(name: str, declared: Collection[str]) -> InputError:
 def refuse_untrained(config: ExperimentConfig, law: FluxLaw | None) -> None:
     """Raises InputError if the model has a network that nobody has trained."""
     c = config.model
-    if c.learns and law is None:
+    if c.learner is not None and law is None:
         raise InputError(
             "fluxes = 'bulk' in [model], or a network that was trained",
             f"fluxes = {c.fluxes!r}",

@@ -7,6 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
+@dataclass(frozen=True)
+class Learner:
+    """What has to be trained before a model says anything: a network in the law of its fluxes.
+
+    Attributes
+    ----------
+    plain : the options of the same model without it.
+    law : the law with a network that has learned nothing yet, of the time step (s), the width and
+        depth of the network, and the seed of its weights.
+    standardised : the model with the inputs of its network standardised, of the model, its
+        parameters and the forcing.
+    """
+
+    plain: ModelOptions
+    law: Callable[[float, int, int, int], Any]
+    standardised: Callable[[Any, Any, Any], Any]
+
+
 class ModelOptions(Protocol):
     """Options of a model, as [model] says them.
 
@@ -17,8 +35,8 @@ class ModelOptions(Protocol):
         estimated profile.
     bottom_stream : observed soil temperature that the bottom follows, or None.
     period : of a periodic spin-up, s, or None.
-    fluxes, learns : name of the law of the turbulent fluxes; whether a network in it has to be
-        trained before the model says anything.
+    fluxes, learner : name of the law of the turbulent fluxes; what has to be trained in it before
+        the model says anything, or None.
     attributes : of a site, as predictors of what sites have in common (`caliche joint`).
     structural : whether the families of other closures and grids are among its default variants.
     """
@@ -36,7 +54,7 @@ class ModelOptions(Protocol):
     @property
     def fluxes(self) -> str: ...
     @property
-    def learns(self) -> bool: ...
+    def learner(self) -> Learner | None: ...
     @property
     def attributes(self) -> Mapping[str, str]: ...
     @property
@@ -73,7 +91,7 @@ class PlainOptions:
     bottom_stream: str | None = None
     period: float | None = None
     fluxes: str = ""
-    learns: bool = False
+    learner: Learner | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     structural: bool = False
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from caliche.errors import InputError
-from caliche.experiments.config.lad import LaDConfig
 from caliche.experiments.experiment import Experiment, load_experiment
 from caliche.files.checkpoint import read_leaves
-from caliche.models.lad.neural_fluxes import standardised
 
 CONFIG, NETWORK = "config.toml", "network.eqx"
 
@@ -22,17 +19,18 @@ def untrained(experiment: Experiment, seed: int) -> Experiment:
     InputError : there is no network in the model.
     """
     config, t = experiment.config.model, experiment.config.training
-    if not isinstance(config, LaDConfig) or not config.learns:
+    learner = config.learner
+    if learner is None:
         raise InputError(
             "a network in the fluxes of [model]",
             f"name = {config.name!r} without one",
             'set name = "lad" and fluxes = "neural-conductance"',
         )
-    bulk = dataclasses.replace(config, fluxes="bulk").build(experiment.config.window.time_step)
-    new = experiment.with_fluxes(config.law(bulk, t.width, t.depth, seed))
+    step = experiment.config.window.time_step
+    new = experiment.with_fluxes(learner.law(step, t.width, t.depth, seed))
     problem = new.problem()
     params = problem.space.to_physical(problem.space.initial())
-    return new.with_fluxes(standardised(problem.model, params, problem.forcing).fluxes)  # type: ignore[arg-type]
+    return new.with_fluxes(learner.standardised(problem.model, params, problem.forcing).fluxes)
 
 
 def load_trained(folder: Path) -> Experiment:
@@ -42,13 +40,12 @@ def load_trained(folder: Path) -> Experiment:
     """
     experiment = load_experiment(str(folder / CONFIG))
     config, t = experiment.config.model, experiment.config.training
-    if not isinstance(config, LaDConfig) or not config.learns:
+    learner = config.learner
+    if learner is None:
         raise InputError(
             f"a network in the fluxes of [model] in {folder / CONFIG}",
             f"name = {config.name!r} without one",
             "restore that file, or train again into another --out",
         )
-    bulk = dataclasses.replace(config, fluxes="bulk").build(experiment.config.window.time_step)
-    return experiment.with_fluxes(
-        read_leaves(folder / NETWORK, config.law(bulk, t.width, t.depth, 0))
-    )
+    law = learner.law(experiment.config.window.time_step, t.width, t.depth, 0)
+    return experiment.with_fluxes(read_leaves(folder / NETWORK, law))

@@ -11,10 +11,12 @@ import xarray as xr
 
 from caliche.commands.assimilate import folder as assimilate_files
 from caliche.commands.assimilate.run import run_assimilation
+from caliche.commands.assimilate.summary import AssimilationSummary
 from caliche.commands.assimilate.words import remarks_of
 from caliche.estimation import estimate
 from caliche.experiments import load_experiment
 from caliche.files import whole_file
+from caliche.keys.records import from_json, read_record, to_json
 from caliche.runs import parts
 
 SETTINGS = ("model.nodes=21", "model.depth=0.6")
@@ -31,31 +33,31 @@ def run(tmp_path_factory):
 def test_constant_parameters_are_those_of_the_whole_record(run):
     """The model is curved and remembers for days; 0.02 sd is what linear hand-overs cost."""
     whole = estimate(load_experiment("twin-two-depths", SETTINGS).problem())
-    assert [w["observations"] for w in run.summary["windows"]] == [74, 72, 56]
+    assert [w.observations for w in run.summary.windows] == [74, 72, 56]
     for name in whole.names:
-        one, all_at_once = run.summary["parameters"][name], whole.parameters[name]
-        off = (one["estimate"] - all_at_once.estimate) / all_at_once.sd_naive
+        one, all_at_once = run.summary.parameters[name], whole.parameters[name]
+        off = (one.estimate - all_at_once.estimate) / all_at_once.sd_naive
         assert abs(off) < 0.05, name
-        assert one["sd_naive"] == pytest.approx(all_at_once.sd_naive, rel=0.02)
-        assert abs(one["estimate"] - one["truth"]) < 3.0 * one["sd"]
+        assert one.sd_naive == pytest.approx(all_at_once.sd_naive, rel=0.02)
+        assert abs(one.estimate - one.truth) < 3.0 * one.sd
 
 
 def test_the_folder_holds_the_windows(run):
     with xr.open_dataset(run.folder / "result.nc", engine="h5netcdf") as found:
         assert dict(found.sizes)["window"] == 3
         last = found["estimate"].sel(window=3, parameter="albedo").item()
-        assert last == run.summary["parameters"]["albedo"]["estimate"]
+        assert last == run.summary.parameters["albedo"].estimate
         assert (np.diff(found["window_start"]) == np.timedelta64(36, "h")).all()
         forecast, observed = (
             found["surface_temperature_forecast"],
             found["surface_temperature_observed"],
         )
         rmse = np.sqrt(np.mean((forecast - observed).values[37:] ** 2))
-        assert rmse == pytest.approx(run.summary["streams"]["surface_temperature"]["forecast_rmse"])
+        assert rmse == pytest.approx(run.summary.streams["surface_temperature"].forecast_rmse)
     # A known model: forecasts are as good as the noise, and innovations as large as expected.
-    for stream in run.summary["streams"].values():
-        assert stream["forecast_rmse"] == pytest.approx(0.1, rel=0.3)
-        assert 0.7 < stream["chi_square_ratio"] < 1.5
+    for stream in run.summary.streams.values():
+        assert stream.forecast_rmse == pytest.approx(0.1, rel=0.3)
+        assert 0.7 < stream.chi_square_ratio < 1.5
 
 
 @pytest.mark.drawn
@@ -73,10 +75,10 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(run, caliche, tmp_
     page = (out / "assimilation.html").read_text("utf-8")
     assert page.count("<svg") == 3
     assert "Thermal conductivity" in page
-    again = json.loads((out / "summary.json").read_text("utf-8"))
-    for key in ("parameters", "streams"):
-        assert again[key] == json.loads(json.dumps(run.summary[key]))
-    assert [w["cost"] for w in again["windows"]] == [w["cost"] for w in run.summary["windows"]]
+    again = read_record(AssimilationSummary, out / "summary.json", "")
+    assert (again.parameters, again.streams) == (run.summary.parameters, run.summary.streams)
+    assert [w.cost for w in again.windows] == [w.cost for w in run.summary.windows]
+    assert to_json(again) == json.loads((out / "summary.json").read_text("utf-8"))
     # The same folder is not another run's.
     refused = caliche(*COMMAND, "--window", "2", "--out", out)
     assert refused.code == 2
@@ -131,14 +133,14 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(caliche, tmp_path, arg
 
 
 def test_what_a_reader_should_know_is_said(run):
-    changed = json.loads(json.dumps(run.summary))
+    changed = to_json(run.summary)
     first, second, third = changed["windows"]
     second |= {"observations": 0, "converged": True}
     third |= {"converged": False, "reason": "stopped at the limit", "shift": 4.2}
     first["parameters"]["albedo"]["at_bound"] = True
     changed["streams"]["surface_temperature"]["chi_square_ratio"] = 9.0
     changed["streams"]["soil_temperature_0.05m"]["chi_square_ratio"] = 0.1
-    said = [remark.sentence for remark in remarks_of(changed)]
+    said = [remark.sentence for remark in remarks_of(from_json(AssimilationSummary, changed))]
     assert len(said) == 6
     for text, words in zip(
         said,

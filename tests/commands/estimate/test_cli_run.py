@@ -36,7 +36,7 @@ def estimates(folder: Path) -> dict[str, float]:
 
 
 def test_check_reports_what_a_run_would_meet(caliche, tower):
-    outcome = caliche("check", tower.write())
+    outcome = caliche("check", tower.write(), "--json", "found.json")
     assert (outcome.code, outcome.err) == (0, "")
     for line in (
         "Window      2024-06-01 01:00 to 2024-06-04 00:00, UTC+1",
@@ -51,12 +51,25 @@ def test_check_reports_what_a_run_would_meet(caliche, tower):
         "for each of 2 starts",
     ):
         assert line in outcome.out, line
-    assert names(tower.folder) == ["tower.csv", "tower.toml"]
+    assert names(tower.folder) == ["found.json", "tower.csv", "tower.toml"]
+    found = json.loads((tower.folder / "found.json").read_text())
+    assert (found["experiment"], found["title"]) == ("tower", "A small tower")
+    assert found["gradients"]["agree"] is True
+    assert found["gradients"]["finite_differences"] < 1e-5
+    assert found["no_effect"] == []
+    assert found["observations"] == 98
+    assert found["seconds"].keys() == {"compile", "evaluation"}
+    assert list(found["lines"])[:4] == ["window", "clock", "stream", "grid"]
+    assert found["lines"]["misfit"] == [
+        f"{found['misfit']:.4g} at the first guess, for 98 observations"
+    ]
+    told = outcome.out.replace("\n", " ")
+    assert all(sentence in told for sentence in (*found["prior"], *found["sensors"]))
 
 
 def test_check_names_parameters_without_effect_and_streams_left_out(caliche, tower):
     tower.config["observations"]["sensible_heat_flux"] = {"fit": False}
-    outcome = caliche("check", tower.write())
+    outcome = caliche("check", tower.write(), "--prior-predictive", 0)
     assert outcome.code == 0
     assert "sensible_heat_flux: 48 values, 23 held out; left out" in outcome.out
 

@@ -12,8 +12,10 @@ import xarray as xr
 
 from caliche.commands.screen.outputs import Outputs, StreamOutputs, outputs_of
 from caliche.commands.screen.run import deciding, matters, screen_experiment
+from caliche.commands.screen.summary import ScreeningSummary
 from caliche.errors import InputError
 from caliche.experiments import load_experiment
+from caliche.keys.records import from_json, to_json
 from caliche.runs.folder import state_file
 from caliche.sensitivity import run
 from caliche.sensitivity.designs import make_groups
@@ -123,6 +125,7 @@ def check_folder(folder, found) -> None:
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     assert summary["groups"]["soil"] == ["thermal_conductivity", "volumetric_heat_capacity"]
     assert summary["fixed"] == ["soil"]
+    assert to_json(from_json(ScreeningSummary, summary)) == summary
     assert "Small beside the others, but not beside the errors" in summary["warnings"][-1]
     with xr.open_dataset(folder / "screening.nc", engine="h5netcdf") as arrays:
         total = arrays.course_ST.sel(stream="surface_temperature", parameter="albedo")

@@ -172,6 +172,20 @@ def test_a_variant_that_cannot_be_read(text, told):
         own_variants(read_config("twin-two-depths"), [text])
 
 
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("damp = 2.0", "a table for damp in experiment mine, [variants]"),
+        ("damp = { title = 2.0 }", "text for title in experiment mine, [variants.damp]"),
+    ],
+)
+def test_a_table_of_a_variant_that_cannot_be_read(tmp_path, table, told):
+    path = tmp_path / "mine.toml"
+    path.write_text(f'extends = "twin-two-depths"\n[variants]\n{table}\n')
+    with pytest.raises(InputError, match=re.escape(told)):
+        read_config(path)
+
+
 def test_unknown_and_doubled_names_are_refused():
     experiment = load_experiment("twin-two-depths")
     values = first_guesses(experiment)

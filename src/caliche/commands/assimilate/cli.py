@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from caliche.terminal.options import ExperimentArgument, SetOption, command_line
 from caliche.terminal.progress import Progress
 from caliche.terminal.stop import FreshOption, folder_of, stoppable
 from caliche.wording import number_of
+
+if TYPE_CHECKING:
+    from caliche.commands.assimilate.summary import AssimilationSummary
 
 
 def assimilate(
@@ -73,7 +76,7 @@ def assimilate(
     typer.echo(f"\nReport: {write_assimilation_page(run.folder)}")
     if json_ is not None:
         json_.write(run.summary)
-    if not run.summary["converged"]:
+    if not run.summary.converged:
         raise typer.Exit(NOT_CONVERGED)
 
 
@@ -106,21 +109,21 @@ def window_words(number: int, total: int, record: Mapping[str, Any]) -> str:
     )
 
 
-def print_assimilation(summary: Mapping[str, Any]) -> None:
+def print_assimilation(summary: AssimilationSummary) -> None:
     """Parameters in the first and the last window, how windows were forecast, and warnings."""
     from caliche.report.numbers import plain, value_and_sd
     from caliche.terminal.tables import print_headline, print_notes, print_table
 
-    windows = summary["windows"]
-    print_headline(summary["title"], summary["verdict"]["headline"])
-    print(f"{summary['sentences'][0]}\n")
-    known = any(p["truth"] is not None for p in summary["parameters"].values())
+    windows = summary.windows
+    print_headline(summary.title, summary.headline)
+    print(f"{summary.sentences[0]}\n")
+    known = any(p.truth is not None for p in summary.parameters.values())
     rows = []
-    for name, p in summary["parameters"].items():
-        first, last = (w["parameters"][name] for w in (windows[0], windows[-1]))
-        row = [name, *(value_and_sd(e["estimate"], e["sd"]) for e in (first, last)), p["unit"]]
+    for name, p in summary.parameters.items():
+        first, last = (w.parameters[name] for w in (windows[0], windows[-1]))
+        row = [name, *(value_and_sd(e.estimate, e.sd) for e in (first, last)), p.unit]
         if known:
-            row.insert(3, "" if p["truth"] is None else plain(p["truth"]))
+            row.insert(3, "" if p.truth is None else plain(p.truth))
         rows.append(row)
     header = ["parameter", "window 1", f"window {len(windows)}", "unit"]
     if known:
@@ -130,14 +133,14 @@ def print_assimilation(summary: Mapping[str, Any]) -> None:
     cells = [
         [
             name,
-            str(s["n"]),
+            str(s.n),
             *(
-                plain(s[k], 3)
+                plain(getattr(s, k), 3)
                 for k in ("forecast_rmse", "forecast_bias", "analysis_rmse", "chi_square_ratio")
             ),
         ]
-        for name, s in summary["streams"].items()
+        for name, s in summary.streams.items()
     ]
     head = ["stream", "n", "forecast RMSE", "bias", "analysis RMSE", "chi-square / freedom"]
     print_table(head, cells, drop=["bias"])
-    print_notes(summary["warnings"])
+    print_notes(summary.warnings)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from caliche.commands.assimilate.summary import AssimilationSummary
 from caliche.report import series, style
 from caliche.report.figures import legend_above, log_scale, time_axis
 from caliche.report.limits import axis_limits, drawable, set_limits
@@ -19,22 +17,22 @@ from caliche.variables import label
 _BARS = 40  # windows of which each has an error bar of its own; beyond it is a band
 
 
-def parameters_figure(summary: Mapping[str, Any], found: xr.Dataset, clock: str) -> Figure:
+def parameters_figure(summary: AssimilationSummary, found: xr.Dataset, clock: str) -> Figure:
     """Every parameter over the windows, with its 95 % interval, and the truth of a twin."""
-    names = list(summary["parameters"])
+    names = list(summary.parameters)
     figure = style.new_figure(0.5 + 1.35 * len(names))
     axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     start, end = _ends(summary, found)
     middle = start + (end - start) // 2
     for ax, name in zip(axes, names, strict=True):
-        entry, here = summary["parameters"][name], found.sel(parameter=name)
+        entry, here = summary.parameters[name], found.sel(parameter=name)
         estimate = here["estimate"].values
         known = np.isfinite(here["sd"].values)
         low = np.where(known, here["interval95_lower"].values, np.nan)
         high = np.where(known, here["interval95_upper"].values, np.nan)
         power = shared_power([*estimate, *low[known], *high[known]])
         scale = 10.0**power
-        truth = np.array([number(entry["truth"]) / scale])
+        truth = np.array([number(entry.truth) / scale])
         estimate, low, high = estimate / scale, low / scale, high / scale
         limits = axis_limits([truth], [estimate], [(low, high)], typical=True)
         low, high = drawable(low, limits), drawable(high, limits)
@@ -46,19 +44,19 @@ def parameters_figure(summary: Mapping[str, Any], found: xr.Dataset, clock: str)
         lost = ~known
         ax.plot(middle[lost], estimate[lost], "o", ms=5, mfc="white", color=style.FAILED)
         set_limits(ax, middle, limits, [estimate, low, high])
-        if entry["truth"] is not None:
+        if entry.truth is not None:
             ax.axhline(float(truth[0]), color=style.TRUTH, lw=1.0, zorder=0)
-        unit = scaled_unit(entry["unit"], power)
-        text = str(entry["long_name"])
+        unit = scaled_unit(entry.unit, power)
+        text = entry.long_name
         text = text[:1].upper() + text[1:]
         ax.set_title(f"{text} ({unit})" if unit else text, fontsize=9, pad=3)
     time_axis(axes[-1], start[0], end[-1], clock)
     return figure
 
 
-def forecast_figure(summary: Mapping[str, Any], found: xr.Dataset, clock: str) -> Figure:
+def forecast_figure(summary: AssimilationSummary, found: xr.Dataset, clock: str) -> Figure:
     """Of every stream: error of forecast and analysis by window, and chi-square over freedom."""
-    names = list(summary["streams"])
+    names = list(summary.streams)
     figure = style.new_figure(0.7 + 1.55 * len(names))
     grid = figure.subplots(len(names), 2, sharex=True, squeeze=False)
     start, end = _ends(summary, found)
@@ -90,8 +88,8 @@ def forecast_figure(summary: Mapping[str, Any], found: xr.Dataset, clock: str) -
         )
         set_limits(left, middle, limits, [forecast, analysis])
         left.set_ylim(bottom=0.0)
-        entry = summary["streams"][name]
-        unit = scaled_unit(entry["unit"], 0)
+        entry = summary.streams[name]
+        unit = scaled_unit(entry.unit, 0)
         left.set_title(
             f"{_label(name)}: RMSE ({unit})" if unit else f"{_label(name)}: RMSE", fontsize=9, pad=3
         )
@@ -103,12 +101,12 @@ def forecast_figure(summary: Mapping[str, Any], found: xr.Dataset, clock: str) -
     return figure
 
 
-def series_figure(summary: Mapping[str, Any], found: xr.Dataset, clock: str) -> Figure:
+def series_figure(summary: AssimilationSummary, found: xr.Dataset, clock: str) -> Figure:
     """Observations, forecasts and analyses over the record."""
-    names = list(summary["streams"])
+    names = list(summary.streams)
     figure = style.new_figure(0.7 + 1.7 * len(names))
     axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-    shift = np.timedelta64(round(summary["utc_offset"] * 3600), "s")
+    shift = np.timedelta64(round(summary.utc_offset * 3600), "s")
     time = found["time"].values.astype("datetime64[s]") + shift
     step = np.diff(time).min()
     seconds = series.bin_length(time)
@@ -142,7 +140,7 @@ def series_figure(summary: Mapping[str, Any], found: xr.Dataset, clock: str) -> 
             )
         for end in _ends(summary, found)[1][:-1]:
             ax.axvline(end, color="#d8d8d8", lw=0.6, zorder=0)
-        unit = scaled_unit(summary["streams"][name]["unit"], 0)
+        unit = scaled_unit(summary.streams[name].unit, 0)
         what = f", {series.BIN_NAMES[seconds]}" if binned else ""
         ax.set_title(f"{_label(name)} ({unit}){what}", fontsize=9, pad=3)
     legend_above(axes[0])
@@ -150,9 +148,9 @@ def series_figure(summary: Mapping[str, Any], found: xr.Dataset, clock: str) -> 
     return figure
 
 
-def _ends(summary: Mapping[str, Any], found: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def _ends(summary: AssimilationSummary, found: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Start and end of the windows on the local clock."""
-    shift = np.timedelta64(round(summary["utc_offset"] * 3600), "s")
+    shift = np.timedelta64(round(summary.utc_offset * 3600), "s")
     start, end = (found[f"window_{e}"].values.astype("datetime64[s]") for e in ("start", "end"))
     return start + shift, end + shift
 

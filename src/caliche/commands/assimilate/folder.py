@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from caliche.assimilation.windows import Analysis
-from caliche.commands.assimilate.summary import Part
+from caliche.commands.assimilate.summary import AssimilationSummary, Part
 from caliche.errors import InputError
 from caliche.files.whole_file import write_text, written_aside
-from caliche.keys.records import from_json
+from caliche.keys.records import from_json, json_text
 from caliche.problems.window import Handed
 from caliche.runs.parts import Parts
 
@@ -87,8 +86,8 @@ class AssimilationFolder:
         with written_aside(self.path / name) as scratch:
             dataset.to_netcdf(scratch, engine="h5netcdf")
 
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
-        self.write_text("summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    def write_summary(self, summary: AssimilationSummary) -> None:
+        self.write_text("summary.json", json_text(summary))
 
     def _file(self, number: int) -> Path:
         return self._parts.parts / f"{number + 1:05d}.npz"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from caliche.commands.assimilate.figures import forecast_figure, parameters_figure, series_figure
-from caliche.commands.assimilate.summary import AssimilationSummary
+from caliche.commands.assimilate.summary import (
+    AssimilationSummary,
+    LastEstimate,
+    StreamEntry,
+    WindowEntry,
+)
 from caliche.errors import InputError
 from caliche.files.netcdf import need_names, open_arrays
 from caliche.files.whole_file import write_text
-from caliche.keys.records import read_checked, read_text
+from caliche.keys.records import read_record, read_text
 from caliche.report import numbers, style, wording
 from caliche.report.limits import cut_note
 from caliche.report.pages import REMEDY, render_page
@@ -46,16 +50,16 @@ def write_assimilation_page(folder: Path) -> Path:
     InputError : summary.json, config.toml or result.nc is missing or cannot be read.
     """
     folder = Path(folder)
-    summary = read_checked(AssimilationSummary, folder / "summary.json", REMEDY)
+    summary = read_record(AssimilationSummary, folder / "summary.json", REMEDY)
     config = read_text(folder / "config.toml", REMEDY)
     path = folder / "result.nc"
     kinds = ("observed", "forecast", "analysis")
-    series = [f"{stream}_{kind}" for stream in summary["streams"] for kind in kinds]
+    series = [f"{stream}_{kind}" for stream in summary.streams for kind in kinds]
     found = open_arrays(path, REMEDY, {**NEEDED, **dict.fromkeys(series, ("time",))})
-    need_names(found, "parameter", summary["parameters"], path, REMEDY)
-    need_names(found, "stream", summary["streams"], path, REMEDY)
-    if found.sizes["window"] != len(summary["windows"]):
-        expected = f"{number_of(len(summary['windows']), 'window')} in {path}"
+    need_names(found, "parameter", summary.parameters, path, REMEDY)
+    need_names(found, "stream", summary.streams, path, REMEDY)
+    if found.sizes["window"] != len(summary.windows):
+        expected = f"{number_of(len(summary.windows), 'window')} in {path}"
         raise InputError(expected, f"{found.sizes['window']}", REMEDY)
     for end in ("window_start", "window_end"):
         if end not in found or found[end].dims != ("window",) or found[end].dtype.kind != "M":
@@ -63,47 +67,47 @@ def write_assimilation_page(folder: Path) -> Path:
     return write_text(folder / PAGE, render(summary, config, found))
 
 
-def render(summary: Mapping[str, Any], config: str, found: xr.Dataset) -> str:
+def render(summary: AssimilationSummary, config: str, found: xr.Dataset) -> str:
     """The whole page as text."""
     with style.report_style():
         plates = _plates(summary, found)
-    windows = summary["windows"]
+    windows = summary.windows
     shown = windows if len(windows) <= ROWS else [*windows[: ROWS // 2], *windows[-ROWS // 2 :]]
-    lost = [w for w in windows if not w["converged"]]
+    lost = [w for w in windows if not w.converged]
     return render_page(
         "commands/assimilate/page.html.j2",
         run=summary,
         config=config,
         n=numbers,
         plates=plates,
-        sentences=[_pretty(text, summary) for text in summary["sentences"]],
+        sentences=[_pretty(text, summary) for text in summary.sentences],
         alarm=""
         if not lost
         else f"{wording.counted(len(lost), 'window')} did not converge: what stands from window "
-        f"{lost[0]['number']} on is where the search stopped.",
-        parameters=[_parameter(name, p) for name, p in summary["parameters"].items()],
-        streams=[_stream(name, s) for name, s in summary["streams"].items()],
-        windows=[_window(w, list(summary["parameters"])) for w in shown],
+        f"{lost[0].number} on is where the search stopped.",
+        parameters=[_parameter(name, p) for name, p in summary.parameters.items()],
+        streams=[_stream(name, s) for name, s in summary.streams.items()],
+        windows=[_window(w, list(summary.parameters)) for w in shown],
         columns=[
-            wording.capital(name.replace("_", " ")) + _in_brackets(p["unit"])
-            for name, p in summary["parameters"].items()
+            wording.capital(name.replace("_", " ")) + _in_brackets(p.unit)
+            for name, p in summary.parameters.items()
         ],
         left_out=len(windows) - len(shown),
     )
 
 
-def _pretty(text: str, summary: Mapping[str, Any]) -> str:
+def _pretty(text: str, summary: AssimilationSummary) -> str:
     """A sentence with units as the page writes them."""
-    known = [*summary["streams"].values(), *summary["parameters"].values()]
-    for unit in sorted({entry["unit"] for entry in known} - {"1"}, key=len, reverse=True):
+    known = [*summary.streams.values(), *summary.parameters.values()]
+    for unit in sorted({entry.unit for entry in known} - {"1"}, key=len, reverse=True):
         end = r"(?=[;,.]| |$)"
         text = re.sub(rf" {re.escape(unit)}{end}", f"\u00a0{numbers.pretty_unit(unit)}", text)
     return text
 
 
-def _plates(summary: Mapping[str, Any], found: xr.Dataset) -> list[Plate]:
-    clock = wording.clock(summary["utc_offset"])
-    truth = any(p["truth"] is not None for p in summary["parameters"].values())
+def _plates(summary: AssimilationSummary, found: xr.Dataset) -> list[Plate]:
+    clock = wording.clock(summary.utc_offset)
+    truth = any(p.truth is not None for p in summary.parameters.values())
     plates = []
     for title, draw, caption in (
         (
@@ -139,40 +143,40 @@ def _in_brackets(unit: str) -> str:
     return f" ({text})" if text else ""
 
 
-def _parameter(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    truth = entry["truth"]
+def _parameter(name: str, entry: LastEstimate) -> dict[str, Any]:
+    truth = entry.truth
     return {
         "name": name,
-        "label": wording.capital(wording.parameter_label(name, entry.get("long_name") or "")),
-        "unit": numbers.pretty_unit(entry["unit"]),
-        "estimate": numbers.value_and_sd(entry["estimate"], entry["sd"]),
-        "interval": numbers.interval(entry["interval"], entry["sd"], entry["estimate"]),
+        "label": wording.capital(wording.parameter_label(name, entry.long_name)),
+        "unit": numbers.pretty_unit(entry.unit),
+        "estimate": numbers.value_and_sd(entry.estimate, entry.sd),
+        "interval": numbers.interval(entry.interval, entry.sd, entry.estimate),
         "truth": "" if truth is None else numbers.plain(truth),
-        "initial": numbers.plain(entry["initial"]),
-        "prior": entry["prior"],
+        "initial": numbers.plain(entry.initial),
+        "prior": entry.prior,
     }
 
 
-def _stream(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+def _stream(name: str, entry: StreamEntry) -> dict[str, Any]:
     keys = ("forecast_rmse", "forecast_bias", "analysis_rmse", "chi_square_ratio")
     return {
-        "label": wording.capital(label(name)) + _in_brackets(entry["unit"]),
-        "n": f"{entry['n']:,}",
-        **{key: numbers.plain(entry[key], 3) for key in keys},
+        "label": wording.capital(label(name)) + _in_brackets(entry.unit),
+        "n": f"{entry.n:,}",
+        **{key: numbers.plain(getattr(entry, key), 3) for key in keys},
     }
 
 
-def _window(entry: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
-    chi = sum(i["chi_square"] for i in entry["innovations"].values())
-    freedom = sum(i["freedom"] for i in entry["innovations"].values())
+def _window(entry: WindowEntry, names: list[str]) -> dict[str, Any]:
+    chi = sum(i.chi_square for i in entry.innovations.values())
+    freedom = sum(i.freedom for i in entry.innovations.values())
     return {
-        "number": entry["number"],
-        "end": entry["end"].replace("T", " "),
-        "n": f"{entry['observations']:,}",
+        "number": entry.number,
+        "end": entry.end.replace("T", " "),
+        "n": f"{entry.observations:,}",
         "chi": numbers.plain(chi / freedom, 3) if freedom > 0 else numbers.MISSING,
         "cells": [
-            numbers.value_and_sd(p["estimate"], p["sd"])
-            for p in (entry["parameters"][name] for name in names)
+            numbers.value_and_sd(p.estimate, p.sd)
+            for p in (entry.parameters[name] for name in names)
         ],
-        "note": "" if entry["converged"] and entry["observations"] else entry["reason"],
+        "note": "" if entry.converged and entry.observations else entry.reason,
     }

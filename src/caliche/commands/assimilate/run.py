@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,12 @@ import xarray as xr
 from caliche._version import __version__
 from caliche.assimilation.windows import Analysis, Callback, WindowSettings, assimilate_windows
 from caliche.commands.assimilate.folder import AssimilationFolder
+from caliche.commands.assimilate.summary import (
+    AssimilationSummary,
+    LastEstimate,
+    StreamEntry,
+    WindowEntry,
+)
 from caliche.commands.assimilate.words import how_it_ended, remarks_of, sentences
 from caliche.errors import InputError
 from caliche.estimation import estimate
@@ -24,10 +31,12 @@ from caliche.estimation.verdict import FAR, far_from_prior, prior_distance
 from caliche.evaluation.verdict import data_remarks, problem_scores, score_remarks
 from caliche.experiments.experiment import Experiment
 from caliche.files.checkpoint import fingerprint
+from caliche.keys.records import Known, as_kept, from_json
 from caliche.problems.inverse import InverseProblem
 from caliche.problems.window import cut
-from caliche.remarks import Remark, as_table, capitalised, unlike
-from caliche.runs.folder import as_run, finite, versions, write_data
+from caliche.remarks import Remark, capitalised, headline, unlike
+from caliche.runs.folder import as_run, versions, write_data
+from caliche.runs.run_summary import VerdictEntry
 from caliche.variables import variable
 from caliche.wording import number_of
 
@@ -40,7 +49,7 @@ class AssimilationRun:
     """A run that is done, and where it is."""
 
     folder: Path
-    summary: Mapping[str, Any]
+    summary: AssimilationSummary
 
 
 def run_assimilation(
@@ -158,58 +167,66 @@ def _summarise(
     settings: WindowSettings,
     days: float,
     command: str | None,
-) -> dict[str, Any]:
+) -> AssimilationSummary:
     """The content of summary.json."""
     config, times = experiment.config, experiment.dataset.time.values
     records, names = [w.record for w in found], [s.name for s in problem.operator.streams]
     truth = experiment.truth or {}
-    lead = settings.lead
-    windows = [
-        {
-            **record,
-            "start": _moment(times[max(record["first"] - 1, lead)]),
-            "end": _moment(times[record["last"]]),
-        }
+    windows = tuple(
+        from_json(
+            WindowEntry,
+            {
+                **record,
+                "start": _moment(times[max(record["first"] - 1, settings.lead)]),
+                "end": _moment(times[record["last"]]),
+            },
+        )
         for record in records
-    ]
-    free = {p.name: p for p in problem.space.free}
-    summary = {
-        "experiment": config.name,
-        "title": config.title,
-        "description": config.description,
-        "site": str(experiment.dataset.attrs.get("site", "")),
-        "utc_offset": config.utc_offset,
-        "window_days": days,
-        "drift": settings.drift,
-        "forget": settings.forget,
-        "converged": all(record["converged"] for record in records),
-        "parameters": {
-            name: {
-                "long_name": p.declaration.long_name,
-                "unit": p.declaration.unit,
-                "initial": p.initial,
-                "lower": p.prior.lower,
-                "upper": p.prior.upper,
-                "prior": problem.space.describe_prior(name),
-                "truth": truth.get(name),
-                **records[-1]["parameters"][name],
-            }
-            for name, p in free.items()
+    )
+    drift = settings.drift
+    made = AssimilationSummary(
+        experiment=config.name,
+        title=config.title,
+        description=config.description,
+        site=str(experiment.dataset.attrs.get("site", "")),
+        utc_offset=Known(config.utc_offset),
+        window_days=Known(days),
+        drift={n: Known(sd) for n, sd in drift.items()}
+        if isinstance(drift, Mapping)
+        else Known(drift),
+        forget=Known(settings.forget),
+        converged=all(window.converged for window in windows),
+        parameters={
+            p.name: LastEstimate(
+                long_name=p.declaration.long_name,
+                unit=p.declaration.unit,
+                initial=p.initial,
+                lower=p.prior.lower,
+                upper=p.prior.upper,
+                prior=problem.space.describe_prior(p.name),
+                truth=truth.get(p.name),
+                **vars(windows[-1].parameters[p.name]),
+            )
+            for p in problem.space.free
         },
-        "streams": {name: _stream(problem, found, k, name) for k, name in enumerate(names)},
-        "windows": windows,
-        "seconds": {
+        streams={name: _stream(problem, found, k, name) for k, name in enumerate(names)},
+        windows=windows,
+        seconds={
             key: sum(record["seconds"][key] for record in records) for key in ("compile", "run")
         },
-        "versions": versions(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command,
-    }
-    remarks = unlike([*remarks_of(summary), *_remarks(experiment, problem, found)])
-    summary["sentences"] = sentences(summary)
-    summary["verdict"] = as_table(how_it_ended(summary), remarks)
-    summary["warnings"] = [remark.sentence for remark in remarks]
-    return finite(summary)
+        versions=versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+    )
+    remarks = unlike([*remarks_of(made), *_remarks(experiment, problem, found)])
+    return as_kept(
+        dataclasses.replace(
+            made,
+            sentences=sentences(made),
+            verdict=VerdictEntry(headline(how_it_ended(made), remarks), remarks),
+            warnings=tuple(remark.sentence for remark in remarks),
+        )
+    )
 
 
 def _remarks(
@@ -230,9 +247,7 @@ def _remarks(
     return [*capitalised(said), *data_remarks(experiment)]
 
 
-def _stream(
-    problem: InverseProblem, found: Sequence[Analysis], k: int, name: str
-) -> dict[str, Any]:
+def _stream(problem: InverseProblem, found: Sequence[Analysis], k: int, name: str) -> StreamEntry:
     """Innovations of a stream over all windows but the first, whose forecast is the first guess."""
     values, mask = np.asarray(problem.observations.values)[:, k], np.asarray(problem.mask)[:, k]
     later = [w for w in found[1:] if name in w.record["innovations"]]
@@ -246,15 +261,15 @@ def _stream(
     freedom = sum(w.record["innovations"][name]["freedom"] for w in later)
     errors = {kind: np.concatenate(kept) if kept else np.zeros(0) for kind, kept in squares.items()}
     found_any = len(errors["forecast"]) > 0
-    return {
-        "long_name": variable(name).long_name,
-        "unit": variable(name).unit,
-        "n": len(errors["forecast"]),
-        "forecast_rmse": float(np.sqrt(np.mean(errors["forecast"] ** 2))) if found_any else None,
-        "forecast_bias": float(np.mean(errors["forecast"])) if found_any else None,
-        "analysis_rmse": float(np.sqrt(np.mean(errors["analysis"] ** 2))) if found_any else None,
-        "chi_square_ratio": chi / freedom if freedom else None,
-    }
+    return StreamEntry(
+        long_name=variable(name).long_name,
+        unit=variable(name).unit,
+        n=len(errors["forecast"]),
+        forecast_rmse=float(np.sqrt(np.mean(errors["forecast"] ** 2))) if found_any else None,
+        forecast_bias=float(np.mean(errors["forecast"])) if found_any else None,
+        analysis_rmse=float(np.sqrt(np.mean(errors["analysis"] ** 2))) if found_any else None,
+        chi_square_ratio=chi / freedom if freedom else None,
+    )
 
 
 def _moment(time: np.datetime64) -> str:
@@ -265,12 +280,12 @@ def _dataset(
     experiment: Experiment,
     problem: InverseProblem,
     found: Sequence[Analysis],
-    summary: Mapping[str, Any],
+    summary: AssimilationSummary,
 ) -> xr.Dataset:
     """Series over the fitted record, and what each window gave."""
     times = experiment.dataset.time.values[: problem.observations.mask.shape[0]]
     names = [s.name for s in problem.operator.streams]
-    free = list(summary["parameters"])
+    free = list(summary.parameters)
     data: dict[str, Any] = {}
     mask = np.asarray(problem.mask)
     for k, name in enumerate(names):
@@ -286,7 +301,7 @@ def _dataset(
         for kind, column in columns.items():
             attributes = {"units": meta.unit, "long_name": f"{meta.long_name}, {kind}"}
             data[f"{name}_{kind}"] = ("time", column, attributes)
-    units = ", ".join(f"{n}: {summary['parameters'][n]['unit']}" for n in free)
+    units = ", ".join(f"{n}: {summary.parameters[n].unit}" for n in free)
     by_window = [w.record["parameters"] for w in found]
     for key in ("estimate", "sd", "sd_naive"):
         rows = [[math.nan if p[n][key] is None else p[n][key] for n in free] for p in by_window]
@@ -310,7 +325,7 @@ def _dataset(
             {"long_name": f"{key.replace('_', ' ')} of the innovations of a window"},
         )
     ends = {
-        key: np.array([w[key] for w in summary["windows"]], "datetime64[ns]")
+        key: np.array([getattr(w, key) for w in summary.windows], "datetime64[ns]")
         for key in ("start", "end")
     }
     data |= {f"window_{key}": ("window", values) for key, values in ends.items()}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from caliche.commands.assimilate.summary import AssimilationSummary, Estimate, WindowEntry
 from caliche.remarks import FEW, MANY, Remark
 from caliche.variables import label
 from caliche.wording import agree, number_of
@@ -20,48 +20,48 @@ MOVED = 3.0
 FAR = 2.0
 
 
-def sentences(summary: Mapping[str, Any]) -> list[str]:
+def sentences(summary: AssimilationSummary) -> tuple[str, ...]:
     """What was done, how well windows were forecast, and which parameters moved."""
-    windows = summary["windows"]
-    seen = [w for w in windows if w["observations"]]
+    windows = summary.windows
+    seen = [w for w in windows if w.observations]
     said = [
-        f"{number_of(len(windows), 'window')} of {number_of(summary['window_days'], 'day')} from "
-        f"{windows[0]['start'].replace('T', ' ')} to {windows[-1]['end'].replace('T', ' ')} UTC, "
-        f"{number_of(sum(w['observations'] for w in windows), 'observation')}; "
+        f"{number_of(len(windows), 'window')} of {number_of(summary.window_days, 'day')} from "
+        f"{windows[0].start.replace('T', ' ')} to {windows[-1].end.replace('T', ' ')} UTC, "
+        f"{number_of(sum(w.observations for w in windows), 'observation')}; "
         f"{_forgetting(summary)}."
     ]
-    for name, s in summary["streams"].items():
-        if s["forecast_rmse"] is None:
+    for name, s in summary.streams.items():
+        if s.forecast_rmse is None:
             continue
-        ratio = s["chi_square_ratio"]
-        unit = "" if s["unit"] == "1" else f" {s['unit']}"
+        ratio = s.chi_square_ratio
+        unit = "" if s.unit == "1" else f" {s.unit}"
         text = (
             f"{_stream(name)}: a window ahead, with the parameters known before it, the error is "
-            f"{s['forecast_rmse']:.3g}{unit}; after the window is assimilated "
-            f"{s['analysis_rmse']:.3g}{unit}."
+            f"{s.forecast_rmse:.3g}{unit}; after the window is assimilated "
+            f"{s.analysis_rmse:.3g}{unit}."
         )
         if ratio is not None:
             text += f" Innovations are {np.sqrt(ratio):.2g} times as large as declared errors and "
             text += "error bars of the parameters say."
         said.append(text)
     moved = []
-    for name, p in summary["parameters"].items():
-        first, last = (w["parameters"][name] for w in (seen[0], seen[-1])) if seen else ({}, {})
-        if len(seen) > 1 and _apart(first, last):
-            unit = "" if p["unit"] == "1" else f" {p['unit']}"
-            moved.append(
-                f"{_words(name)} from {first['estimate']:.3g} to {last['estimate']:.3g}{unit}"
-            )
+    for name, p in summary.parameters.items():
+        if len(seen) < 2:
+            break
+        first, last = (w.parameters[name] for w in (seen[0], seen[-1]))
+        if _apart(first, last):
+            unit = "" if p.unit == "1" else f" {p.unit}"
+            moved.append(f"{_words(name)} from {first.estimate:.3g} to {last.estimate:.3g}{unit}")
     if moved:
         said.append(
             f"Between the first and the last window by more than {MOVED:g} standard deviations: "
             f"{'; '.join(moved)}."
         )
-    return said
+    return tuple(said)
 
 
-def _forgetting(summary: Mapping[str, Any]) -> str:
-    drift, forget = summary["drift"], summary["forget"]
+def _forgetting(summary: AssimilationSummary) -> str:
+    drift, forget = summary.drift, summary.forget
     if isinstance(drift, Mapping):
         each = ", ".join(f"{name.replace('_', ' ')} by {value:g}" for name, value in drift.items())
         return f"prior standard deviations of drift from window to window: {each}"
@@ -75,9 +75,11 @@ def _forgetting(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _apart(first: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
-    width = np.hypot(first["sd"], last["sd"])
-    return bool(np.isfinite(width) and abs(last["estimate"] - first["estimate"]) > MOVED * width)
+def _apart(first: Estimate, last: Estimate) -> bool:
+    if first.sd is None or last.sd is None:
+        return False
+    width = np.hypot(first.sd, last.sd)
+    return bool(np.isfinite(width) and abs(last.estimate - first.estimate) > MOVED * width)
 
 
 def _words(name: str) -> str:
@@ -90,40 +92,39 @@ def _stream(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def remarks_of(summary: Mapping[str, Any]) -> list[Remark]:
+def remarks_of(summary: AssimilationSummary) -> list[Remark]:
     """What a careful reader should know."""
-    found, windows = [], summary["windows"]
-    lost = [w for w in windows if not w["converged"]]
+    found, windows = [], summary.windows
+    lost = [w for w in windows if not w.converged]
     if lost:
-        text = (
-            f"{_numbered(lost)} did not converge: {lost[0]['reason']}. What follows builds on it."
-        )
+        text = f"{_numbered(lost)} did not converge: {lost[0].reason}. What follows builds on it."
         found.append(Remark("windows", text, False))
-    far = [w for w in windows if (w["shift"] or 0.0) > FAR]
+    far = [w for w in windows if (w.shift or 0.0) > FAR]
     if far:
-        most = max(far, key=lambda w: w["shift"])
+        most = max(far, key=lambda w: w.shift or 0.0)
         text = (
             f"{_numbered(far)} moved the parameters further than what was known before allows, "
-            f"window {most['number']} by {most['shift']:.2g} standard deviations (root mean square "
-            "over the parameters). Windows contradict each other: parameters change (--drift), the "
-            "model errs, or it is too curved for Gaussian posteriors (longer windows)."
+            f"window {most.number} by {most.shift or 0.0:.2g} standard deviations (root mean "
+            "square over the parameters). Windows contradict each other: parameters change "
+            "(--drift), the model errs, or it is too curved for Gaussian posteriors (longer "
+            "windows)."
         )
         found.append(Remark("contradicting-windows", text))
-    blank = [w for w in windows if not w["observations"]]
+    blank = [w for w in windows if not w.observations]
     if blank:
         was = agree(len(blank), "was", "were")
         text = f"{_numbered(blank)} had no observations and {was} carried through."
         found.append(Remark("windows", text, False))
-    for name in summary["parameters"]:
-        held = [w for w in windows if w["parameters"][name]["at_bound"]]
+    for name in summary.parameters:
+        held = [w for w in windows if w.parameters[name].at_bound]
         if held:
             text = (
                 f"{_words(name)} ended at a bound in {_numbered(held).lower()}, and has no error "
                 "bar there; what was known of it before is lost to the next window."
             )
             found.append(Remark("bound", text, True, (name,)))
-    for name, s in summary["streams"].items():
-        ratio = s["chi_square_ratio"]
+    for name, s in summary.streams.items():
+        ratio = s.chi_square_ratio
         if ratio is not None and ratio > TOO_LARGE:
             text = (
                 f"{_stream(name)}: innovations have {ratio:.3g} times the variance that errors and "
@@ -140,15 +141,15 @@ def remarks_of(summary: Mapping[str, Any]) -> list[Remark]:
     return found
 
 
-def how_it_ended(summary: Mapping[str, Any]) -> str:
+def how_it_ended(summary: AssimilationSummary) -> str:
     """The beginning of the first line."""
-    windows = summary["windows"]
-    good = sum(w["converged"] for w in windows)
+    windows = summary.windows
+    good = sum(w.converged for w in windows)
     return f"{good} of {number_of(len(windows), 'window')} converged"
 
 
-def _numbered(windows: list[Mapping[str, Any]]) -> str:
-    numbers = [str(w["number"]) for w in windows]
+def _numbered(windows: list[WindowEntry]) -> str:
+    numbers = [str(w.number) for w in windows]
     if len(numbers) == 1:
         return f"Window {numbers[0]}"
     shown = numbers if len(numbers) <= 8 else [*numbers[:7], f"{len(numbers) - 7} others"]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from caliche.terminal.json_file import JsonOption
 from caliche.terminal.options import ExperimentArgument, SetOption
 
 
@@ -22,12 +23,13 @@ def check(
         Path | None,
         typer.Option(metavar="FILE", help="Draw what the prior predicts: .png, .svg or .pdf."),
     ] = None,
+    json_: JsonOption = None,
     set_: SetOption = None,
 ) -> None:
     """Check data, clock, gradients and priors (prior predictive).
 
     Finds what would stop `caliche estimate`, says what it would cost, and whether the observations
-    lie within what the priors can produce. Writes nothing but the figure, if asked for one.
+    lie within what the priors can produce. Writes nothing but the figure and the JSON, if asked.
     """
     from caliche.terminal.workbench import loader
 
@@ -38,9 +40,12 @@ def check(
 
     members = MEMBERS if prior_predictive is None else prior_predictive
     check_figure_path(figure, members)
-    drawn = []
-    for line in check_experiment(load(experiment, set_ or []), members, drawn.append):
+    drawn, found = [], []
+    loaded = load(experiment, set_ or [])
+    for line in check_experiment(loaded, members, drawn.append, found.append):
         typer.echo(line)
     if figure is not None and drawn:
         write_prior_figure(drawn[0], figure)
         typer.echo(f"Figure      {figure}")
+    if json_ is not None:
+        json_.write(found[0])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from caliche.commands.check.summary import CheckSummary, GradientEntry, by_heading
 from caliche.data.gaps import filled_lines
 from caliche.data.origin import note_lines
 from caliche.errors import InputError
@@ -31,48 +33,79 @@ GRADIENT_AGREEMENT = 1e-5
 UNFELT = 1e-12
 # s; a fit takes some tens of evaluations.
 LONGEST_FOR_SCREEN = 1.0
+Found = TypeVar("Found")
+Lines = Generator[str, None, None]
 
 
 def check_experiment(
     experiment: Experiment,
     members: int = MEMBERS,
     keep: Callable[[PriorCheck], None] = lambda _: None,
+    tell: Callable[[CheckSummary], None] = lambda _: None,
 ) -> Iterator[str]:
     """Lines of a report on an experiment; an InputError if it cannot run.
 
     Reads the data, builds the problem, compares reverse, forward and finite-difference gradients
     at the first guess, times one evaluation, holds the observations against `members` draws of the
-    prior (0 for none), fits once and screens the sensors. `keep` is given those draws.
+    prior (0 for none), fits once and screens the sensors. `keep` is given those draws, and `tell`
+    in the end all that was found.
     """
     config = experiment.config
-    if config.model.learns and experiment.fluxes is None:
+    if config.model.learner is not None and experiment.fluxes is None:
         experiment = untrained(experiment, config.training.seed)
     yield f"{config.title}"
-    yield from _window(experiment)
-    if line := clock_line(experiment):
-        yield f"Clock       {line}"
+    yield ""
+    tell((yield from _checked(experiment, members, keep)))
+
+
+def _checked(
+    experiment: Experiment, members: int, keep: Callable[[PriorCheck], None]
+) -> Generator[str, None, CheckSummary]:
+    """The lines after the title, and in the end what was found."""
+    lines: list[str] = []
+    yield from _kept(_window(experiment), lines)
     problem = experiment.problem()
-    yield from _streams(experiment)
-    for sentence in problem.operator.unused(np.asarray(problem.observations.mask)):
-        yield f"            {sentence}"
-    yield from _model(problem)
-    yield from _parameters(problem)
-    yield from _gradients(problem)
-    seconds, lines = _cost(problem, config.method.starts)
-    yield from lines
+    yield from _kept(_streams(experiment, problem), lines)
+    yield from _kept(_model(problem), lines)
+    yield from _kept(_parameters(problem), lines)
+    gradients, no_effect = yield from _kept(_gradients(problem), lines)
+    misfit, seconds = yield from _kept(_cost(problem, experiment.config.method.starts), lines)
+    prior: tuple[str, ...] = ()
     if members:
-        yield from _prior(experiment, problem, members, keep)
-    yield from _sensors(problem, seconds)
+        prior = yield from _kept(_prior(experiment, problem, members, keep), lines)
+    sensors = yield from _kept(_sensors(problem, seconds["evaluation"]), lines)
+    return CheckSummary(
+        experiment.config.name,
+        experiment.config.title,
+        gradients,
+        no_effect,
+        misfit,
+        problem.n_observations,
+        seconds,
+        prior,
+        sensors,
+        by_heading(lines),
+    )
 
 
-def _window(experiment: Experiment) -> Iterator[str]:
+def _kept(said: Generator[str, None, Found], lines: list[str]) -> Generator[str, None, Found]:
+    """The same lines, each kept on the way."""
+    while True:
+        try:
+            line = next(said)
+        except StopIteration as ended:
+            return ended.value
+        lines.append(line)
+        yield line
+
+
+def _window(experiment: Experiment) -> Lines:
     window, offset = experiment.config.window, experiment.config.utc_offset
     shift = np.timedelta64(round(offset * 3600), "s")
 
     def local(moment: np.datetime64) -> str:
         return str((moment + shift).astype("datetime64[m]")).replace("T", " ")
 
-    yield ""
     yield f"Window      {local(window.start)} to {local(window.end)}, UTC{offset:+g}"
     if window.fit_until < window.end:
         yield f"            held out after {local(window.fit_until)}"
@@ -82,9 +115,11 @@ def _window(experiment: Experiment) -> Iterator[str]:
         yield f"            {line}"
     for k, note in enumerate(note_lines(experiment.dataset)):
         yield f"{'Reading' if k == 0 else '':11} {note}"
+    if line := clock_line(experiment):
+        yield f"Clock       {line}"
 
 
-def _streams(experiment: Experiment) -> Iterator[str]:
+def _streams(experiment: Experiment, problem: InverseProblem) -> Lines:
     dataset, n_fit = experiment.dataset, experiment.n_fit
     for name, observation in experiment.config.observations.items():
         unit = variable(name).unit
@@ -100,9 +135,11 @@ def _streams(experiment: Experiment) -> Iterator[str]:
         rejected = int(dataset[name].attrs.get("n_rejected_by_qc", 0))
         line = f"Stream      {name}: {number_of(inside, 'value')}, {outside} held out; {use}"
         yield line + (f"; {rejected} rejected by quality control" if rejected else "")
+    for sentence in problem.operator.unused(np.asarray(problem.observations.mask)):
+        yield f"            {sentence}"
 
 
-def _model(problem: InverseProblem) -> Iterator[str]:
+def _model(problem: InverseProblem) -> Lines:
     depths = problem.model.depths["soil_temperature"]
     spacing = np.diff(depths)
     yield (
@@ -111,7 +148,7 @@ def _model(problem: InverseProblem) -> Iterator[str]:
     )
 
 
-def _parameters(problem: InverseProblem) -> Iterator[str]:
+def _parameters(problem: InverseProblem) -> Lines:
     for p, where in problem.space.slices():
         prior = problem.space.describe_prior(p.name)
         varies = p.name in problem.space.variations
@@ -134,7 +171,9 @@ def _slopes_of(problem: InverseProblem, u: jax.Array) -> tuple[jax.Array, jax.Ar
     return jax.grad(problem.cost)(u), jax.jacfwd(problem.cost)(u)
 
 
-def _gradients(problem: InverseProblem) -> Iterator[str]:
+def _gradients(
+    problem: InverseProblem,
+) -> Generator[str, None, tuple[GradientEntry, tuple[str, ...]]]:
     u = problem.space.initial()
     value = float(_cost_of(problem, u))
     if not np.isfinite(value):
@@ -154,7 +193,7 @@ def _gradients(problem: InverseProblem) -> Iterator[str]:
     scale = np.abs(reverse).max()
     against_forward = np.abs(forward - reverse).max() / scale
     against_finite = np.abs(finite - reverse).max() / scale
-    agree = against_forward < 1e-9 and against_finite < GRADIENT_AGREEMENT
+    agree = bool(against_forward < 1e-9 and against_finite < GRADIENT_AGREEMENT)
     verdict = "agree" if agree else "DO NOT AGREE"
     yield (
         f"Gradients   {verdict}: reverse against forward {against_forward:.1e}, "
@@ -165,6 +204,7 @@ def _gradients(problem: InverseProblem) -> Iterator[str]:
             f"            NO EFFECT on any fitted stream at the first guess: {', '.join(flat)}; "
             "fix them, or fit what they act on: only their priors can estimate them"
         )
+    return GradientEntry(agree, float(against_forward), float(against_finite)), tuple(flat)
 
 
 def _without_effect(problem: InverseProblem, u: jax.Array) -> list[str]:
@@ -182,8 +222,10 @@ def _evaluate(problem: InverseProblem, u: jax.Array) -> jax.Array:
     return problem.normal_equations(u).cost
 
 
-def _cost(problem: InverseProblem, starts: int) -> tuple[float, list[str]]:
-    """Seconds of one evaluation, and what is said of them."""
+def _cost(
+    problem: InverseProblem, starts: int
+) -> Generator[str, None, tuple[float, dict[str, float]]]:
+    """J at the first guess, and the seconds that it takes."""
     u = problem.space.initial()
     began = time.perf_counter()
     value = float(_evaluate(problem, u))
@@ -191,30 +233,34 @@ def _cost(problem: InverseProblem, starts: int) -> tuple[float, list[str]]:
     began = time.perf_counter()
     jax.block_until_ready(_evaluate(problem, u))
     running = time.perf_counter() - began
-    return running, [
+    yield (
         f"Misfit      {value:.4g} at the first guess, for "
-        f"{number_of(problem.n_observations, 'observation')}",
+        f"{number_of(problem.n_observations, 'observation')}"
+    )
+    yield (
         f"Cost        one Gauss-Newton evaluation takes {running * 1e3:.3g} ms after "
         f"{compiling:.2g} s of compiling; expect 10 to 50 evaluations for each of "
-        f"{number_of(starts, 'start')}",
-    ]
+        f"{number_of(starts, 'start')}"
+    )
+    return value, {"compile": compiling, "evaluation": running}
 
 
 def _prior(
     experiment: Experiment, problem: InverseProblem, members: int, keep: Callable[..., None]
-) -> Iterator[str]:
+) -> Generator[str, None, tuple[str, ...]]:
     """Whether the observations lie within what the prior can produce."""
     try:
         found = check_prior(experiment, problem, members)
     except InputError as error:
         yield f"Prior       not drawn: {error}"
-        return
+        return (f"not drawn: {error}",)
     keep(found)
     for k, sentence in enumerate(found.sentences):
         yield f"{'Prior' if k == 0 else '':11} {sentence}"
+    return tuple(found.sentences)
 
 
-def _sensors(problem: InverseProblem, seconds: float) -> Iterator[str]:
+def _sensors(problem: InverseProblem, seconds: float) -> Generator[str, None, tuple[str, ...]]:
     """What the sensors are suspected of, about the optimum of one fit."""
     long = seconds > LONGEST_FOR_SCREEN
     found = screen_signs(problem) if long else screen_first(problem)
@@ -224,6 +270,7 @@ def _sensors(problem: InverseProblem, seconds: float) -> Iterator[str]:
         yield "Sensors     screened by caliche estimate alone: a fit takes long"
     elif not found:
         yield "Sensors     nothing that a clock, depth, bias, share or sign would cure"
+    return tuple(suspicion.sentence for suspicion in found)
 
 
 def check_figure_path(path: Path | None, members: int) -> None:

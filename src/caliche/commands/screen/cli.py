@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +23,7 @@ from caliche.wording import agree, number_of
 
 if TYPE_CHECKING:
     from caliche.commands.screen.run import Plan
+    from caliche.commands.screen.summary import ScreeningSummary
     from caliche.sensitivity.run import Progress as News
 
 
@@ -160,25 +160,25 @@ def news_words(news: News) -> str:
     return f"{text}, about {news.left or 0.0:.0f} s left"
 
 
-def print_screening(summary: Mapping[str, Any]) -> None:
+def print_screening(summary: ScreeningSummary) -> None:
     """A table for each stream, the most important parameters first, then what follows."""
     from caliche.commands.screen.tables import stream_table
     from caliche.terminal.tables import print_table, wrapped
 
     print()
-    over = summary["over"]
-    begin = f"{summary['title']}: {summary['method']} over the {over}"
+    over = summary.over
+    begin = f"{summary.title}: {summary.method} over the {over}"
     print(
         wrapped(
-            f"{begin}, {number_of(summary['samples_left'], 'sample')}. In brackets: 95 % intervals."
+            f"{begin}, {number_of(summary.samples_left, 'sample')}. In brackets: 95 % intervals."
         )
     )
-    for stream in summary["streams"]:
+    for stream in summary.streams:
         title, header, rows = stream_table(summary, stream)
         print(f"\n{title}")
         print_table(header, rows, drop=header[:1:-1])
     print()
-    for text in summary["sentences"]:
+    for text in summary.sentences:
         print(wrapped(text))
-    for text in summary["warnings"]:
+    for text in summary.warnings:
         print("\n" + wrapped(f"Note: {text}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,41 +10,45 @@ from matplotlib import dates as mdates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from caliche.commands.screen.summary import Kind, OutputEntry, ScreeningSummary, Triple
 from caliche.commands.screen.tables import OF, SOBOL, ordered
+from caliche.keys.records import Known
 from caliche.report import style
 from caliche.report.figures import time_axis
 from caliche.report.limits import axis_limits, drawable, set_limits
 from caliche.report.numbers import pretty_unit
 
 ROW = 0.24  # inches of a parameter
-TITLES = {
+TITLES: dict[Kind, str] = {
     "course": "Over time",
     "cycle": "By hour of the day",
     "rmse": "Root-mean-square error",
     "mean": "Mean of the window",
 }
+NO_SPREAD: Triple = (Known(0.0), Known(0.0), Known(0.0))  # of effects that were not told
 INDICES = {"S1": "Main effect S1", "ST": "Total effect ST", "mu_star": "Mean absolute effect μ*"}
 
 
-def effects_figure(summary: Mapping[str, Any], stream: str) -> Figure:
+def effects_figure(summary: ScreeningSummary, stream: str) -> Figure:
     """Bars of S1 and ST (Sobol'), or mu* against sigma (Morris)."""
-    entry = summary["streams"][stream]
+    entry = summary.streams[stream]
     names = ordered(summary, stream)
-    if summary["method"] == SOBOL:
-        kinds = [kind for kind in OF if kind in entry["outputs"]]
+    if summary.method == SOBOL:
+        kinds: list[Kind] = [kind for kind in OF if kind in entry.outputs]
         figure = style.new_figure(0.75 + ROW * 1.25 * len(names))
         axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
         for ax, kind in zip(axes, kinds, strict=True):
-            _bars(ax, entry["outputs"][kind], names)
+            _bars(ax, entry.outputs[kind], names)
             ax.set_title(TITLES[kind], fontsize=9)
         axes[0].set_yticks(range(len(names)), [_label(name) for name in names])
         axes[0].set_ylim(len(names) - 0.4, -0.6)
         axes[-1].legend(loc="lower right", fontsize=8)
         return figure
-    kinds = [kind for kind in ("mean", "rmse") if kind in entry["outputs"]]
+    kinds: list[Kind] = ["mean", "rmse"]
+    kinds = [kind for kind in kinds if kind in entry.outputs]
     figure = style.new_figure(3.6)
     for ax, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-        _scatter(ax, entry["outputs"][kind], names, pretty_unit(entry["unit"]))
+        _scatter(ax, entry.outputs[kind], names, pretty_unit(entry.unit))
         ax.set_title(TITLES[kind], fontsize=9)
     return figure
 
@@ -54,11 +57,11 @@ def _label(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _bars(ax: Axes, output: Mapping[str, Any], names: Sequence[str]) -> None:
+def _bars(ax: Axes, output: OutputEntry, names: Sequence[str]) -> None:
     looks = (("ST", style.BAND, 0.72, "total effect"), ("S1", style.MODELLED, 0.34, "main effect"))
     for index, colour, height, label in looks:
         for k, name in enumerate(names):
-            numbers = output["parameters"][name][index]
+            numbers = getattr(output.parameters[name], index)
             if numbers is None:
                 continue
             value, low, high = numbers
@@ -71,16 +74,15 @@ def _bars(ax: Axes, output: Mapping[str, Any], names: Sequence[str]) -> None:
     ax.tick_params(axis="y", length=0)
 
 
-def _scatter(ax: Axes, output: Mapping[str, Any], names: Sequence[str], unit: str) -> None:
-    shown = {n: output["parameters"][n] for n in names if output["parameters"][n]["mu_star"]}
-    reach = max([e["mu_star"][2] for e in shown.values()] or [1.0]) or 1.0
-    high = max([e["sigma"][2] for e in shown.values() if e["sigma"]] or [0.0])
-    for entry in shown.values():
-        x = entry["mu_star"]
-        y = entry["sigma"] or [0.0, 0.0, 0.0]
+def _scatter(ax: Axes, output: OutputEntry, names: Sequence[str], unit: str) -> None:
+    found = {name: output.parameters[name] for name in names}
+    shown = {name: (e.mu_star, e.sigma or NO_SPREAD) for name, e in found.items() if e.mu_star}
+    reach = max([x[2] for x, _ in shown.values()] or [1.0]) or 1.0
+    high = max([y[2] for _, y in shown.values()] or [0.0])
+    for x, y in shown.values():
         ax.plot(x[1:], [y[0], y[0]], color=style.BAND, lw=1.6, zorder=1)
         ax.plot([x[0], x[0]], y[1:], color=style.BAND, lw=1.6, zorder=1)
-        ax.plot(x[0], y[0], "o" if entry["sigma"] else "s", ms=5, color=style.MODELLED, zorder=2)
+        ax.plot(x[0], y[0], "s" if y is NO_SPREAD else "o", ms=5, color=style.MODELLED, zorder=2)
     top = max(1.15 * high, 0.05 * reach)
     ax.set_xlim(0.0, 1.15 * reach)
     ax.set_ylim(-0.03 * top, top)
@@ -103,14 +105,12 @@ def _scatter(ax: Axes, output: Mapping[str, Any], names: Sequence[str], unit: st
     ax.set_ylabel("standard deviation of effects σ")
 
 
-def _name_dots(ax: Axes, shown: Mapping[str, Any]) -> None:
+def _name_dots(ax: Axes, shown: Mapping[str, tuple[Triple, Triple]]) -> None:
     """Names beside the dots, in the nearest place that is free; what has next to no effect is left
     without a name."""
     width, (low, top) = ax.get_xlim()[1], ax.get_ylim()
     told = [
-        (e["sigma"][0] if e["sigma"] else 0.0, e["mu_star"][0], name)
-        for name, e in shown.items()
-        if e["mu_star"][0] > 0.02 * width
+        (float(y[0]), float(x[0]), name) for name, (x, y) in shown.items() if x[0] > 0.02 * width
     ]
     taken: list[tuple[float, float, float]] = []
     for y, x, name in sorted(told, reverse=True):
@@ -141,12 +141,13 @@ def _name_dots(ax: Axes, shown: Mapping[str, Any]) -> None:
         )
 
 
-def maps_figure(summary: Mapping[str, Any], found: xr.Dataset, stream: str) -> Figure | None:
+def maps_figure(summary: ScreeningSummary, found: xr.Dataset, stream: str) -> Figure | None:
     """Parameter against time and hour of the day, the spread of the output above."""
     names = ordered(summary, stream)
-    kinds = [kind for kind in ("course", "cycle") if kind in summary["streams"][stream]["outputs"]]
+    kinds: list[Kind] = ["course", "cycle"]
+    kinds = [kind for kind in kinds if kind in summary.streams[stream].outputs]
     kinds = [kind for kind in kinds if f"{kind}_variance" in found]
-    shown = ["S1", "ST"] if summary["method"] == SOBOL else ["mu_star"]
+    shown = ["S1", "ST"] if summary.method == SOBOL else ["mu_star"]
     if not kinds:
         return None
     one = found.sel(stream=stream)
@@ -159,7 +160,7 @@ def maps_figure(summary: Mapping[str, Any], found: xr.Dataset, stream: str) -> F
         width_ratios=[2.0, 1.0][: len(kinds)],
         height_ratios=[0.75, *([0.25 + ROW * len(names)] * len(shown))],
     )
-    unit = pretty_unit(summary["streams"][stream]["unit"])
+    unit = pretty_unit(summary.streams[stream].unit)
     sds = {kind: np.sqrt(np.maximum(one[f"{kind}_variance"].values, 0.0)) for kind in kinds}
     limits = axis_limits([np.zeros(1)], list(sds.values())) or (0.0, 1.0)
     tops = {name: _top(one, kinds, name) for name in shown}
@@ -225,16 +226,16 @@ def _x_axis(ax: Axes, found: xr.Dataset, kind: str) -> None:
     time_axis(ax, first, last, ticks=7)
 
 
-def caption(summary: Mapping[str, Any], which: str) -> str:
+def caption(summary: ScreeningSummary, which: str) -> str:
     """How to read a figure."""
     if which == "maps":
-        sobol = summary["method"] == SOBOL
+        sobol = summary.method == SOBOL
         what = "share of the variance at that time" if sobol else "in the unit of the stream"
         return (
             "Above: how much the output varies over the priors; where that is little, the colours "
             f"below mean little. Colours: {what}; grey where nothing varies."
         )
-    if summary["method"] == SOBOL:
+    if summary.method == SOBOL:
         return (
             "Dark: main effect, the share of the variance that the parameter explains by itself. "
             "Pale: total effect, with its interactions. Lines: 95 % intervals."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,19 @@ import xarray as xr
 
 from caliche._version import __version__
 from caliche.commands.screen.outputs import Outputs
+from caliche.commands.screen.summary import (
+    Effect,
+    OutputEntry,
+    ParameterEntry,
+    ScreeningSummary,
+    StreamEntry,
+)
 from caliche.commands.screen.words import COURSE, CYCLE, MEAN, RMSE, sentences, warnings_of
 from caliche.experiments.experiment import Experiment
+from caliche.keys.records import Known, as_kept, json_text
 from caliche.names import without_knot
 from caliche.parameters.space import ParameterSpace
-from caliche.runs.folder import as_run, finite, versions, write_data, write_whole
+from caliche.runs.folder import as_run, versions, write_data, write_whole
 from caliche.sensitivity.designs import SOBOL
 from caliche.sensitivity.indices import Indices
 from caliche.variables import variable
@@ -48,7 +56,7 @@ def write_screening(
     folder: Path,
     outputs: Outputs,
     found: Indices,
-    summary: Mapping[str, Any],
+    summary: ScreeningSummary,
 ) -> None:
     """Write the folder; nothing is left if that fails."""
 
@@ -57,8 +65,7 @@ def write_screening(
         write_data(experiment, inside)
         text = reduced(experiment, folder, summary)
         (inside / "reduced.toml").write_text(text, encoding="utf-8")
-        text = json.dumps(summary, indent=1, allow_nan=False)
-        (inside / "summary.json").write_text(text + "\n", encoding="utf-8")
+        (inside / "summary.json").write_text(json_text(summary), encoding="utf-8")
         dataset(experiment, outputs, found).to_netcdf(inside / "screening.nc", engine="h5netcdf")
 
     write_whole(folder, "screen", write)
@@ -142,70 +149,67 @@ def summarise(
     found: Indices,
     kept: Sequence[str],
     told: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The content of summary.json; null for what does not exist."""
+) -> ScreeningSummary:
+    """The content of summary.json; `told` are its fields that say how it was done."""
     names = found.groups.names
     entries = [space.names[k] for k in range(space.size)]
-    summary: dict[str, Any] = {
-        "experiment": experiment.config.name,
-        "title": experiment.config.title,
-        "description": experiment.config.description,
-        "method": found.method,
+    made = ScreeningSummary(
+        experiment=experiment.config.name,
+        title=experiment.config.title,
+        description=experiment.config.description,
         **told,
-        "samples_left": found.rows,
-        "groups": {
-            name: list(dict.fromkeys(without_knot(entries[k]) for k in columns))
+        samples_left=found.rows,
+        groups={
+            name: tuple(dict.fromkeys(without_knot(entries[k]) for k in columns))
             for name, columns in zip(names, found.groups.columns, strict=True)
         },
-        "parameters": {
-            p.name: {
-                "unit": p.declaration.unit,
-                "long_name": p.declaration.long_name,
-                "prior": space.describe_prior(p.name),
-                "initial": p.initial,
-            }
+        parameters={
+            p.name: ParameterEntry(
+                p.declaration.unit,
+                p.declaration.long_name,
+                space.describe_prior(p.name),
+                Known(p.initial),
+            )
             for p in space.free
         },
-        "bin": outputs.width,
-        "streams": {
-            stream: {
-                "unit": variable(stream).unit,
-                "long_name": variable(stream).long_name,
-                "fitted": outputs.fitted[k],
-                "sigma": experiment.config.observations[stream].sigma,
-                "observations": int(outputs.n_observed[k]),
-                "outputs": {kind: _of(found, outputs, k, kind) for kind in outputs.kinds(k)},
-            }
+        bin=outputs.width,
+        streams={
+            stream: StreamEntry(
+                variable(stream).unit,
+                variable(stream).long_name,
+                outputs.fitted[k],
+                experiment.config.observations[stream].sigma,
+                int(outputs.n_observed[k]),
+                {kind: _of(found, outputs, k, kind) for kind in outputs.kinds(k)},
+            )
             for k, stream in enumerate(outputs.streams)
         },
-        "kept": list(kept),
-        "fixed": [name for name in names if name not in kept],
-    }
-    summary["sentences"] = sentences(summary)
-    summary["warnings"] = warnings_of(summary)
-    summary["versions"] = versions()
-    summary["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-    return finite(summary)
+        kept=tuple(kept),
+        fixed=tuple(name for name in names if name not in kept),
+        versions=versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return as_kept(dataclasses.replace(made, sentences=sentences(made), warnings=warnings_of(made)))
 
 
-def _of(found: Indices, outputs: Outputs, stream: int, kind: str) -> dict[str, Any]:
+def _of(found: Indices, outputs: Outputs, stream: int, kind: str) -> OutputEntry:
     """What was found of one output: by parameter, and of all together."""
     column = outputs.column(stream, kind)
     varies = bool(found.variance[column] > 0.0)
     by_parameter = {}
     for k, name in enumerate(found.groups.names):
-        entry: dict[str, Any] = {"share": None, "sd": None}
-        if varies:
-            entry = {"share": float(found.shares[k, column]), "sd": float(_sd(found)[k, column])}
-        for index, values in found.by_name.items():
-            numbers = [float(part[k, column]) for part in values]
-            entry[index] = numbers if varies and math.isfinite(numbers[0]) else None
-        by_parameter[name] = entry
+        shown = {
+            index: tuple(float(part[k, column]) for part in values)
+            for index, values in found.by_name.items()
+            if varies and math.isfinite(values[0][k, column])
+        }
+        share, sd = (float(x[k, column]) if varies else None for x in (found.shares, _sd(found)))
+        by_parameter[name] = Effect(share, sd, **shown)  # type: ignore[arg-type]
     additive = None
     if found.additive is not None and varies:
-        additive = [float(part[column]) for part in found.additive]
+        additive = tuple(Known(float(part[column])) for part in found.additive)
     sd = math.sqrt(max(float(found.variance[column]), 0.0))
-    return {"varies": varies, "sd": sd, "additive": additive, "parameters": by_parameter}
+    return OutputEntry(varies=varies, sd=Known(sd), additive=additive, parameters=by_parameter)  # type: ignore[arg-type]
 
 
 def _sd(found: Indices) -> np.ndarray:
@@ -217,14 +221,14 @@ def _sd(found: Indices) -> np.ndarray:
 # -- the reduced experiment ------------------------------------------------------------------------
 
 
-def reduced(experiment: Experiment, folder: Path, summary: Mapping[str, Any]) -> str:
+def reduced(experiment: Experiment, folder: Path, summary: ScreeningSummary) -> str:
     """The experiment with what does not matter fixed at its first guess, as TOML."""
     raw = tomllib.loads(as_run(experiment, folder))
     fixed = {}
-    for name in (name for group in summary["fixed"] for name in summary["groups"][group]):
+    for name in (name for group in summary.fixed for name in summary.groups[group]):
         tables = raw["parameters"] if name in raw.get("parameters", {}) else raw["nuisances"]
         stays = {key: value for key, value in tables[name].items() if key in _STAYS}
-        fixed[name] = summary["parameters"][name]["initial"]
+        fixed[name] = summary.parameters[name].initial
         tables[name] = {**stays, "value": fixed[name], "fixed": True}
     raw["name"] = f"{raw['name']}-reduced"
     told = ", ".join(fixed) if fixed else "nothing"

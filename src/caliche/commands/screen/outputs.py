@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from caliche.commands.screen.summary import Kind
 from caliche.commands.screen.words import COURSE, CYCLE, MEAN, RMSE
 from caliche.evaluation.regimes import record
 from caliche.experiments.experiment import Experiment
@@ -91,7 +92,7 @@ class Outputs:
         first = stream * self.each
         return [first + k for k in self.within(kind) if self.counts[stream, k] > 0]
 
-    def kinds(self, stream: int) -> list[str]:
+    def kinds(self, stream: int) -> list[Kind]:
         """The kinds of output that a stream has."""
         return [k for k in (COURSE, CYCLE, MEAN, RMSE) if self.columns(stream, k)]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import xarray as xr
@@ -17,7 +16,7 @@ from caliche.commands.screen.summary import ScreeningSummary
 from caliche.commands.screen.tables import SOBOL, stream_table
 from caliche.files.netcdf import need_names, open_arrays
 from caliche.files.whole_file import write_text
-from caliche.keys.records import read_checked, read_text
+from caliche.keys.records import read_record, read_text
 from caliche.report import numbers, style
 from caliche.report.limits import cut_note
 from caliche.report.pages import REMEDY, render_page
@@ -35,16 +34,16 @@ def write_screening_page(folder: Path) -> Path:
     InputError : summary.json, config.toml or screening.nc is missing or cannot be read.
     """
     folder = Path(folder)
-    summary = read_checked(ScreeningSummary, folder / "summary.json", REMEDY)
+    summary = read_record(ScreeningSummary, folder / "summary.json", REMEDY)
     config = read_text(folder / "config.toml", REMEDY)
     found = open_arrays(folder / "screening.nc", REMEDY, _arrays(summary))
-    need_names(found, "stream", summary["streams"], folder / "screening.nc", REMEDY)
-    need_names(found, "parameter", summary["groups"], folder / "screening.nc", REMEDY)
+    need_names(found, "stream", summary.streams, folder / "screening.nc", REMEDY)
+    need_names(found, "parameter", summary.groups, folder / "screening.nc", REMEDY)
     plates = []
     for name, which, figure in _figures(summary, found):
         with mpl.rc_context({"svg.hashsalt": name}):
             _write_figure(figure, folder / f"{name}.svg")
-        title = summary["streams"][name.rpartition("-")[0]]["long_name"]
+        title = summary.streams[name.rpartition("-")[0]].long_name
         svg = style.to_svg(figure, name.replace(".", ""), f"{title}, {which}")
         plates.append(
             Plate(capital(f"{title}: {which}"), svg, caption(summary, which) + cut_note(figure))
@@ -52,19 +51,19 @@ def write_screening_page(folder: Path) -> Path:
     return write_text(folder / PAGE, _render(summary, config, plates))
 
 
-def _arrays(summary: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _arrays(summary: ScreeningSummary) -> dict[str, tuple[str, ...]]:
     """What the maps need of screening.nc, with its dimensions."""
     needed: dict[str, tuple[str, ...]] = {"stream": ("stream",), "parameter": ("parameter",)}
-    shown = ("S1", "ST") if summary["method"] == SOBOL else ("mu_star",)
+    shown = ("S1", "ST") if summary.method == SOBOL else ("mu_star",)
     for kind, axis in (("course", "time"), ("cycle", "hour")):
-        if any(kind in entry["outputs"] for entry in summary["streams"].values()):
+        if any(kind in entry.outputs for entry in summary.streams.values()):
             needed |= {axis: (axis,), f"{kind}_variance": ("stream", axis)}
             needed |= {f"{kind}_{index}": ("stream", "parameter", axis) for index in shown}
     return needed
 
 
-def _figures(summary: Mapping[str, Any], found: xr.Dataset) -> Iterator[tuple[str, str, Figure]]:
-    for stream in summary["streams"]:
+def _figures(summary: ScreeningSummary, found: xr.Dataset) -> Iterator[tuple[str, str, Figure]]:
+    for stream in summary.streams:
         with style.report_style():
             yield f"{stream}-effects", "effects", effects_figure(summary, stream)
             maps = maps_figure(summary, found, stream)
@@ -78,8 +77,8 @@ def _write_figure(figure: Figure, path: Path) -> None:
     FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
 
 
-def _render(summary: Mapping[str, Any], config: str, plates: list[Plate]) -> str:
-    tables = [stream_table(summary, stream) for stream in summary["streams"]]
+def _render(summary: ScreeningSummary, config: str, plates: list[Plate]) -> str:
+    tables = [stream_table(summary, stream) for stream in summary.streams]
     return render_page(
         "commands/screen/page.html.j2",
         run=summary,

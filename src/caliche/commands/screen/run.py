@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from caliche.commands.screen.folder import summarise, write_screening
 from caliche.commands.screen.outputs import Outputs, outputs_of
+from caliche.commands.screen.summary import ScreeningSummary
 from caliche.commands.screen.words import COURSE, CYCLE, RMSE
 from caliche.errors import InputError, nearest
 from caliche.estimation.timing import Stopwatch
@@ -65,7 +65,7 @@ class Screening:
     outputs: Outputs
     indices: Indices
     kept: tuple[str, ...]
-    summary: Mapping[str, Any]
+    summary: ScreeningSummary
 
 
 def screen_experiment(
@@ -127,6 +127,7 @@ def screen_experiment(
         remove(checkpoint.path)
         raise
     told = {
+        "method": method,
         "runs": design.rows * design.per_row,
         "failed": done.failed,
         "dropped": done.dropped,

@@ -1,4 +1,4 @@
-"""What summary.json of a screening says, as far as its page reads it."""
+"""What summary.json of a screening says."""
 
 from __future__ import annotations
 
@@ -6,32 +6,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from caliche.keys.records import Known, Mismatch
+from caliche.keys.records import OMITTED, Known, Mismatch
 
+Kind = Literal["course", "cycle", "mean", "rmse"]
 Triple = tuple[Known, Known, Known]  # an index and the ends of its interval
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a parameter does to an output; None where the output does not change."""
+    """What a parameter does to an output; NaN or None where the output does not change.
 
-    share: float | None
-    sd: float | None
-    S1: Triple | None = None
-    ST: Triple | None = None
-    mu: Triple | None = None
-    mu_star: Triple | None = None
-    sigma: Triple | None = None
+    Sobol' indices S1 and ST, or mu, mu_star and sigma of elementary effects.
+    """
+
+    share: float
+    sd: float
+    S1: Triple | None = field(default=None, metadata=OMITTED)
+    ST: Triple | None = field(default=None, metadata=OMITTED)
+    mu: Triple | None = field(default=None, metadata=OMITTED)
+    mu_star: Triple | None = field(default=None, metadata=OMITTED)
+    sigma: Triple | None = field(default=None, metadata=OMITTED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OutputEntry:
     """One output: by parameter, and of all together."""
 
     varies: bool
     sd: Known
-    parameters: Mapping[str, Effect]
     additive: Triple | None = None
+    parameters: Mapping[str, Effect]
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class StreamEntry:
     fitted: bool
     sigma: float | None
     observations: int
-    outputs: Mapping[Literal["course", "cycle", "mean", "rmse"], OutputEntry]
+    outputs: Mapping[Kind, OutputEntry]
 
 
 @dataclass(frozen=True)
@@ -56,35 +60,35 @@ class ParameterEntry:
     initial: Known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScreeningSummary:
     """The content of summary.json."""
 
     experiment: str
     title: str
+    description: str = ""
     method: Literal["morris", "sobol"]
     runs: int
     failed: int
     dropped: int
+    where_failed: str = ""
     samples: int
     seed: int
     keep: Known
     over: str
-    bin: str
+    command: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    samples_left: int = 0
     groups: Mapping[str, tuple[str, ...]]
     parameters: Mapping[str, ParameterEntry]
+    bin: str
     streams: Mapping[str, StreamEntry]
     kept: tuple[str, ...]
     fixed: tuple[str, ...]
-    sentences: tuple[str, ...]
-    warnings: tuple[str, ...]
-    description: str = ""
-    where_failed: str = ""
-    samples_left: int = 0
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
-    command: str | None = None
 
     def check(self) -> None:
         """Refuse an output without a parameter, and a stream without its mean."""

@@ -23,7 +23,6 @@ from caliche.estimation.tangent_run import ENERGY_TERMS, surface_value
 from caliche.estimation.verdict import bound_remarks, prior_remarks
 from caliche.evaluation.prediction import Prediction, score_windows
 from caliche.evaluation.verdict import experiment_remarks
-from caliche.experiments.config.lad import LaDConfig
 from caliche.experiments.experiment import Experiment
 from caliche.files.checkpoint import write_leaves
 from caliche.files.manifest import write_manifest
@@ -161,9 +160,9 @@ def _folder(experiment: Experiment, out: Path | None) -> Path:
 def _bulk(experiment: Experiment) -> tuple[InverseProblem, Any]:
     """The same column with bulk fluxes, everything at its first guess."""
     config = experiment.config
-    assert isinstance(config.model, LaDConfig)
-    bulk = dataclasses.replace(config.model, fluxes="bulk")
-    plain = dataclasses.replace(experiment, config=dataclasses.replace(config, model=bulk))
+    assert config.model.learner is not None
+    bulk = dataclasses.replace(config, model=config.model.learner.plain)
+    plain = dataclasses.replace(experiment, config=bulk)
     problem = plain.scoring_problem()
     return problem, problem.space.initial()
 
@@ -232,7 +231,6 @@ def _summarise(
     config, trained = experiment.config, best.trained
     law = best.experiment.fluxes
     assert isinstance(law, HybridFluxes)
-    assert isinstance(config.model, LaDConfig)
     seconds = {key: sum(m.trained.seconds[key] for m in members) for key in ("compile", "run")}
     fit, held = _scores(best.experiment, best.prediction)
     guess_fit, guess_held = _scores(best.experiment, guess)

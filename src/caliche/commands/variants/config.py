@@ -116,25 +116,13 @@ def _stem(name: str) -> str:
 def own_variants(config: ExperimentConfig, texts: Sequence[str]) -> list[Variant]:
     """The variants of the configuration's tables [variants.NAME], and of "name: key=value; ...".
 
-    A table may have a `title`, the phrase that the variant is known by.
-
     Raises
     ------
     InputError : a variant that cannot be read, or two of one name.
     """
     found = []
-    for name, table in config.raw.get("variants", {}).items():
-        if not isinstance(table, Mapping):
-            raise InputError(
-                f"a table for the variant {name}",
-                repr(table),
-                f"write [variants.{name}] and below it keys such as model.depth = 2.0",
-            )
-        changes = {key: value for key, value in table.items() if key != "title"}
-        title = table.get("title", "")
-        if not isinstance(title, str):
-            raise InputError(f"text for the title of the variant {name}", repr(title), "quote it")
-        found.append(_own(config, name, changes, title))
+    for name, table in config.variants.items():
+        found.append(_own(config, name, table.changes, table.title))
     for text in texts:
         name, colon, rest = text.partition(":")
         if not colon or "=" in name:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from caliche.errors import InputError
+from caliche.experiments.options import Learner
 from caliche.keys.declare import key
 
 if TYPE_CHECKING:
@@ -101,9 +102,11 @@ class LaDConfig:
     structural: bool = False
 
     @property
-    def learns(self) -> bool:
-        """Whether the fluxes have to be learned before the model says anything."""
-        return FLUXES[self.fluxes] is not None
+    def learner(self) -> Learner | None:
+        """The network in the fluxes, unless they are bulk fluxes."""
+        if FLUXES[self.fluxes] is None:
+            return None
+        return Learner(dataclasses.replace(self, fluxes="bulk"), self._law, _standardised)
 
     @property
     def attributes(self) -> Mapping[str, str]:
@@ -118,16 +121,25 @@ class LaDConfig:
         from caliche.models import LaD  # not needed to list experiments
 
         model = LaD(time_step, **self.options)
-        return dataclasses.replace(model, fluxes=self.law(model, 1, 1, 0)) if self.learns else model
+        if self.learner is None:
+            return model
+        return dataclasses.replace(model, fluxes=self._law(time_step, 1, 1, 0))
 
-    def law(self, model: LaD, width: int, depth: int, seed: int) -> HybridFluxes:
-        """The law of the fluxes with a network that has learned nothing yet."""
+    def _law(self, time_step: float, width: int, depth: int, seed: int) -> HybridFluxes:
+        from caliche.models import LaD
         from caliche.models.lad.fluxes import BulkFluxes
         from caliche.models.lad.neural_fluxes import HybridFluxes
 
+        model = LaD(time_step, **self.options)
         bulk = BulkFluxes(model.measurement_height, model.drag, model.gustiness)
         kind: Any = FLUXES[self.fluxes]
         return HybridFluxes.build(kind, self.states, bulk, width, depth, seed)
+
+
+def _standardised(model: Any, params: Any, forcing: Any) -> LaD:
+    from caliche.models.lad.neural_fluxes import standardised
+
+    return standardised(model, params, forcing)
 
 
 def read_lad(

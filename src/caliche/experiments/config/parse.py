@@ -32,6 +32,7 @@ from caliche.experiments.config.tables import (
     ObservationConfig,
     ParameterConfig,
     Synthetic,
+    VariantTable,
 )
 from caliche.experiments.config.training import TrainingConfig, check_training
 from caliche.experiments.config.window import (
@@ -111,9 +112,7 @@ class ExperimentTable:
     likelihood: LikelihoodTable = key("how observations count", {})
     method: MethodTable = key("method of estimation", {})
     training: TrainingConfig = key("training of a network in the fluxes", {})
-    variants: Mapping[str, Any] = key(
-        "for `caliche variants`: by name, keys that are otherwise than here, and a title", {}
-    )
+    variants: Mapping[str, VariantTable] = key("variants of one's own, for `caliche variants`", {})
 
 
 def parse(
@@ -162,6 +161,7 @@ def parse(
         prior_correlations=prior_correlations(table.prior_correlations, where),
         weights=table.likelihood.weights,
         data=data,
+        variants=table.variants,
     )
     _check(config, where, _only_sites(raw))
     return config

@@ -80,7 +80,7 @@ class ModelConfig(SoilHeatKeys):
 
     node_depths: tuple[float, ...]
     fluxes: str = ""
-    learns: bool = False
+    learner: None = None
     structural: bool = True
 
     @property

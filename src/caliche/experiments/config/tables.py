@@ -236,6 +236,20 @@ class MethodConfig:
     options: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class VariantTable:
+    """A variant of the experiment, for `caliche variants`."""
+
+    title: str = key('phrase that it is known by, as after "with"', "")
+    changes: Mapping[str, Any] = key(
+        "a table of keys that are otherwise than here",
+        {},
+        rest=True,
+        noun="a table",
+        example="{ depth = 2.0 }",
+    )
+
+
 @dataclass(frozen=True)
 class ExperimentConfig:
     """Everything an experiment says. `raw` is the merged TOML, which the run folder keeps.
@@ -243,6 +257,7 @@ class ExperimentConfig:
     weights : whether streams count in the misfit with the information that their residuals say they
         hold, or as declared, with that information in the error bars alone.
     data : by source, what is in memory instead of in a file.
+    variants : of one's own, by name.
     """
 
     name: str
@@ -266,6 +281,7 @@ class ExperimentConfig:
     prior_correlations: Mapping[tuple[str, str], float]
     weights: Literal["information", "declared"] = "information"
     data: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    variants: Mapping[str, VariantTable] = field(default_factory=dict)
 
     @property
     def soil_heat(self) -> ModelConfig:
