@@ -18,8 +18,9 @@ from caliche.cards.models import MODELS
 from caliche.errors import InputError
 from caliche.estimation import Result
 from caliche.experiments.experiment import Experiment
+from caliche.files.checkpoint import fingerprint
 from caliche.files.manifest import MANIFEST, manifest, read_json, write_manifest
-from caliche.files.whole_file import clear_folders, folder_aside
+from caliche.files.whole_file import clear, clear_folders, folder_aside
 
 # Of a folder: what it is called while it is written is a little longer, and systems allow 255.
 LONGEST_NAME = 200
@@ -54,13 +55,29 @@ def write_whole(folder: Path, command: str, write: Callable[[Path], None], mark:
         inside.replace(folder)
 
 
-def is_finished(folder: Path, command: str, mark: str) -> bool:
+def mark_of(experiment: Experiment, *settings: object) -> str:
+    """What a run of an experiment with these settings belongs to: the same mark, the same result.
+
+    Raises
+    ------
+    InputError : a configuration or data that cannot be.
+    """
+    problems = experiment.problem(), experiment.scoring_problem()
+    return fingerprint(experiment.config.raw, problems, settings)
+
+
+def is_finished(folder: Path | None, command: str, mark: str) -> bool:
     """Whether a folder holds the same run, whole: of this command and version, and with this mark
-    of what it belongs to."""
-    said = read_json(folder / MANIFEST)
-    return said is not None and all(
-        said.get(key) == value for key, value in manifest(command, {"mark": mark}).items()
-    )
+    of what it belongs to. What a killed process has left there and beside it is removed then."""
+    said = None if folder is None else read_json(folder / MANIFEST)
+    if folder is None or said is None:
+        return False
+    same = manifest(command, {"mark": mark})
+    if any(said.get(key) != value for key, value in same.items()):
+        return False
+    clear(folder)
+    clear_folders(folder)
+    return True
 
 
 def new_folder(out: Path | None, name: str) -> Path:

@@ -90,10 +90,14 @@ class Parts:
             write_text_once(self.path / MANIFEST, f"{text}\n")
         self.check(run)
         self.parts.mkdir(exist_ok=True)
-        for folder in (self.path, self.parts):  # what was on its way when a process was killed
-            clear(folder)
+        self.clear()
         if config is not None:
             write_text(self.path / "config.toml", config)
+
+    def clear(self) -> None:
+        """Remove what was on its way when a process was killed."""
+        for folder in (self.path, self.parts):
+            clear(folder)
 
     def read(self, name: str, form: type | None = None) -> dict[str, Any] | None:
         """The JSON of a part; None, so that it is made again, where there is none that can be read

@@ -21,8 +21,8 @@ from caliche.evaluation.prediction import predict
 from caliche.evaluation.sensor_screen import screen_sensors
 from caliche.evaluation.structural_span import structural_error
 from caliche.experiments.experiment import Experiment
-from caliche.files.checkpoint import Checkpoint, fingerprint
-from caliche.files.whole_file import clear, clear_folders, remove
+from caliche.files.checkpoint import Checkpoint
+from caliche.files.whole_file import remove
 from caliche.keys.records import json_text, read_record, to_json
 from caliche.remarks import Remark
 from caliche.runs.dataset import result_dataset
@@ -74,7 +74,7 @@ def run_experiment(
     callback : see `caliche.estimate`.
     resume : go on from the state that a run into the same folder left when it was stopped; only
         methods without gradients keep one, see `state_file`.
-    mark : what the run belongs to, see `mark_of`.
+    mark : what the run belongs to, see `caliche.runs.folder.mark_of`.
 
     Raises
     ------
@@ -137,19 +137,10 @@ def run_experiment(
     return Run(folder, result, found)
 
 
-def mark_of(experiment: Experiment, method: str | None) -> str:
-    """What a run of an experiment, by its method or another, belongs to: the same mark, the same
-    result."""
-    return fingerprint(
-        experiment.config.raw, method, experiment.problem(), experiment.scoring_problem()
-    )
-
-
 def finished_run(folder: Path, mark: str) -> RunSummary | None:
     """What the same run, which is finished, says in a folder; None where there is none."""
     if not is_finished(folder, "estimate", mark):
         return None
-    clear_folders(folder)
     forget_state(folder)
     return read_record(RunSummary, folder / "summary.json", REMEDY)
 
@@ -159,4 +150,3 @@ def forget_state(folder: Path) -> None:
     state = state_file(folder)
     remove(state)
     forget_rounds(state)
-    clear(folder)

@@ -73,6 +73,8 @@ class CompareFolder:
         self.path, self._run = path, run
         self._parts = Parts(path, "compare", "rows", SAME)
         self.begun = self._parts.begun is not None
+        if self.begun:
+            self._parts.clear()
 
     def row(self, label: str, seed: int, form: type) -> dict[str, Any] | None:
         """What was written of a run that is finished, if it has what `form` declares."""

@@ -49,8 +49,8 @@ def estimate(
     load, run_experiment, write_report = workbench()
     from caliche.experiments.config.methods import known_method
     from caliche.keys.records import to_json
-    from caliche.runs.folder import new_folder, state_file
-    from caliche.runs.run import finished_run, mark_of
+    from caliche.runs.folder import mark_of, new_folder, state_file
+    from caliche.runs.run import finished_run
 
     imported = time.perf_counter() - STARTED
     if method is not None:

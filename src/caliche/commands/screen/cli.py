@@ -74,43 +74,56 @@ def screen(
     configure(devices="all")
     from caliche.commands.screen.page import write_screening_page
     from caliche.commands.screen.run import screen_experiment
+    from caliche.commands.screen.summary import ScreeningSummary
     from caliche.experiments import load_experiment
-    from caliche.runs.folder import new_folder, state_file
+    from caliche.files.whole_file import remove
+    from caliche.keys.records import read_record
+    from caliche.report.pages import REMEDY
+    from caliche.runs.folder import is_finished, mark_of, new_folder, state_file
 
     loaded = load_experiment(experiment, set_ or [])
     name = loaded.config.name
-    folder = (fresh_folder if fresh else new_folder)(out, f"{name}-screen")
-    state = state_file(folder)
-    goes_on = state.is_file()
-    with (
-        stoppable(f"{state} is kept", folder, out, state.is_file),
-        Progress(f"Screening {name}") as progress,
-    ):
-        if goes_on:
-            progress.say(f"Going on from {state}")
+    mark = mark_of(loaded, method, samples, seed, together, keep, start_ranges)
+    if not fresh and out is not None and is_finished(out, "screen", mark):
+        folder, state = out, state_file(out)
+        remove(state)
+        summary = read_record(ScreeningSummary, folder / "summary.json", REMEDY)
+        typer.echo(f"This screening is finished in {folder}.", err=True)
+    else:
+        folder = (fresh_folder if fresh else new_folder)(out, f"{name}-screen")
+        state = state_file(folder)
+        goes_on = state.is_file()
+        with (
+            stoppable(f"{state} is kept", folder, out, state.is_file),
+            Progress(f"Screening {name}") as progress,
+        ):
+            if goes_on:
+                progress.say(f"Going on from {state}")
 
-        def tell(news: News) -> None:
-            progress.update(news_words(news), news.done, news.total, now=news.done == news.total)
+            def tell(news: News) -> None:
+                last = news.done == news.total
+                progress.update(news_words(news), news.done, news.total, now=last)
 
-        found = screen_experiment(
-            loaded,
-            method,
-            samples,
-            seed,
-            together,
-            keep,
-            start_ranges,
-            folder,
-            goes_on,
-            lambda plan: progress.say(plan_words(plan)),
-            tell,
-            command_line(),
-        )
-    print_screening(found.summary)
-    typer.echo(f"\nReport: {write_screening_page(found.folder)}")
-    typer.echo(f"Reduced experiment: {found.folder / 'reduced.toml'}")
+            summary = screen_experiment(
+                loaded,
+                method,
+                samples,
+                seed,
+                together,
+                keep,
+                start_ranges,
+                folder,
+                goes_on,
+                lambda plan: progress.say(plan_words(plan)),
+                tell,
+                command_line(),
+                mark,
+            ).summary
+    print_screening(summary)
+    typer.echo(f"\nReport: {write_screening_page(folder)}")
+    typer.echo(f"Reduced experiment: {folder / 'reduced.toml'}")
     if json_ is not None:
-        json_.write(found.summary)
+        json_.write(summary)
 
 
 def read_groups(text: str) -> dict[str, list[str]]:

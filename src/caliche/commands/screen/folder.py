@@ -57,6 +57,7 @@ def write_screening(
     outputs: Outputs,
     found: Indices,
     summary: ScreeningSummary,
+    mark: str = "",
 ) -> None:
     """Write the folder; nothing is left if that fails."""
 
@@ -68,7 +69,7 @@ def write_screening(
         (inside / "summary.json").write_text(json_text(summary), encoding="utf-8")
         dataset(experiment, outputs, found).to_netcdf(inside / "screening.nc", engine="h5netcdf")
 
-    write_whole(folder, "screen", write)
+    write_whole(folder, "screen", write, mark)
 
 
 def dataset(experiment: Experiment, outputs: Outputs, found: Indices) -> xr.Dataset:

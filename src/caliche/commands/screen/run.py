@@ -81,6 +81,7 @@ def screen_experiment(
     announce: Callable[[Plan], None] | None = None,
     callback: Callable[[Progress], None] | None = None,
     command: str | None = None,
+    mark: str = "",
 ) -> Screening:
     """Screen the free parameters of an experiment over their priors, and write a folder.
 
@@ -93,6 +94,7 @@ def screen_experiment(
         stay free must hold.
     starts : draw parameters with a flat prior from their start ranges, where they have one.
     resume : go on from the state that a run into the same folder left.
+    mark : what the run belongs to, see `caliche.runs.folder.mark_of`.
 
     Raises
     ------
@@ -116,10 +118,10 @@ def screen_experiment(
         name = experiment.config.name
         announce(Plan(name, method, design.groups, design.rows, runs, steps, at_once, note))
     checkpoint = Checkpoint(state_file(folder), resume)
-    mark = f"{runner.mark} {method} {seed} {design.groups}"
+    of_state = f"{runner.mark} {method} {seed} {design.groups}"
     runner.compile()
     names = problem.space.names
-    done = screen(design, runner, outputs.number, checkpoint, mark, callback, names)
+    done = screen(design, runner, outputs.number, checkpoint, of_state, callback, names)
     found = indices(design, done.sums, outputs.sets, seed)
     try:
         kept = matters(found, outputs, keep)
@@ -140,7 +142,7 @@ def screen_experiment(
         "seconds": watch.seconds(),
     }
     summary = summarise(experiment, problem.space, outputs, found, kept, told)
-    write_screening(experiment, folder, outputs, found, summary)
+    write_screening(experiment, folder, outputs, found, summary, mark)
     remove(checkpoint.path)
     return Screening(folder, outputs, found, kept, summary)
 
