@@ -15,7 +15,7 @@ from caliche.history_matching.simulator import Simulator
 from caliche.keys.records import checked, read_record
 from caliche.metrics.metric import Metrics
 from caliche.problems.inverse import InverseProblem
-from caliche.runs.posterior_summary import PosteriorSummary
+from caliche.runs.posterior_summary import POSTERIOR_REMEDY, PosteriorSummary
 from caliche.runs.read_results import read_results
 from caliche.runs.run_summary import REMEDY, RunSummary
 
