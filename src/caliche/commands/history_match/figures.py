@@ -189,7 +189,7 @@ def against_figure(summary: Mapping[str, Any], found: xr.Dataset) -> Figure:
     for k, (name, entry) in enumerate(other.items()):
         ax = axes[k]
         share = marginal[k] / max(float(marginal[k].max()), 1e-300)
-        ax.fill_between(at, share, step="mid", color=style.MODELLED, alpha=0.35, lw=0)
+        ax.bar(at, share, width=1.0 / len(at), color=style.MODELLED, alpha=0.35)
         for line, word in enumerate(words):
             if word not in entry["places"]:
                 continue
@@ -209,7 +209,7 @@ def against_figure(summary: Mapping[str, Any], found: xr.Dataset) -> Figure:
     for ax in axes[len(other) :]:
         ax.set_visible(False)
     if words:
-        axes[0].legend(fontsize=7, loc="upper right")
+        figure.legend(fontsize=8, loc="outside lower center", ncols=len(words))
     return figure
 
 
