@@ -88,7 +88,7 @@ def study_runs(name: str, repeats: int, keep: Keep) -> dict[str, Any]:
     truth = scores.of_fields(runner.fields(tested))
     good = np.all(np.isfinite(truth), axis=1)
     spread = truth[good].std(axis=0)
-    costs = runner.costs(number, True)
+    costs = runner.costs(scores, True)
     values, slopes = SIZES[name]
     found: dict[str, Any] = {"costs": vars(costs), "parameters": box.size, "rows": []}
     for kind, sizes in (("values", values), ("slopes", slopes)):
@@ -141,7 +141,7 @@ def _predicted(emulator: Any, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 KEPT_POINTS = 2**12
 
 
-def study_nroy(name: str, audit: int) -> dict[str, Any]:
+def study_nroy(name: str, audit: int, keep: Keep) -> dict[str, Any]:
     """What two waves of emulators leave, against the model itself."""
     experiment = load_experiment(name)
     problem, starts = experiment.problem(), name != "metolius-lad"
@@ -198,6 +198,7 @@ def study_nroy(name: str, audit: int) -> dict[str, Any]:
             }
         )
         print(name, found["rows"][-1], flush=True)
+        keep(found)
     return found
 
 
@@ -415,7 +416,7 @@ def main() -> None:
 
     parts = {
         "runs": lambda: study_runs(options.problem, options.repeats, keep),
-        "nroy": lambda: study_nroy(options.problem, options.audit),
+        "nroy": lambda: study_nroy(options.problem, options.audit, keep),
         "twin": lambda: study_twin(options.problem, options.seeds, options.emulated, keep),
         "times": study_times,
     }
