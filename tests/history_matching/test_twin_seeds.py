@@ -1,7 +1,7 @@
 """Twins of many seeds: the truth is kept, and several metrics leave less than one.
 
-A column of soil stands in for the model of Raoult et al. 2024 (doi:10.5194/gmd-17-5779-2024); errors
-are a tenth of each series' standard deviation, and each seed has a truth of its own.
+A column of soil stands in for the model of Raoult et al. 2024 (doi:10.5194/gmd-17-5779-2024).
+Errors are a tenth of each series' standard deviation, and each seed has a truth of its own.
 """
 
 from __future__ import annotations

@@ -65,6 +65,7 @@ def test_what_is_left_is_told_written_and_can_be_estimated(caliche, tmp_path):
     assert fresh.code == 2
 
 
+@pytest.mark.ci
 def test_a_fit_of_the_twin_stands_beside_what_is_left(caliche, tmp_path):
     fit, folder = tmp_path / "fit", tmp_path / "found"
     short = ("--set", "synthetic.hours=48", "--set", "model.nodes=21")
