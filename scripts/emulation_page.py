@@ -169,7 +169,8 @@ def nroy(name: str, found: Mapping[str, Any]) -> list[str]:
         "ruled out, by direct runs."
     )
     if len(found["rows"]) == 1:
-        told += " Runs with slopes were not measured."
+        told += " Runs with slopes were not measured: this part was stopped after its first half, "
+        told += "and the numbers are those that it had told by then."
     return [
         f"## {name}: emulators against the model itself",
         "",
