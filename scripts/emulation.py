@@ -2,7 +2,7 @@
 
     python scripts/emulation.py runs --problem twin-two-depths --repeats 10
     python scripts/emulation.py nroy --problem metolius-lad
-    python scripts/emulation.py twin --seeds 100 --emulated 20
+    python scripts/emulation.py twin --problem puechabon-lad --seeds 100 --emulated 20
     python scripts/emulation.py times
     python scripts/emulation.py page --out docs/results/emulation.md
 
@@ -29,6 +29,7 @@ import caliche
 caliche.configure()
 
 import equinox as eqx  # noqa: E402
+import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from scipy.stats import chi2, qmc, t  # noqa: E402
@@ -87,7 +88,7 @@ def study_runs(name: str, repeats: int, keep: Keep) -> dict[str, Any]:
     truth = scores.of_fields(runner.fields(tested))
     good = np.all(np.isfinite(truth), axis=1)
     spread = truth[good].std(axis=0)
-    costs = runner.costs(number, True)
+    costs = runner.costs(scores, True)
     values, slopes = SIZES[name]
     found: dict[str, Any] = {"costs": vars(costs), "parameters": box.size, "rows": []}
     for kind, sizes in (("values", values), ("slopes", slopes)):
@@ -140,7 +141,7 @@ def _predicted(emulator: Any, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 KEPT_POINTS = 2**12
 
 
-def study_nroy(name: str, audit: int) -> dict[str, Any]:
+def study_nroy(name: str, audit: int, keep: Keep) -> dict[str, Any]:
     """What two waves of emulators leave, against the model itself."""
     experiment = load_experiment(name)
     problem, starts = experiment.problem(), name != "metolius-lad"
@@ -197,36 +198,44 @@ def study_nroy(name: str, audit: int) -> dict[str, Any]:
             }
         )
         print(name, found["rows"][-1], flush=True)
+        keep(found)
     return found
 
 
 # -- a twin at Puechabon ---------------------------------------------------------------------------
 
-PUECHABON = (
-    "window.start=2014-06-01T01:00:00",
-    "window.fit_until=2014-06-21T00:00:00",
-    "window.end=2014-06-21T23:30:00",
-    "parameters.available_water_capacity={prior='normal',mean=150.0,sd=60.0,lower=20.0,upper=600.0}",
-)
+# Settings, whether start ranges are searched, and the metric that is matched alone.
+TWINS = {
+    "puechabon-lad": (
+        (
+            "window.start=2014-06-01T01:00:00",
+            "window.fit_until=2014-06-21T00:00:00",
+            "window.end=2014-06-21T23:30:00",
+        ),
+        False,
+        "latent_heat_flux: mean",
+    ),
+    "twin-two-depths": ((), True, "soil_temperature_0.05m: mean"),
+}
 ERROR = 0.1  # of a series' standard deviation
-SINGLE = ("latent_heat_flux: mean",)
-SPREAD = 1.5  # standard deviations of the priors within which truths are drawn
+INSIDE = 0.1, 0.9  # of each range, where truths are drawn
 
 
-def study_twin(seeds: int, emulated: int, keep: Keep, waves: int = 10) -> dict[str, Any]:
+def study_twin(name: str, seeds: int, emulated: int, keep: Keep, waves: int = 10) -> dict[str, Any]:
     """Truth kept and what is left, with one metric and with several; beside it a posterior."""
-    experiment = load_experiment("puechabon-lad", list(PUECHABON))
+    settings, starts, single = TWINS[name]
+    experiment = load_experiment(name, list(settings))
     problem = experiment.problem()
-    ranges = Ranges(problem.space)
-    metrics, _ = match_metrics(experiment)
+    ranges = Ranges(problem.space, starts)
+    metrics, _ = match_metrics(experiment, starts=starts)
     mask = np.asarray(problem.mask)
-    one = np.array([name in SINGLE for name in metrics.names])
     every = Simulator(problem, metrics, ranges, Recorder(None))
     cube = qmc.Sobol(ranges.size, rng=np.random.default_rng(0)).random_base2(10)
     began = time.process_time()
     values = every.values(cube)
     told: dict[str, Any] = {
         "parameters": ranges.size,
+        "single": single,
         "metrics": list(metrics.names),
         "points": len(cube),
         "seconds_points": time.process_time() - began,
@@ -234,8 +243,9 @@ def study_twin(seeds: int, emulated: int, keep: Keep, waves: int = 10) -> dict[s
     }
     for seed in range(seeds):
         rng = np.random.default_rng([seed, 11])
-        u = rng.uniform(-SPREAD, SPREAD, ranges.size)
-        clean = np.asarray(problem.forward(jnp.asarray(u)))
+        x = rng.uniform(*INSIDE, (1, ranges.size))
+        u = ranges.to_u(x)[0]
+        clean = np.asarray(_forward(problem, jnp.asarray(u)))
         sd = np.array([clean[mask[:, k], k].std() for k in range(mask.shape[1])])
         noisy = np.where(mask, clean + ERROR * sd * rng.standard_normal(clean.shape), 0.0)
         twin = eqx.tree_at(
@@ -243,65 +253,62 @@ def study_twin(seeds: int, emulated: int, keep: Keep, waves: int = 10) -> dict[s
             problem,
             (jnp.asarray(noisy), jnp.asarray(ERROR * sd)),
         )
-        row = _one_twin(experiment, twin, ranges, u, one, cube, values, waves, seed < emulated)
+        row = _one_twin(twin, metrics, ranges, x, single, cube, values, waves, seed < emulated)
+        row["posterior"] = _variational(twin, u)
         told["seeds"].append({"seed": seed, **row})
         print(seed, row, flush=True)
         keep(told)
     return told
 
 
+@jax.jit
+def _forward(problem: Any, u: Any) -> Any:
+    return problem.forward(u)
+
+
 def _one_twin(
-    experiment: Any,
     problem: Any,
+    made: Any,
     ranges: Ranges,
-    u: np.ndarray,
-    one: np.ndarray,
+    truth: np.ndarray,
+    single: str,
     cube: np.ndarray,
     values: np.ndarray,
     waves: int,
     emulate: bool,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    made, _ = match_metrics(experiment)
     metrics, targets, _, _ = observed_targets(problem, made)
-    numbers = [made.names.index(name) for name in metrics.names]
-    for word in ("one", "several"):
-        few = np.array([name in SINGLE for name in metrics.names]) if word == "one" else ...
+    numbers = np.array([made.names.index(name) for name in metrics.names])
+    alone = np.array([name == single for name in metrics.names])
+    for word, few in (("one", alone), ("several", np.ones(len(alone), bool))):
         mine, goals = metrics.only(few), targets.only(few)
         rule = usual_rule(len(goals))
         cutoff = rule.cutoff(len(goals))
-        y = values[:, np.array(numbers)[few]]
-        simulator = Simulator(problem, mine, ranges, Recorder(None))
-        at = ranges.from_inputs(_inputs(ranges, u))
-        exact = float(rule.combine(goals, simulator.values(at))[0])
+        simulator = Simulator(problem, made.only(numbers), ranges, Recorder(None))
+        exact = rule.combine(goals, simulator.values(truth)[:, few])
         row[word] = {
-            "truth": exact / cutoff,
-            "fraction": float(np.mean(rule.combine(goals, y) <= cutoff)),
+            "truth": float(exact[0]) / cutoff,
+            "fraction": float(np.mean(rule.combine(goals, values[:, numbers[few]]) <= cutoff)),
         }
         if not emulate:
             continue
+        simulator = Simulator(problem, mine, ranges, Recorder(None))
         options = Options("emulator", None, waves, None, "never", 500, 2**12)
         study = Study(simulator, ranges, goals, rule, options)
         began = time.process_time()
         _, _, costs = choose(study)
         found = match_in_waves(study, costs)
+        judged = statistic(study, list(found.judges), truth)
         row[word] |= {
-            "emulated_truth": float(statistic(study, list(found.judges), at)[0]) / cutoff,
+            "emulated_truth": float(judged[0]) / cutoff,
             "emulated_fraction": found.nroy.fraction,
             "waves": len(found.waves),
             "runs": simulator.runs,
             "seconds": time.process_time() - began,
             "load": load_now(),
         }
-    if emulate:
-        row["posterior"] = _variational(problem, u)
     return row
-
-
-def _inputs(ranges: Ranges, u: np.ndarray) -> np.ndarray:
-    """(1, P) emulator inputs of a control vector whose priors are all informative."""
-    assert not ranges.flat.any()
-    return np.asarray(u)[None]
 
 
 def _variational(problem: Any, u: np.ndarray) -> dict[str, Any]:
@@ -401,7 +408,7 @@ def main() -> None:
         options.out.write_text(text, encoding="utf-8") if options.out else print(text)
         return
     options.work.mkdir(parents=True, exist_ok=True)
-    alone = options.part in ("twin", "times")
+    alone = options.part == "times"
     path = options.work / f"{options.part}{'' if alone else '-' + options.problem}.json"
 
     def keep(found: dict[str, Any]) -> None:
@@ -409,8 +416,8 @@ def main() -> None:
 
     parts = {
         "runs": lambda: study_runs(options.problem, options.repeats, keep),
-        "nroy": lambda: study_nroy(options.problem, options.audit),
-        "twin": lambda: study_twin(options.seeds, options.emulated, keep),
+        "nroy": lambda: study_nroy(options.problem, options.audit, keep),
+        "twin": lambda: study_twin(options.problem, options.seeds, options.emulated, keep),
         "times": study_times,
     }
     keep(parts[options.part]())

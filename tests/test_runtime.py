@@ -60,8 +60,7 @@ print("XLA_FLAGS" in os.environ, "XLA_FLAGS" in outside())
 """
 
 
-def test_blas_has_one_thread_unless_told_and_other_programs_have_their_own(tmp_path):
-    assert run(SAID, tmp_path, OPENBLAS_NUM_THREADS="3").stdout.split()[:2] == ["3", "3"]
+def test_blas_has_one_thread_and_other_programs_have_the_environment_of_before(tmp_path):
     code = 'import os; os.environ.pop("OPENBLAS_NUM_THREADS", None)\n' + SAID
     assert run(code, tmp_path).stdout.split() == ["1", "None", "True", "False"]
 

@@ -27,6 +27,8 @@ def test_an_executable_is_emulated_and_calibrated_on_its_emulator(study, tmp_pat
     assert not (tmp_path / "E.members").exists()
     assert json.loads((folder / "summary.json").read_text())["failures"] == summary["failures"]
 
+    with pytest.raises(InputError, match="an experiment of its own"):
+        _ = caliche.read_results(folder).experiment
     problem = caliche.open_emulation(folder)
     outputs = load_outputs(folder / "emulator.nc")
     assert outputs.names == ("outputs: value 1", "outputs: value 2")
@@ -45,6 +47,10 @@ def test_an_executable_has_no_slopes_and_is_not_run_in_compiled_code(study, tmp_
     config = read_drive(study())
     with pytest.raises(InputError, match="whose slopes are known"):
         emulate_program(config, gradients="always", out=tmp_path / "E")
+    (tmp_path / "F.members").mkdir()
+    (tmp_path / "F.members" / "drive.toml").write_text("another")
+    with pytest.raises(InputError, match="were begun"):
+        emulate_program(config, out=tmp_path / "F")
     problem = program_problem(config)
     for ask in (problem.forward, problem.misfit, problem.predict_tangents):
         with pytest.raises(InputError, match="that JAX can run"):

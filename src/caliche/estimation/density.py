@@ -67,7 +67,7 @@ def reach(space: ParameterSpace, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def physical(space: ParameterSpace, u: np.ndarray) -> np.ndarray:
     """Physical values (..., P) of control vectors (..., P)."""
-    rows = by_rows(functools.partial(_vectors, space), u.reshape(-1, u.shape[-1]))
+    rows = by_rows(functools.partial(_vectors, space), np.asarray(u).reshape(-1, u.shape[-1]))
     return rows.reshape(u.shape)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from caliche.errors import InputError, nearest
 from caliche.metrics import metric as kind
 from caliche.metrics.metric import Made, Metric, Metrics
+from caliche.wording import number_of
 
 # What may be asked for, and what each is.
 VECTOR_KINDS = {
@@ -80,7 +81,7 @@ def _add(made: Made, vector: Vector, k: int, stream: str, name: str) -> None:
     if name == "values":
         if len(at) > MOST_VALUES:
             raise InputError(
-                f"at most {MOST_VALUES} values that are matched one by one",
+                f"at most {number_of(MOST_VALUES, 'value')} that are matched one by one",
                 f"{len(at)} of {stream}",
                 "ask for --metrics mean,change,sd or bins",
             )

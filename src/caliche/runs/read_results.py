@@ -13,6 +13,7 @@ import xarray as xr
 
 from caliche.errors import InputError
 from caliche.estimation.information import without_term
+from caliche.executables.config import is_drive
 from caliche.experiments.experiment import Experiment, load_experiment
 from caliche.files.netcdf import groups_of, open_arrays
 from caliche.keys.records import checked, read_table, read_text
@@ -72,7 +73,7 @@ class Results:
             return load_trained(self.folder)
         if self.kind == "estimate":
             return open_run(self.folder)[0]
-        if self.kind in ("drive", "joint"):
+        if self.kind in ("drive", "joint") or is_drive(self.folder / "config.toml"):
             raise self._other("an experiment of its own", "read .summary")
         return load_experiment(self.folder / "config.toml")
 

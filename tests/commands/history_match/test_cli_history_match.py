@@ -65,6 +65,30 @@ def test_what_is_left_is_told_written_and_can_be_estimated(caliche, tmp_path):
     assert fresh.code == 2
 
 
+@pytest.mark.ci
+def test_a_fit_of_the_twin_stands_beside_what_is_left(caliche, tmp_path):
+    fit, folder = tmp_path / "fit", tmp_path / "found"
+    short = ("--set", "synthetic.hours=48", "--set", "model.nodes=21")
+    assert caliche("estimate", TWIN, "--out", fit, *short).code == 0
+    outcome = caliche("history-match", TWIN, "--out", folder, *SMALL, "--against", fit)
+    assert outcome.code == 0
+    said = " ".join(outcome.out.split())
+    assert "The estimate of fit has an implausibility of" in said
+    assert "so that it is among what is left" in said
+    assert "The 95 % intervals of fit by Laplace" in said
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    entry = summary["against"]["parameters"]["albedo"]
+    low, high = entry["places"]["Laplace"]
+    assert 0.0 < low < entry["place"] < high < 1.0
+    page = (folder / "history-match.html").read_text("utf-8")
+    assert page.count("<svg") == 5
+    assert "Beside the fit of fit" in page
+    refused = caliche("history-match", TWIN, "--out", tmp_path / "no", "--against", folder)
+    assert refused.code == 2
+    assert "the folder of caliche estimate" in refused.err
+    assert not (tmp_path / "no").exists()
+
+
 def test_nothing_left_is_exit_code_3_with_the_reason(caliche, tmp_path, monkeypatch):
     def moved(*given):
         metrics, targets, measured, told = observed_targets(*given)

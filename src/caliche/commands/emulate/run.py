@@ -40,6 +40,7 @@ from caliche.executables.problem import program_problem
 from caliche.executables.runner import ProgramRunner, refuse_slopes
 from caliche.executables.workers import Workers
 from caliche.experiments.experiment import Experiment, load_experiment
+from caliche.files.whole_file import write_text
 from caliche.metrics.metric import Metrics
 from caliche.metrics.vectors import usual_kinds, vector_metrics
 from caliche.problems.base import Problem
@@ -269,6 +270,7 @@ def emulate_program(
     if outputs == METRICS:
         what = vector_metrics(problem.vector, kinds or usual_kinds(problem.vector))[0]
     members = folder.with_name(f"{folder.name}.members")
+    _same_file(config, members / "drive.toml")
     with Workers(config, workers or config.workers) as pool:
         runner = ProgramRunner(problem, pool, members)
         found = emulate(
@@ -284,6 +286,24 @@ def emulate_program(
     summary = write_emulation(folder, found.outputs, found.emulator, said | found.summary, write)
     shutil.move(members, folder / "members")
     return found, folder, summary
+
+
+def _same_file(config: DriveConfig, kept: Path) -> None:
+    """Refuse runs that were begun with another file; keep this one beside new ones.
+
+    Raises
+    ------
+    InputError : it is another file.
+    """
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_text(kept, config.text)
+    elif kept.read_text("utf-8") != config.text:
+        raise InputError(
+            f"the file with which the runs in {kept.parent} were begun",
+            "another one, or one that was changed since",
+            "choose another --out, or move that folder away",
+        )
 
 
 def open_emulation(folder: str | Path) -> EmulatedProblem:

@@ -61,6 +61,14 @@ def history_match(
             help="Folder of an estimate: persistence of errors and discrepancy from its residuals.",
         ),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Folder of an estimate, shown on the page beside what is left, with what caliche "
+            "posterior found of it.",
+        ),
+    ] = None,
     combine: Annotated[
         str | None,
         typer.Option(
@@ -127,13 +135,13 @@ def history_match(
     )
     kinds = listed([metrics or ""])
     if is_drive(experiment):
-        refuse_for_program({"--run": run, "--set": set_})
+        refuse_for_program({"--run": run, "--against": against, "--set": set_})
         config = read_drive(Path(experiment))
         name, match = config.name, partial(match_program, config, workers=workers)
     else:
         refuse_for_model({"--workers": workers})
         loaded = load_experiment(experiment, set_ or [])
-        name, match = loaded.config.name, partial(match_experiment, loaded, run=run)
+        name, match = loaded.config.name, partial(match_experiment, loaded, run=run, other=against)
     folder = folder_of(out, f"{name}-history-match", fresh)
     with (
         stoppable(f"runs are kept in {folder}", folder, out, (folder / "run.json").is_file),

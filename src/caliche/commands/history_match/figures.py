@@ -16,6 +16,8 @@ from caliche.report import style
 from caliche.report.numbers import plain, pretty_unit
 
 _CELL = 1.35  # inches of a panel of the matrix
+# Of intervals, one method after the other.
+_INTERVALS = (style.FIRST_GUESS, style.OBSERVED, style.BAND, style.TRUTH, style.MUTED)
 MOST = 8  # parameters of a matrix; the most narrowed ones
 
 
@@ -171,6 +173,43 @@ def waves_figure(summary: Mapping[str, Any], found: xr.Dataset) -> Figure:
         ax.set_visible(False)
     if len(marginal) > 1:
         axes[0].legend(fontsize=7)
+    return figure
+
+
+def against_figure(summary: Mapping[str, Any], found: xr.Dataset) -> Figure:
+    """What is left along each range, and the intervals of a run that was fitted."""
+    other = summary["against"]["parameters"]
+    marginal, edges = found["marginal"].values[-1], found["edges"].values
+    words = list(dict.fromkeys(word for entry in other.values() for word in entry["places"]))
+    columns = min(4, len(other))
+    rows = -(-len(other) // columns)
+    figure = style.new_figure(0.5 + (1.5 + 0.15 * len(words)) * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    at = (np.arange(marginal.shape[1]) + 0.5) / marginal.shape[1]
+    for k, (name, entry) in enumerate(other.items()):
+        ax = axes[k]
+        share = marginal[k] / max(float(marginal[k].max()), 1e-300)
+        ax.bar(at, share, width=1.0 / len(at), color=style.MODELLED, alpha=0.35)
+        for line, word in enumerate(words):
+            if word not in entry["places"]:
+                continue
+            low, high = entry["places"][word]
+            y, color = -0.18 * (line + 1), _INTERVALS[line % len(_INTERVALS)]
+            label = word if k == 0 else None
+            ax.plot([low, high], [y, y], color=color, lw=3.0, solid_capstyle="butt", label=label)
+        ax.plot(entry["place"], -0.18, "o", color=style.OBSERVED, ms=3)
+        if summary["truth"] is not None:
+            ax.axvline(summary["truth"]["place"][k], color=style.TRUTH, lw=0.9)
+        ax.set_xlim(-0.02, 1.02)
+        ax.set_ylim(-0.18 * (len(words) + 1), 1.05)
+        ax.set_yticks([])
+        ax.set_xticks([0.0, 1.0], [plain(edges[k, 0], 3), plain(edges[k, -1], 3)])
+        ax.set_title(name.replace("_", " "), fontsize=7.5)
+        ax.set_xlabel(pretty_unit(summary["parameters"][name]["unit"]), fontsize=7.5)
+    for ax in axes[len(other) :]:
+        ax.set_visible(False)
+    if words:
+        figure.legend(fontsize=8, loc="outside lower center", ncols=len(words))
     return figure
 
 

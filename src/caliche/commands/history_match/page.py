@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from caliche.commands.history_match import tables
 from caliche.commands.history_match.figures import (
     MOST,
+    against_figure,
     matrix_figure,
     outputs_figure,
     removed_figure,
@@ -117,3 +118,15 @@ def _figures(
             "the whole range." + truth,
             waves_figure(summary, found),
         )
+        if summary.get("against") is not None:
+            run = summary["against"]["run"]
+            yield (
+                "against",
+                f"Beside the fit of {run}",
+                "Filled: density of what is left along each range, its highest value at the top. "
+                f"Below it: the 95 % intervals of {run}, on the same axis, and its estimate as a "
+                "point. Intervals say where values are that fit the whole record, errors as "
+                "declared or found; what is left is all that the metrics do not rule out, model "
+                "discrepancy included." + truth,
+                against_figure(summary, found),
+            )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
+from caliche.commands.history_match.against import against, fitted_intervals
 from caliche.commands.history_match.arrays import numbers_of
 from caliche.commands.history_match.folder import (
     MatchFolder,
@@ -62,6 +63,7 @@ def match_experiment(
     command: str | None = None,
     say: Say | None = None,
     counted: Callable[[int], None] | None = None,
+    other: Path | None = None,
 ) -> MatchRun:
     """Match the fitted streams of an experiment, and write a folder.
 
@@ -72,6 +74,7 @@ def match_experiment(
     share : of each series' standard deviation that the model may miss, where `run` says nothing.
     run : folder of an estimate whose residuals say how long errors persist and what the model
         misses.
+    other : folder of an estimate that is shown beside what is left.
 
     Raises
     ------
@@ -97,6 +100,8 @@ def match_experiment(
     metrics, targets, measured, told = observed_targets(
         problem, metrics, errors, share, discrepancy
     )
+    if other is not None:
+        fitted_intervals(other, problem.space.names)  # refuses another run before anything is done
     place.begin(identity(experiment, options, kinds, share, run), as_run(experiment, folder))
     write_data(experiment, folder)
     if options.audit and options.method == MODEL:
@@ -113,13 +118,15 @@ def match_experiment(
         (*left_out, *told),
     )
     config = experiment.config
-    said = {
+    said: dict[str, Any] = {
         "experiment": config.name,
         "title": config.title,
         "description": config.description,
         "notes": notes,
         "command": command,
     }
+    if other is not None:
+        said["against"] = against(other, problem, metrics, found, options.starts)
     summary = _summary(found, problem, measured, options, said)
     place.close(reduced_experiment(experiment, folder, found), found, summary)
     return MatchRun(folder, found, summary)

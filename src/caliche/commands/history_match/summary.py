@@ -80,6 +80,26 @@ class TruthEntry:
 
 
 @dataclass(frozen=True)
+class FittedEntry:
+    """A parameter of a run that was fitted: 95 % intervals by method, and their places along the
+    range."""
+
+    estimate: float | None
+    place: float | None
+    intervals: Mapping[str, Pair]
+    places: Mapping[str, Pair]
+
+
+@dataclass(frozen=True)
+class AgainstEntry:
+    """A run that was fitted, beside what is left."""
+
+    run: str
+    implausibility: float | None
+    parameters: Mapping[str, FittedEntry]
+
+
+@dataclass(frozen=True)
 class MatchSummary:
     """The content of summary.json."""
 
@@ -115,6 +135,7 @@ class MatchSummary:
     over: str = ""
     isolated: Any = None
     failures: Mapping[str, int] | None = None
+    against: AgainstEntry | None = None
     command: str | None = None
     versions: Mapping[str, str] | None = None
     created: str = ""

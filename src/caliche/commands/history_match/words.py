@@ -141,8 +141,39 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
         value = truth["implausibility"]
         kept = "kept" if value <= summary["cutoff"] else "RULED OUT"
         found.append(f"The truth of this twin is {kept}: its implausibility is {plain(value, 3)}.")
+    if summary.get("against") is not None:
+        found += _beside(summary)
     if summary["waves"][-1]["stop"]:
         found.append(summary["waves"][-1]["stop"])
+    return found
+
+
+def _beside(summary: Mapping[str, Any]) -> list[str]:
+    """How a run that was fitted compares, and whether its intervals miss the truth of a twin."""
+    other, cutoff = summary["against"], summary["cutoff"]
+    value = other["implausibility"]
+    if math.isnan(value):
+        return [f"The metrics cannot be computed at the estimate of {other['run']}."]
+    text = f"The estimate of {other['run']} has an implausibility of {plain(value, 3)}, "
+    if value <= cutoff:
+        found = [text + "so that it is among what is left."]
+    else:
+        found = [
+            text + "so that it is RULED OUT: the values that fit the whole record best miss these "
+            "metrics by more than errors and discrepancy allow."
+        ]
+    truth = summary["truth"]
+    if truth is None:
+        return found
+    missed: dict[str, list[str]] = {}
+    for (name, entry), place in zip(other["parameters"].items(), truth["place"], strict=True):
+        for word, (low, high) in entry["places"].items():
+            missed.setdefault(word, [])
+            if not low <= place <= high:
+                missed[word].append(name)
+    for word, names in missed.items():
+        what = f"miss the truth of {listing(names)}" if names else "hold every truth"
+        found.append(f"The 95 % intervals of {other['run']} by {word} {what}.")
     return found
 
 
