@@ -33,6 +33,10 @@ def emulate_column(
     samples: Annotated[
         int, typer.Option(help="Single steps to learn from, each with an exact derivative.")
     ] = 60_000,
+    beside: Annotated[
+        float,
+        typer.Option(help="Share of those steps from states beside the trajectories."),
+    ] = 0.5,
     epochs: Annotated[int, typer.Option(help="Epochs of 100 updates at most.")] = 60,
     width: Annotated[int, typer.Option(help="Units in each hidden layer.")] = 64,
     depth: Annotated[int, typer.Option(help="Hidden layers; 0 is a linear network.")] = 2,
@@ -69,7 +73,7 @@ def emulate_column(
     from caliche.terminal.tables import print_table, wrapped
 
     settings = ColumnSettings(
-        DataSettings(runs=runs, days=days, samples=samples, seed=seed),
+        DataSettings(runs=runs, days=days, samples=samples, beside=beside, seed=seed),
         TrainingSettings(
             epochs=epochs, width=width, depth=depth, derivatives=derivatives, rollouts=rollouts
         ),
