@@ -12,6 +12,7 @@ import pytest
 import caliche as package
 from caliche.commands.emulate_column.page import write_column_page
 from caliche.commands.report.run import write_page
+from caliche.errors import InputError
 from caliche.evaluation.exact_model import exact_remarks, weather_remarks
 from caliche.experiments import load_experiment
 from caliche.models.base import Model
@@ -83,6 +84,14 @@ def test_a_network_is_a_model_like_any_other_and_is_held_against_the_exact_one(c
         "Held against the exact model: the emulator's optimum is "
     )
     assert exact_remarks(exact, exact.truth) == []
+    for change, said in (
+        ("parameters.emissivity.value=0.9", "emissivity, which was fixed at 0.95"),
+        ("parameters.emissivity={value=0.9, fixed=true}", "emissivity between 0.95 and 0.95"),
+        ("window.time_step=1800", "time_step = 3600 s"),
+        ("parameters.albedo.start=[0.01, 0.9]", "a start range of albedo"),
+    ):
+        with pytest.raises(InputError, match=said):
+            load_experiment(out / "emulated.toml", [change]).problem()
     # A run's folder names the network relative to itself, wherever both go.
     run = tmp_path / "R" / "config.toml"
     run.parent.mkdir()
