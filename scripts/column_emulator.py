@@ -10,6 +10,7 @@ through it. Times are of a processor.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,9 @@ def train(work: Path, name: str, case: Case) -> ColumnSummary:
 
 def reestimate(folder: Path) -> list[HeldAgainst]:
     """Twins estimated through a network, and held against the exact model."""
-    found = []
+    found, kept = [], folder / "twins.json"
+    if kept.is_file():
+        return [HeldAgainst(**one) for one in json.loads(kept.read_text())]
     for seed in range(TWINS):
         experiment = load_experiment(folder / "emulated.toml", [f"synthetic.seed={seed}"])
         problem = experiment.problem()
@@ -121,6 +124,7 @@ def reestimate(folder: Path) -> list[HeldAgainst]:
         values = {n: float(result.parameters[n].estimate) for n in problem.space.names}
         found.append(hold_against(experiment.exact.problem(), values))
         print(folder.name, seed, f"{found[-1].distance:.3g} sd", flush=True)
+    kept.write_text(json.dumps([vars(one) for one in found]))
     return found
 
 

@@ -179,6 +179,25 @@ def directions(
     return v / np.where(length > 0.0, length, 1.0) * sd
 
 
+def differentiated(
+    view: ColumnView,
+    trained: Trained,
+    constants: Mapping[str, float],
+    x: np.ndarray,
+    v: np.ndarray,
+) -> Steps:
+    """Exact steps at inputs x (sample, input), and derivatives along v (sample, input).
+
+    States are moved to where they can be first.
+    """
+    fixed = tuple(constants.items())
+    parts = [
+        _exact(view, trained, fixed, jnp.asarray(a), jnp.asarray(b))
+        for a, b in zip(_chunks(x), _chunks(v), strict=True)
+    ]
+    return Steps(*(jnp.concatenate(part)[: len(x)] for part in zip(*parts, strict=True)))
+
+
 def _inputs(space: ParameterSpace, box: Box, params: Mapping[str, Array]) -> tuple[Trained, dict]:
     """Which parameters are inputs, and the values of all others."""
     ends = [space.to_physical(jnp.asarray(u)) for u in (box.lower, box.upper)]
@@ -261,13 +280,8 @@ def _samples(
     sd = np.asarray(Scaling.of(jnp.asarray(x)).sd)
     held = np.ptp(x, axis=0) == 0.0
     v = directions(random, x, sd, held)
-    parts = [
-        _exact(view, trained, tuple(constants.items()), jnp.asarray(a), jnp.asarray(b))
-        for a, b in zip(_chunks(x), _chunks(v), strict=True)
-    ]
-    x, y, v, jv = (
-        np.concatenate([np.asarray(a) for a in part])[:count] for part in zip(*parts, strict=True)
-    )
+    steps = differentiated(view, trained, constants, x, v)
+    x, y, v, jv = (np.asarray(a) for a in steps)
     fine = np.isfinite(y).all(1) & np.isfinite(jv).all(1)
     return Steps(*(jnp.asarray(a[fine]) for a in (x, y, v, jv)))
 

@@ -111,8 +111,8 @@ class TrainedColumn:
 class _Scales(NamedTuple):
     """What errors are measured in.
 
-    slopes : (output,) mean square of derivatives.  moved : (lead, state) how far states move in so
-    many steps.  energy : () W m-2.
+    slopes : (output,) mean square of derivatives, or the median of outputs where that is larger.
+    moved : (lead, state) how far states move in so many steps.  energy : () W m-2.
     """
 
     slopes: Array
@@ -233,7 +233,9 @@ def _frame(material: Material) -> _Frame:
     n = len(material.view.states)
     where = leads(runs.states.shape[1] - 1)
     moved = jnp.sqrt(jnp.mean((runs.states[:, where] - runs.states[:, :1]) ** 2, axis=0))
-    slopes = _or_one(jnp.mean(Scaling.of(steps.y).directions(steps.jv) ** 2, axis=0))
+    slopes = jnp.mean(Scaling.of(steps.y).directions(steps.jv) ** 2, axis=0)
+    # An output that hardly responds counts little, and one that jumps does not outvote the others.
+    slopes = _or_one(jnp.maximum(slopes, jnp.median(slopes)))
     constants = {name: jnp.asarray(value) for name, value in material.constants.items()}
 
     def stored(x: Array, y: Array) -> Array:
