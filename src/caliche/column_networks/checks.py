@@ -35,6 +35,8 @@ _BEST_OF = 3
 class JacobianCheck:
     """Jacobians of a step at held-out points, in standard deviations of inputs and outputs.
 
+    Inputs that never varied in what was learned from count as zero, and so do such outputs.
+
     emulated, exact : (output, input) at the point with the median error.
     difference : (output, input) root mean square over the points.
     error : relative Frobenius norm of the difference, over all points; `state_error` of the part
@@ -98,9 +100,13 @@ def check_jacobian(model: EmulatedModel, material: Material, points: int = POINT
     some = np.linspace(0, len(x) - 1, min(points, len(x))).astype(int)
     found, true = np.asarray(_jacobians(model, x[some])), _exact_jacobians(material, x[some])
     (_, si), (_, so) = model.network.inputs, model.network.outputs
-    scale = np.asarray(si)[None, :] / np.asarray(so)[:, None]
+    # What never varied was never learned, such as the effect of snow where none fell.
+    varied = np.ptp(np.asarray(material.learned.steps.x), axis=0) > 0.0
+    scale = np.where(varied, np.asarray(si), 0.0)[None, :] / np.asarray(so)[:, None]
+    scale = scale * np.asarray(model.network.moving)[:, None]
     n = len(model.view.states)
-    own = np.eye(n) + found[:, :n, :n], np.eye(n) + true[:, :n, :n]
+    moving = np.flatnonzero(varied[:n])
+    own = [np.eye(len(moving)) + a[:, moving][:, :, moving] for a in (found, true)]
     moduli = [np.sort(np.abs(np.linalg.eigvals(a)), axis=1)[:, ::-1] for a in own]
     a, b = found * scale, true * scale
     size = np.sqrt((b**2).sum((1, 2)))
