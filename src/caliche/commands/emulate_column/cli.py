@@ -19,6 +19,8 @@ from caliche.terminal.options import (
 from caliche.terminal.progress import Progress
 from caliche.terminal.stop import FreshOption, folder_of, stoppable
 
+MOST_ROWS = 12  # of the drift table on the terminal
+
 
 def emulate_column(
     experiment: ExperimentArgument,
@@ -103,7 +105,8 @@ def emulate_column(
     for text in summary["sentences"]:
         typer.echo(wrapped(text))
     typer.echo()
-    print_table(*drift_table(summary))
+    header, rows = drift_table(summary)
+    print_table(header, rows[:: -(-len(rows) // MOST_ROWS)])  # the page has all of them
     typer.echo()
     print_table(*cost_table(summary))
     for text in summary["warnings"]:
