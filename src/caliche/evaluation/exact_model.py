@@ -103,8 +103,8 @@ def exact_remarks(experiment: Experiment, values: dict[str, float]) -> list[Rema
     digits = 0 if found.distance >= 10.0 else 1
     text = (
         f"Held against the exact model: the emulator's optimum is {found.distance:.{digits}f} "
-        f"posterior standard deviations from the model's (J of the exact model {found.cost:.5g} and "
-        f"{found.exact_cost:.5g}, after {found.steps} of its Gauss-Newton steps"
+        "posterior standard deviations from the model's (J of the exact model "
+        f"{found.cost:.5g} and {found.exact_cost:.5g}, after {found.steps} of its Gauss-Newton steps"
     )
     text += ")." if found.converged else ", which have not converged)."
     if far:
