@@ -104,7 +104,7 @@ def exact_remarks(experiment: Experiment, values: dict[str, float]) -> list[Rema
     text = (
         f"Held against the exact model: the emulator's optimum is {found.distance:.{digits}f} "
         "posterior standard deviations from the model's (J of the exact model "
-        f"{found.cost:.5g} and {found.exact_cost:.5g}, after {found.steps} of its Gauss-Newton steps"
+        f"{found.cost:.5g} and {found.exact_cost:.5g}, after {found.steps} Gauss-Newton steps"
     )
     text += ")." if found.converged else ", which have not converged)."
     if far:
