@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from caliche.column_networks import weather
-from caliche.column_networks.data import Material, Steps
+from caliche.column_networks.data import Material, Steps, differentiated
 from caliche.models.base import Diagnostics, Model
 from caliche.models.emulated.model import EmulatedModel
-from caliche.models.emulated.view import ColumnView, exact_step
+from caliche.models.emulated.view import ColumnView
 from caliche.models.loop.time_loop import simulate
 from caliche.parameters.space import ParameterSpace
 
@@ -34,6 +34,8 @@ _BEST_OF = 3
 @dataclass(frozen=True)
 class JacobianCheck:
     """Jacobians of a step at held-out points, in standard deviations of inputs and outputs.
+
+    Inputs that never varied in what was learned from count as zero, and so do such outputs.
 
     emulated, exact : (output, input) at the point with the median error.
     difference : (output, input) root mean square over the points.
@@ -96,12 +98,15 @@ def check_jacobian(model: EmulatedModel, material: Material, points: int = POINT
     """Compare the Jacobians of the network and of the exact step at held-out points."""
     x = material.held_out.steps.x
     some = np.linspace(0, len(x) - 1, min(points, len(x))).astype(int)
-    constants = {k: jnp.asarray(v) for k, v in material.constants.items()}
-    found, true = (np.asarray(a) for a in _jacobians(model, constants, x[some]))
+    found, true = np.asarray(_jacobians(model, x[some])), _exact_jacobians(material, x[some])
     (_, si), (_, so) = model.network.inputs, model.network.outputs
-    scale = np.asarray(si)[None, :] / np.asarray(so)[:, None]
+    # What never varied was never learned, such as the effect of snow where none fell.
+    varied = np.ptp(np.asarray(material.learned.steps.x), axis=0) > 0.0
+    scale = np.where(varied, np.asarray(si), 0.0)[None, :] / np.asarray(so)[:, None]
+    scale = scale * np.asarray(model.network.moving)[:, None]
     n = len(model.view.states)
-    own = np.eye(n) + found[:, :n, :n], np.eye(n) + true[:, :n, :n]
+    moving = np.flatnonzero(varied[:n])
+    own = [np.eye(len(moving)) + a[:, moving][:, :, moving] for a in (found, true)]
     moduli = [np.sort(np.abs(np.linalg.eigvals(a)), axis=1)[:, ::-1] for a in own]
     a, b = found * scale, true * scale
     size = np.sqrt((b**2).sum((1, 2)))
@@ -230,19 +235,16 @@ def _outputs(model: EmulatedModel, x: Array) -> Array:
 
 
 @jax.jit
-def _jacobians(
-    model: EmulatedModel, constants: Mapping[str, Array], x: Array
-) -> tuple[Array, Array]:
-    """Of the network and of the exact step, (point, output, input), physical."""
-    view = model.view
-    n, m = len(view.states), len(view.model.forcing_variables)
+def _jacobians(model: EmulatedModel, x: Array) -> Float[Array, "point output input"]:
+    return jax.vmap(jax.jacfwd(model.network))(x)
 
-    def exact(x: Array) -> Array:
-        params = {**constants, **dict(zip(model.trained.names, x[n + m :], strict=True))}
-        forcing = dict(zip(view.model.forcing_variables, x[n : n + m], strict=True))
-        return jnp.concatenate(exact_step(view, params, x[:n], forcing))
 
-    return jax.vmap(jax.jacfwd(model.network))(x), jax.vmap(jax.jacfwd(exact))(x)
+def _exact_jacobians(material: Material, x: Array) -> Float[np.ndarray, "point output input"]:
+    """Of the exact step, physical: one derivative along each input, by the program of the data."""
+    points, inputs = x.shape
+    repeated, along = np.repeat(np.asarray(x), inputs, axis=0), np.tile(np.eye(inputs), (points, 1))
+    steps = differentiated(material.view, material.trained, material.constants, repeated, along)
+    return np.asarray(steps.jv).reshape(points, inputs, -1).swapaxes(1, 2)
 
 
 def _relative(a: np.ndarray, b: np.ndarray) -> float:

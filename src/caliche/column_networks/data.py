@@ -24,7 +24,7 @@ from caliche.models.loop.run import run
 from caliche.parameters.space import ParameterSpace
 
 CHUNK = 2048  # samples of a compiled call
-SHIFTED = 0.5  # of a sample in two: the share of another two states' difference that is added
+SHIFTED = 0.5  # at most, the share of another two states' difference that is added beside
 NOISE = 0.05  # white noise of those states, in standard deviations of each entry
 AT_START = "initial_"  # parameters with this start of their name belong to the start alone
 
@@ -35,12 +35,14 @@ class DataSettings:
 
     runs, days : of the exact model, and their length.  samples : single steps, each with one
     directional derivative.  rollout : steps of the runs that the network has to follow.
+    beside : share of the samples whose state is not on a trajectory but beside one.
     """
 
     runs: int = 64
     days: float = 15.0
     samples: int = 20_000
     rollout: int = 48
+    beside: float = 0.5
     seed: int = 0
 
 
@@ -149,7 +151,7 @@ def prepare_material(
     for (split, random), held_out in zip(parts, (False, True), strict=True):
         count = max(settings.samples // 5, 64) if held_out else settings.samples
         say(f"{count:,} steps and their derivatives")
-        steps_of = _samples(view, trained, constants, split, spread, count, random)
+        steps_of = _samples(view, trained, constants, split, spread, count, random, settings.beside)
         data.append(Data(steps_of, _runs(names, split, settings.rollout, random)))
     return Material(view, trained, data[0], data[1], constants)
 
@@ -175,6 +177,25 @@ def directions(
     v[:, held] = 0.0
     length = np.linalg.norm(v, axis=1, keepdims=True)
     return v / np.where(length > 0.0, length, 1.0) * sd
+
+
+def differentiated(
+    view: ColumnView,
+    trained: Trained,
+    constants: Mapping[str, float],
+    x: np.ndarray,
+    v: np.ndarray,
+) -> Steps:
+    """Exact steps at inputs x (sample, input), and derivatives along v (sample, input).
+
+    States are moved to where they can be first.
+    """
+    fixed = tuple(constants.items())
+    parts = [
+        _exact(view, trained, fixed, jnp.asarray(a), jnp.asarray(b))
+        for a, b in zip(_chunks(x), _chunks(v), strict=True)
+    ]
+    return Steps(*(jnp.concatenate(part)[: len(x)] for part in zip(*parts, strict=True)))
 
 
 def _inputs(space: ParameterSpace, box: Box, params: Mapping[str, Array]) -> tuple[Trained, dict]:
@@ -236,6 +257,7 @@ def _samples(
     spread: Array,
     count: int,
     random: np.random.Generator,
+    share: float,
 ) -> Steps:
     """Single steps from states on the trajectories and beside them, with parameters of any run."""
     states = np.asarray(split.states)
@@ -248,7 +270,7 @@ def _samples(
 
     run_of, time_of = drawn()
     s, f = states[run_of, time_of], forcing[run_of, time_of + 1]
-    beside = random.random(count) < 0.5
+    beside = random.random(count) < share
     shift = SHIFTED * random.random((count, 1)) * (states[drawn()] - states[drawn()])
     noise = NOISE * np.asarray(spread) * random.standard_normal(s.shape)
     s = s + np.where(beside[:, None], shift + noise, 0.0)
@@ -258,13 +280,8 @@ def _samples(
     sd = np.asarray(Scaling.of(jnp.asarray(x)).sd)
     held = np.ptp(x, axis=0) == 0.0
     v = directions(random, x, sd, held)
-    parts = [
-        _exact(view, trained, tuple(constants.items()), jnp.asarray(a), jnp.asarray(b))
-        for a, b in zip(_chunks(x), _chunks(v), strict=True)
-    ]
-    x, y, v, jv = (
-        np.concatenate([np.asarray(a) for a in part])[:count] for part in zip(*parts, strict=True)
-    )
+    steps = differentiated(view, trained, constants, x, v)
+    x, y, v, jv = (np.asarray(a) for a in steps)
     fine = np.isfinite(y).all(1) & np.isfinite(jv).all(1)
     return Steps(*(jnp.asarray(a[fine]) for a in (x, y, v, jv)))
 

@@ -111,8 +111,8 @@ class TrainedColumn:
 class _Scales(NamedTuple):
     """What errors are measured in.
 
-    slopes : () mean square of derivatives.  moved : (lead, state) how far states move in so many
-    steps.  energy : () W m-2.
+    slopes : (output,) mean square of derivatives, or the median of outputs where that is larger.
+    moved : (lead, state) how far states move in so many steps.  energy : () W m-2.
     """
 
     slopes: Array
@@ -197,11 +197,10 @@ def train_column(
 def untrained(material: Material, settings: TrainingSettings, seed: int) -> StepNetwork:
     """A network whose linear part is the least-squares solution, and whose perceptron is zero."""
     inputs, outputs = material.scales
-    size = len(material.trained.inputs)
+    size, steps = len(material.trained.inputs), material.learned.steps
     network = StepNetwork.build(inputs, outputs, size, settings.width, settings.depth, seed)
-    return eqx.tree_at(
-        lambda n: n.linear, network, _least_squares(network, material.learned.steps, settings)
-    )
+    network = network.moved_by(steps.y)
+    return eqx.tree_at(lambda n: n.linear, network, _least_squares(network, steps, settings))
 
 
 def loss_parts(
@@ -234,7 +233,9 @@ def _frame(material: Material) -> _Frame:
     n = len(material.view.states)
     where = leads(runs.states.shape[1] - 1)
     moved = jnp.sqrt(jnp.mean((runs.states[:, where] - runs.states[:, :1]) ** 2, axis=0))
-    slopes = _or_one(jnp.mean(Scaling.of(steps.y).directions(steps.jv) ** 2))
+    slopes = jnp.mean(Scaling.of(steps.y).directions(steps.jv) ** 2, axis=0)
+    # An output that hardly responds counts little, and one that jumps does not outvote the others.
+    slopes = _or_one(jnp.maximum(slopes, jnp.median(slopes)))
     constants = {name: jnp.asarray(value) for name, value in material.constants.items()}
 
     def stored(x: Array, y: Array) -> Array:
@@ -349,7 +350,8 @@ def _parts(
 
     y, jv = jax.vmap(one)(z, v)
     values = jnp.mean((y - network.outputs.scaled(steps.y)) ** 2)
-    slopes = jnp.mean((jv - network.outputs.directions(steps.jv)) ** 2) / frame.scales.slopes
+    wrong = jnp.mean((jv - network.outputs.directions(steps.jv)) ** 2, axis=0)
+    slopes = jnp.mean(network.moving * wrong / frame.scales.slopes)
     lost = jax.vmap(functools.partial(_energy, frame.view, frame.trained, frame.constants))(
         steps.x, network.outputs.physical(y)
     )

@@ -100,10 +100,11 @@ def exact_remarks(experiment: Experiment, values: dict[str, float]) -> list[Rema
     exact = experiment.exact.calibrated(own)
     found = hold_against(exact.problem(), values)
     far = found.distance > NEAR or not found.converged
+    digits = 0 if found.distance >= 10.0 else 1
     text = (
-        f"Held against the exact model: the emulator's optimum is {found.distance:.2g} posterior "
-        f"standard deviations from the model's (J of the exact model {found.cost:.5g} and "
-        f"{found.exact_cost:.5g}, after {found.steps} of its Gauss-Newton steps"
+        f"Held against the exact model: the emulator's optimum is {found.distance:.{digits}f} "
+        "posterior standard deviations from the model's (J of the exact model "
+        f"{found.cost:.5g} and {found.exact_cost:.5g}, after {found.steps} Gauss-Newton steps"
     )
     text += ")." if found.converged else ", which have not converged)."
     if far:

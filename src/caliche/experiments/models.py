@@ -9,6 +9,7 @@ from jaxtyping import Array
 from caliche.errors import InputError, nearest
 from caliche.experiments.config.tables import ExperimentConfig
 from caliche.models.base import Model
+from caliche.models.emulated.model import EmulatedModel
 from caliche.models.lad.fluxes import FluxLaw
 from caliche.models.soil_heat.closures import CLOSURES
 
@@ -18,10 +19,14 @@ def build_model(config: ExperimentConfig, initial_values: Array | None) -> Model
 
     Raises
     ------
-    InputError : a bottom temperature that varies where temperatures are counted from it.
+    InputError : a bottom temperature that varies where temperatures are counted from it; a free
+        parameter that an emulated column knows at one value only.
     """
     varying = [name for name, p in config.parameters.items() if p.variation is not None]
-    return config.model.build(config.window.time_step, varying, initial_values)
+    model = config.model.build(config.window.time_step, varying, initial_values)
+    if isinstance(model, EmulatedModel):
+        model.demand_inputs(name for name, p in config.parameters.items() if p.free)
+    return model
 
 
 def unknown_parameter(name: str, declared: Collection[str]) -> InputError:

@@ -12,9 +12,11 @@ import pytest
 import caliche as package
 from caliche.commands.emulate_column.page import write_column_page
 from caliche.commands.report.run import write_page
-from caliche.evaluation.exact_model import weather_remarks
+from caliche.errors import InputError
+from caliche.evaluation.exact_model import exact_remarks, weather_remarks
 from caliche.experiments import load_experiment
 from caliche.models.base import Model
+from caliche.runs.folder import as_run
 
 SMALL = ("--runs", 8, "--days", 3, "--samples", 2000, "--epochs", 1, "--depth", 0)
 GRID = ("--set", "model.node_depths=[0.0,0.05,0.2,0.5]", "--set", "synthetic.hours=72")
@@ -51,7 +53,7 @@ def test_a_folder_without_a_network_is_no_model(caliche, tmp_path):
 
 
 @pytest.mark.ci
-def test_a_network_is_a_model_like_any_other_and_held_against_the_exact_one(caliche, tmp_path):
+def test_a_network_is_a_model_like_any_other_and_is_held_against_the_exact_one(caliche, tmp_path):
     out = tmp_path / "N"
     found = caliche("emulate-column", "twin-two-depths", *SMALL, *GRID, "--out", out)
     assert found.code in (0, 3), found.err
@@ -78,13 +80,24 @@ def test_a_network_is_a_model_like_any_other_and_held_against_the_exact_one(cali
     assert 0.0 < float(jnp.abs(made - own).max()) < 3.0
     assert weather_remarks(experiment) == []
 
-    estimated = caliche("estimate", out / "emulated.toml", "--starts", 1, "--out", tmp_path / "R")
-    assert estimated.code in (0, 3)
-    told = " ".join(estimated.out.split())
-    assert "Held against the exact model: the emulator's optimum is" in told
-    # The run folder names its network relative to itself, wherever both go.
+    assert exact_remarks(experiment, exact.truth)[0].sentence.startswith(
+        "Held against the exact model: the emulator's optimum is "
+    )
+    assert exact_remarks(exact, exact.truth) == []
+    for change, said in (
+        ("parameters.emissivity.value=0.9", "emissivity, which was fixed at 0.95"),
+        ("parameters.emissivity={value=0.9, fixed=true}", "emissivity between 0.95 and 0.95"),
+        ("window.time_step=1800", "time_step = 3600 s"),
+        ("parameters.albedo.start=[0.01, 0.9]", "a start range of albedo"),
+    ):
+        with pytest.raises(InputError, match=said):
+            load_experiment(out / "emulated.toml", [change]).problem()
+    # A run's folder names the network relative to itself, wherever both go.
+    run = tmp_path / "R" / "config.toml"
+    run.parent.mkdir()
+    run.write_text(as_run(experiment, run.parent))
     (tmp_path / "elsewhere").mkdir()
     for name in ("N", "R"):
         shutil.move(tmp_path / name, tmp_path / "elsewhere" / name)
-    again = package.read_results(tmp_path / "elsewhere" / "R")
-    assert isinstance(again.problem().model, Model)
+    again = load_experiment(tmp_path / "elsewhere" / "R" / "config.toml")
+    assert np.array_equal(again.model.network.linear, experiment.model.network.linear)

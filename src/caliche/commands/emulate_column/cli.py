@@ -19,6 +19,8 @@ from caliche.terminal.options import (
 from caliche.terminal.progress import Progress
 from caliche.terminal.stop import FreshOption, folder_of, stoppable
 
+MOST_ROWS = 12  # of the drift table on the terminal
+
 
 def emulate_column(
     experiment: ExperimentArgument,
@@ -33,6 +35,10 @@ def emulate_column(
     samples: Annotated[
         int, typer.Option(help="Single steps to learn from, each with an exact derivative.")
     ] = 60_000,
+    beside: Annotated[
+        float,
+        typer.Option(help="Share of those steps from states beside the trajectories."),
+    ] = 0.5,
     epochs: Annotated[int, typer.Option(help="Epochs of 100 updates at most.")] = 60,
     width: Annotated[int, typer.Option(help="Units in each hidden layer.")] = 64,
     depth: Annotated[int, typer.Option(help="Hidden layers; 0 is a linear network.")] = 2,
@@ -69,7 +75,7 @@ def emulate_column(
     from caliche.terminal.tables import print_table, wrapped
 
     settings = ColumnSettings(
-        DataSettings(runs=runs, days=days, samples=samples, seed=seed),
+        DataSettings(runs=runs, days=days, samples=samples, beside=beside, seed=seed),
         TrainingSettings(
             epochs=epochs, width=width, depth=depth, derivatives=derivatives, rollouts=rollouts
         ),
@@ -99,7 +105,8 @@ def emulate_column(
     for text in summary["sentences"]:
         typer.echo(wrapped(text))
     typer.echo()
-    print_table(*drift_table(summary))
+    header, rows = drift_table(summary)
+    print_table(header, rows[:: -(-len(rows) // MOST_ROWS)])  # the page has all of them
     typer.echo()
     print_table(*cost_table(summary))
     for text in summary["warnings"]:

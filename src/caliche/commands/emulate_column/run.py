@@ -163,6 +163,8 @@ def _check(settings: ColumnSettings) -> None:
     for name, weight in (("derivatives", t.derivatives), ("rollouts", t.rollouts)):
         if not weight >= 0.0:
             raise InputError(f"--{name} of 0 or more", f"{weight:g}", f"--{name} 0 leaves it out")
+    if not 0.0 <= d.beside <= 1.0:
+        raise InputError("--beside from 0 to 1", f"{d.beside:g}", "--beside 0.5")
     if not 0.0 < d.days <= 3660.0:
         raise InputError("--days above 0 and up to ten years", f"{d.days:g}", "--days 15")
 
@@ -284,6 +286,7 @@ def _summarise(
             "energy": t.energy,
             "epochs": t.epochs,
             "days": d.days,
+            "beside": d.beside,
             "rollout": d.rollout,
         },
         amounts={

@@ -99,6 +99,8 @@ def stability(summary: Mapping[str, Any]) -> str:
     )
     if j["radius"] > max(UNSTABLE, j["exact_radius"] + UNSTABLE - 1.0):
         return text + ": near some states errors of a step grow, although they do not in the model."
+    if j["radius"] > 1.0:
+        return text + ": errors of a step grow no faster than in the model."
     return text + ": errors of a step die away."
 
 

@@ -62,8 +62,7 @@ class LaDView(eqx.Module):
         n = self._layers
         lowest = jnp.concatenate([jnp.full(n, -jnp.inf), jnp.zeros(3)])
         capacity = derive(params)["root_zone_capacity"]
-        # The smooth scheme lets a root zone that overflows stand a little above its capacity.
-        highest = jnp.full(n + 3, jnp.inf).at[n + 1].set(1.02 * capacity)
+        highest = jnp.full(n + 3, jnp.inf).at[n + 1].set(capacity)
         return jnp.clip(vector, lowest, highest)
 
     def fluxes_of(self, diagnostics: Diagnostics) -> Vector:

@@ -9,7 +9,7 @@ had when it was trained.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,7 +28,6 @@ from caliche.models.lad.model import LaD
 from caliche.models.soil_heat.model import SoilHeat
 
 Vector = Float[Array, " _"]
-_TOLERANCE = 1e-6  # relative, by which a fixed parameter may differ from its trained value
 
 
 @dataclass(frozen=True)
@@ -87,14 +86,28 @@ class EmulatedModel(eqx.Module):
                 lower, upper = inputs[d.name]
                 default = min(max(d.default, lower), upper)
             elif d.name in fixed:
-                default = fixed[d.name]
-                margin = _TOLERANCE * max(abs(default), _TOLERANCE)
-                lower, upper = default - margin, default + margin
+                default = lower = upper = fixed[d.name]
             else:
                 found.append(d)
                 continue
             found.append(dataclasses.replace(d, default=default, lower=lower, upper=upper))
         return tuple(found)
+
+    def demand_inputs(self, names: Iterable[str]) -> None:
+        """Refuse to estimate what the network knows at one value only.
+
+        Raises
+        ------
+        InputError : a parameter that was fixed when the network was trained.
+        """
+        for name in names:
+            if name in dict(self.trained.fixed):
+                raise InputError(
+                    f"free parameters that the network was trained with "
+                    f"({', '.join(self.trained.names)})",
+                    f"{name}, which was fixed at {dict(self.trained.fixed)[name]:g}",
+                    "fix it, or train with it free",
+                )
 
     @property
     def forcing_variables(self) -> tuple[str, ...]:

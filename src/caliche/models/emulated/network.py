@@ -25,8 +25,7 @@ class Scaling(NamedTuple):
     def of(values: Float[Array, "sample _"]) -> Scaling:
         """Of samples; what does not vary is only centred."""
         mean, sd = jnp.mean(values, axis=0), jnp.std(values, axis=0)
-        still = sd <= 1e-12 * jnp.maximum(jnp.abs(mean), 1e-300)
-        return Scaling(mean, jnp.where(still | (sd == 0.0), 1.0, sd))
+        return Scaling(mean, jnp.where(_still(mean, sd), 1.0, sd))
 
     def scaled(self, x: Array) -> Array:
         """Of physical values (..., n)."""
@@ -41,6 +40,11 @@ class Scaling(NamedTuple):
     def directions(self, v: Array) -> Array:
         """Of physical differences or derivatives (..., n)."""
         return v / jnp.broadcast_to(self.sd, v.shape)
+
+
+def _still(mean: Array, sd: Array) -> Array:
+    """Which entries do not vary but for round-off."""
+    return sd <= 1e-12 * jnp.abs(mean)
 
 
 class Embedded(NamedTuple):
@@ -62,6 +66,8 @@ class StepNetwork(eqx.Module):
     ----------
     linear : (output, input).  deep : the perceptron; a single layer if the network is linear.
     inputs, outputs : scales, which are not learned.
+    moving : (output,) 1, or 0 for outputs that never varied, such as snow where none fell: those
+        stay what they were.
     n_parameters : so many of the inputs, the last ones, are parameters.
     """
 
@@ -69,6 +75,7 @@ class StepNetwork(eqx.Module):
     deep: Network
     inputs: Scaling
     outputs: Scaling
+    moving: Float[Array, " output"]
     n_parameters: int = eqx.field(static=True)
 
     @staticmethod
@@ -78,11 +85,16 @@ class StepNetwork(eqx.Module):
         """Random weights before a last layer of zeros; no perceptron at all if `depth` is 0."""
         n, m = len(inputs.mean), len(outputs.mean)
         deep = Network.build(n, m, width, depth, jax.random.key(seed))  # last layer: zeros
-        return StepNetwork(jnp.zeros((m, n)), deep, inputs, outputs, n_parameters)
+        return StepNetwork(jnp.zeros((m, n)), deep, inputs, outputs, jnp.ones(m), n_parameters)
+
+    def moved_by(self, outputs: Float[Array, "sample output"]) -> StepNetwork:
+        """The network with outputs held that do not vary among these."""
+        still = _still(jnp.mean(outputs, axis=0), jnp.std(outputs, axis=0))
+        return eqx.tree_at(lambda n: n.moving, self, jnp.where(still, 0.0, 1.0))
 
     def scaled(self, z: Vector) -> Vector:
         """Scaled outputs of scaled inputs."""
-        return self.linear @ z + self.deep(z)
+        return self.moving * (self.linear @ z + self.deep(z))
 
     def __call__(self, x: Vector) -> Vector:
         """Physical outputs of physical inputs."""
@@ -105,7 +117,8 @@ class StepNetwork(eqx.Module):
         y = weights[0][:, :n] @ z + embedded.hidden
         for weight, bias in zip(weights[1:], biases[1:], strict=True):
             y = weight @ jnp.tanh(y) + bias
-        return self.outputs.physical(self.linear[:, :n] @ z + embedded.output + y)
+        y = self.moving * (self.linear[:, :n] @ z + embedded.output + y)
+        return self.outputs.physical(y)
 
 
 def number_of_weights(network: StepNetwork) -> int:
