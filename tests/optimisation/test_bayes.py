@@ -65,6 +65,7 @@ def by_values(budget: int, seed: int, **options) -> BayesState:
     return engine.state
 
 
+@pytest.mark.ci
 def test_no_two_runs_are_nearer_than_a_fiftieth_of_a_length_scale_and_batches_are_spread():
     state = by_values(14, seed=1, parallel=4)
     assert len(state.cost) <= 14
