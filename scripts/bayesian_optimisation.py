@@ -5,7 +5,8 @@ and a twin on which `lm` needs no help. The functions are those of the tests. Wr
 
     python scripts/bayesian_optimisation.py --work F --out docs/results/bayesian-optimisation.md
 
-What is finished is kept in the folder, and the same command goes on with the rest.
+What is finished is kept in the folder, and the same command goes on with the rest; with --finished
+it writes the page from what is there.
 """
 
 from __future__ import annotations
@@ -128,13 +129,15 @@ def options(case: Case, name: str) -> dict[str, Any]:
 
 
 def methods(case: Case) -> list[str]:
-    return [*(["bo by values"] if case.by_values else []), "bo with slopes", *case.rivals]
+    return ["bo with slopes", *case.rivals, *(["bo by values"] if case.by_values else [])]
 
 
-def kept(case: Case, name: str, seed: int, work: Path) -> dict[str, Any]:
-    """The run, made unless it is there."""
+def kept(case: Case, name: str, seed: int, work: Path, finished: bool) -> dict[str, Any] | None:
+    """The run, made unless it is there or only `finished` ones are asked for."""
     file = work / f"{case.name}-{name.replace(' ', '-')}-{seed}.json"
     if not file.is_file():
+        if finished:
+            return None
         found = run(case, name, seed)
         work.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found))
@@ -162,11 +165,11 @@ def section(case: Case, work: Path) -> list[str]:
     }
     lines = [f"## {case.name}", "", f"{case.words} {number_of(case.seeds, 'seed')}.", ""]
     for name, checks in (("bo by values", case.by_values), ("bo with slopes", case.by_slopes)):
-        if not checks:
+        if not checks or name not in found:
             continue
         way = {n: np.maximum(regrets(found[name], n, case.lowest), 0.0) for n in checks}
         lines += [
-            f"Above the lowest J, `{name}`:",
+            f"Above the lowest J, `{name}`, {number_of(len(found[name]), 'seed')}:",
             "",
             "| after evaluations | " + " | ".join(map(str, checks)) + " |",
             "|---|" + "---|" * len(checks),
@@ -189,7 +192,7 @@ def section(case: Case, work: Path) -> list[str]:
     return [*lines, ""]
 
 
-def page(work: Path, words: str) -> str:
+def page(work: Path, words: str, finished: bool) -> str:
     """The whole page."""
     head = [
         "# Bayesian optimisation on functions whose minima are known",
@@ -203,7 +206,9 @@ def page(work: Path, words: str) -> str:
         "within 0.05 of it. Evaluations and runs are medians over the seeds.",
         "",
     ]
-    return "\n".join([*head, *(line for case in CASES for line in section(case, work)), words])
+    return "\n".join(
+        [*head, *(line for case in CASES for line in section(case, work, finished)), words]
+    )
 
 
 WORDS = """## What it says
@@ -215,8 +220,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--finished", action="store_true")
     given = parser.parse_args()
-    given.out.write_text(page(given.work, WORDS), encoding="utf-8")
+    given.out.write_text(page(given.work, WORDS, given.finished), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from caliche.estimation.ensemble.core import DROP, STOP, Runner, Verdict, check_
 from caliche.estimation.ensemble.engine import Engine
 from caliche.estimation.ensemble.members import Members, of_search
 from caliche.estimation.ensemble.search import costs
-from caliche.estimation.method import CONVERGED, RUNNING, History, Outcome, ended
+from caliche.estimation.method import CONVERGED, RUNNING, History, Outcome, ended, run_method
 from caliche.history_matching.ranges import Ranges
 from caliche.optimisation.composite import LearnedParts, Objective, learn_parts
 from caliche.optimisation.minimum import minimum_of
@@ -34,7 +34,7 @@ from caliche.optimisation.proposals import EDGE, propose, settle
 from caliche.optimisation.surrogate import Learned, learn, unit_box
 from caliche.optimisation.trust_region import FIRST_SIDE, LEAST_SIDE, MOST_SIDE, TrustRegion
 from caliche.parameters.space import ParameterSpace
-from caliche.problems.base import Problem
+from caliche.problems.base import NormalEquations, Problem
 
 # Parameters from which on runs are kept in a trust region, unless asked otherwise.
 MANY = 7
@@ -54,7 +54,8 @@ class BayesState(NamedTuple):
     u, cost, slopes : (n, P), (n,), (n, P) of the runs: J, or the value of another objective,
     infinite where one failed, and its slopes by u, NaN where they are not known.
     parts : (n, K) ingredients of that objective; (n, 0) of J.
-    told : (k, P) slopes of the members that are out.  members : (k, P) what to run next.
+    told : (k, 1 + P, P) slopes and Gauss-Newton curvature of J at the members that are out.
+    curvature : (P, P) at the best run, where it is known.  members : (k, P) what to run next.
     log_theta : (P + 2,) hyperparameters.  first : runs of the design.  since : run from which on
     the trust region's centre is sought; then that region.
     quiet : iterations in which little was expected.  ended : why it is done, 0 while it is not.
@@ -67,6 +68,7 @@ class BayesState(NamedTuple):
     slopes: np.ndarray
     parts: np.ndarray
     told: np.ndarray
+    curvature: np.ndarray
     members: np.ndarray
     log_theta: np.ndarray
     first: int
@@ -97,8 +99,8 @@ class Bayes(Members):
     side : of the trust region at first, over that of the ranges; small where the first guess is
     good already.
     finish : whether `lm` goes on from the best run, where the model has derivatives.
-    tolerance : it stops when the expected improvement is below so much of the spread of J's
-    logarithm over the runs, twice in a row.
+    tolerance : it stops when the expected improvement is below so much of the spread of the runs,
+    twice in a row.
     """
 
     parallel: int = 1
@@ -156,7 +158,8 @@ class Bayes(Members):
             np.zeros(0),
             nothing,
             np.zeros((0, 0)),
-            nothing,
+            np.zeros((0, 1 + p, p)),
+            np.full((p, p), np.nan),
             _to_u(ranges, x),
             np.zeros(0),
             number,
@@ -187,14 +190,17 @@ class Bayes(Members):
                 f"none of {len(cost)}",
                 "narrow the priors or bounds, or run the model once and look at what it gives",
             )
-        told = state.told if len(state.told) else np.full(members.shape, np.nan)
-        u, slopes = np.concatenate([state.u, members]), np.concatenate([state.slopes, told])
+        k, p = members.shape
+        told = state.told if len(state.told) else np.full((k, 1 + p, p), np.nan)
+        u, slopes = np.concatenate([state.u, members]), np.concatenate([state.slopes, told[:, 0]])
+        best = int(np.argmin(cost)) - len(state.cost)
         known = state._replace(
             u=u,
             cost=cost,
             slopes=slopes,
             parts=parts,
-            told=np.zeros((0, space.size)),
+            told=np.zeros((0, 1 + p, p)),
+            curvature=told[best, 1:] if best >= 0 else state.curvature,
             iteration=int(state.iteration) + 1,
         )
         if state.last:
@@ -332,7 +338,7 @@ class Bayes(Members):
             return _of_objective(problem, engines)
         if not self.finish or not np.isfinite(found).all():
             return of_search(problem, engines)
-        reached = LevenbergMarquardt().search(problem, ends)
+        reached = run_method(LevenbergMarquardt(), problem, ends, known=_known(engines))
         runs = np.array([engine.runs for engine in engines]) + np.asarray(reached.final.model_runs)
         longest = max(len(engine.misfits) for engine in engines)
         history = History(
@@ -366,7 +372,7 @@ class _OneByOne:
         self._prior = int(np.asarray(problem.space.informative).sum())
 
     def run(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Residuals (k, n), and slopes (k, P) of J where they are asked for."""
+        """Residuals (k, n), and slopes and curvature (k, 1 + P, P) of J where asked for."""
         if not self._slopes:
             parts = [
                 self._batch.residuals(u[k : k + self._width]) for k in range(0, len(u), self._width)
@@ -377,7 +383,7 @@ class _OneByOne:
             residual, jacobian = linearised(self._problem, one)
             term = residual[self._size + self._prior :]  # what observations tell of directions
             rows.append(np.concatenate([residual[self._seen], term]))
-            slopes.append(jacobian.T @ residual)
+            slopes.append(np.stack([jacobian.T @ residual, *(jacobian.T @ jacobian)]))
         return np.array(rows), np.array(slopes)
 
 
@@ -441,6 +447,18 @@ def _of_objective(problem: Problem, engines: list[Engine]) -> Outcome:
         ),
         sum(sum(engine.failed) for engine in engines),
     )
+
+
+def _known(engines: list[Engine]) -> NormalEquations | None:
+    """The normal equations at the best runs, where they were made."""
+    best = [int(np.argmin(engine.state.cost)) for engine in engines]
+    found = NormalEquations(
+        jnp.asarray([e.state.cost[k] for e, k in zip(engines, best, strict=True)]),
+        jnp.asarray([e.state.slopes[k] for e, k in zip(engines, best, strict=True)]),
+        jnp.asarray([e.state.curvature for e in engines]),
+    )
+    finite = [bool(np.isfinite(np.asarray(part)).all()) for part in found]
+    return found if all(finite) else None
 
 
 def _longer(rows: np.ndarray, length: int) -> np.ndarray:
