@@ -158,12 +158,15 @@ def small(value: float) -> str:
     return "0" if abs(value) < 1e-15 else f"{value:.2g}"
 
 
-def section(case: Case, work: Path) -> list[str]:
+def section(case: Case, work: Path, finished: bool) -> list[str]:
     """One problem as Markdown."""
-    found = {
-        name: [kept(case, name, seed, work) for seed in range(case.seeds)] for name in methods(case)
+    made = {
+        name: [kept(case, name, seed, work, finished) for seed in range(case.seeds)]
+        for name in methods(case)
     }
-    lines = [f"## {case.name}", "", f"{case.words} {number_of(case.seeds, 'seed')}.", ""]
+    found = {name: [one for one in own if one is not None] for name, own in made.items()}
+    found = {name: own for name, own in found.items() if own}
+    lines = [f"## {case.name}", "", case.words, ""]
     for name, checks in (("bo by values", case.by_values), ("bo with slopes", case.by_slopes)):
         if not checks or name not in found:
             continue

@@ -114,7 +114,7 @@ class Bayes(Members):
     max_iterations: int = 1000
     failures: str = DROP
     name: str = "bo"
-    objective: Objective | None = field(default=None, init=False)
+    objective: Objective | None = field(default=None, init=False, compare=False)
 
     fewest = 0
 
@@ -187,7 +187,7 @@ class Bayes(Members):
         if not np.isfinite(cost).any():
             raise InputError(
                 "a run that gives finite numbers",
-                f"none of {len(cost)}",
+                f"0 in iteration {int(state.iteration) + 1}",
                 "narrow the priors or bounds, or run the model once and look at what it gives",
             )
         k, p = members.shape
