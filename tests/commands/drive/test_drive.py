@@ -14,11 +14,11 @@ from caliche.commands.drive.config import DriveConfig, read_drive
 from caliche.commands.drive.run import drive, make_job
 from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS
+from problems import each_method
 
 # What the script does is decided by `mode`, by member and iteration alone.
 MODEL = """
 import json, os, sys, time
-from problems import each_method
 asked = json.load(open("parameters.json"))
 p, k, i = asked["parameters"], asked["member"], asked["iteration"]
 here = os.path.dirname(os.path.abspath(sys.argv[0]))
