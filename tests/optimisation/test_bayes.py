@@ -79,6 +79,19 @@ def test_no_two_runs_are_nearer_than_a_fiftieth_of_a_length_scale_and_batches_ar
     assert state.minimum[0] <= state.minimum[1] <= state.minimum[2]
 
 
+@pytest.mark.ci
+def test_in_a_trust_region_runs_stay_about_the_best():
+    state = by_values(14, seed=1, trust_region="always", side=0.1)
+    x = 2.0 / (1.0 + np.exp(-state.u)) - 1.0
+    shape = np.exp(state.log_theta[:-2] - state.log_theta[:-2].mean())
+    design = int(state.first)
+    for k in range(design, 13):
+        best = x[int(np.argmin(state.cost[:k]))]
+        # The region never doubles twice in so few runs; scales differ a little by then.
+        assert np.all(np.abs(x[k] - best) < 2.0 * 4.0 * 0.1 * shape)
+    assert state.side < 0.8
+
+
 def test_a_misfit_is_bent_so_that_a_million_is_no_more_than_far():
     values = np.array([3.0, 5.0, 1e6, 4.0, np.inf])
     bend = Bend.of(values, 4)

@@ -8,11 +8,17 @@ import pytest
 
 from caliche.errors import InputError
 from caliche.estimation.ensemble.engine import Engine
+from caliche.evaluation.scorecard import card
 from caliche.evaluation.scorecard.card import Record
-from caliche.evaluation.scorecard.objective import ScorecardObjective, objective_of
+from caliche.evaluation.scorecard.objective import (
+    ScorecardObjective,
+    objective_of,
+    scorecard_objective,
+)
 from caliche.experiments.experiment import Experiment
 from caliche.optimisation.bayes import Bayes
 from caliche.parameters import Flat
+from caliche.problems.joint import joint_problem
 from caliche.runs.run import run_experiment
 from problems import make_problem
 
@@ -117,3 +123,30 @@ def test_an_experiment_says_what_is_minimised():
     short = Experiment.from_dict(base | {"method": {"name": "bo"}})
     with pytest.raises(InputError, match="observations on at least 15 days for a scorecard"):
         run_experiment(short)
+
+
+@pytest.mark.ci
+def test_sites_of_a_joint_problem_have_columns_of_their_own(monkeypatch):
+    monkeypatch.setattr(card, "FEWEST_DAYS", 3)
+    base = {"extends": "twin-two-depths"}
+    sites = {
+        "A": Experiment.from_dict(base),
+        "B": Experiment.from_dict(base | {"synthetic": {"hours": 80}}),
+    }
+    joint = joint_problem({name: e.problem() for name, e in sites.items()})
+    control = np.asarray(joint.forward(joint.space.initial()))
+    found = scorecard_objective(joint, sites, control, ("mean",))
+    assert {p.column for p in found.places} == {"A", "B"}
+    assert len(found.places) == 4
+    np.testing.assert_allclose(found.formula.weight, 0.25)
+    parts = found.ingredients(control)
+    np.testing.assert_allclose(found.formula(jnp.asarray(parts)), 0.0, atol=1e-12)
+    # Better everywhere at A alone.
+    better = control.copy()
+    names = joint.stream_names
+    seen = np.where(np.asarray(joint.mask), np.asarray(joint.observations.values), control)
+    of_a = [k for k, name in enumerate(names) if name.endswith("@A")]
+    better[:, of_a] += 0.5 * (seen - control)[:, of_a]
+    cells = found.card(better).cells
+    np.testing.assert_allclose([c.change for c in cells if c.column == "A"], -0.5, atol=1e-9)
+    assert all(c.change == 0.0 for c in cells if c.column == "B")
