@@ -19,18 +19,18 @@ from jaxtyping import Array, Float
 from caliche.emulators.design import latin_hypercube
 from caliche.emulators.plan import ALWAYS, AUTO, NEVER, check_gradients
 from caliche.errors import InputError, nearest
-from caliche.estimation.curvature import linearised
 from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
-from caliche.estimation.ensemble.batches import Batch
 from caliche.estimation.ensemble.core import DROP, STOP, Runner, Verdict, check_common, need
 from caliche.estimation.ensemble.engine import Engine
 from caliche.estimation.ensemble.members import Members, of_search
 from caliche.estimation.ensemble.search import costs
-from caliche.estimation.method import CONVERGED, RUNNING, History, Outcome, ended, run_method
+from caliche.estimation.method import History, Outcome, run_method
 from caliche.history_matching.ranges import Ranges
 from caliche.optimisation.composite import LearnedParts, Objective, learn_parts
 from caliche.optimisation.minimum import minimum_of
+from caliche.optimisation.of_objective import longer, outcome_of_objective
 from caliche.optimisation.proposals import EDGE, propose, settle
+from caliche.optimisation.runners import OneByOne, Predictions
 from caliche.optimisation.surrogate import Learned, learn, unit_box
 from caliche.optimisation.trust_region import FIRST_SIDE, LEAST_SIDE, MOST_SIDE, TrustRegion
 from caliche.parameters.space import ParameterSpace
@@ -327,23 +327,23 @@ class Bayes(Members):
 
     def runner(self, problem: Problem) -> Runner:
         if self.objective is not None:
-            return _Predictions(problem, self.objective)
-        return _OneByOne(problem, self.parallel, self.gradients != NEVER)
+            return Predictions(problem, self.objective)
+        return OneByOne(problem, self.parallel, self.gradients != NEVER)
 
     def ended(self, problem: Problem, engines: list[Engine]) -> Outcome:
         """Where `lm` goes to from the best runs, where that is asked for and one was found."""
         ends = jnp.asarray(np.stack([engine.estimate for engine in engines]))
         found = np.array([engine.misfits[-1] for engine in engines])
         if self.objective is not None:
-            return _of_objective(problem, engines)
+            return outcome_of_objective(problem, engines)
         if not self.finish or not np.isfinite(found).all():
             return of_search(problem, engines)
         reached = run_method(LevenbergMarquardt(), problem, ends, known=_known(engines))
         runs = np.array([engine.runs for engine in engines]) + np.asarray(reached.final.model_runs)
         longest = max(len(engine.misfits) for engine in engines)
         history = History(
-            np.stack([_longer(np.array(e.misfits), longest) for e in engines]),
-            np.stack([_longer(np.array(e.controls), longest) for e in engines]),
+            np.stack([longer(np.array(e.misfits), longest) for e in engines]),
+            np.stack([longer(np.array(e.controls), longest) for e in engines]),
         )
         verdicts = [engine.verdict or Verdict(False, "") for engine in engines]
         return Outcome(
@@ -361,94 +361,6 @@ class Bayes(Members):
         )
 
 
-class _OneByOne:
-    """Runs of a problem, few at a time: runs are dear where this method is used."""
-
-    def __init__(self, problem: Problem, width: int, slopes: bool) -> None:
-        self._problem, self._width, self._slopes = problem, width, slopes
-        self._batch = Batch(problem)
-        mask = np.asarray(problem.mask).ravel()
-        self._seen, self._size = np.flatnonzero(mask), mask.size
-        self._prior = int(np.asarray(problem.space.informative).sum())
-
-    def run(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Residuals (k, n), and slopes and curvature (k, 1 + P, P) of J where asked for."""
-        if not self._slopes:
-            parts = [
-                self._batch.residuals(u[k : k + self._width]) for k in range(0, len(u), self._width)
-            ]
-            return np.concatenate(parts), None
-        rows, slopes = [], []
-        for one in u:
-            residual, jacobian = linearised(self._problem, one)
-            term = residual[self._size + self._prior :]  # what observations tell of directions
-            rows.append(np.concatenate([residual[self._seen], term]))
-            slopes.append(np.stack([jacobian.T @ residual, *(jacobian.T @ jacobian)]))
-        return np.array(rows), np.array(slopes)
-
-
-class _Predictions:
-    """Runs of a problem as the ingredients of an objective."""
-
-    def __init__(self, problem: Problem, objective: Objective) -> None:
-        self._problem, self._objective = problem, objective
-
-    def run(self, u: np.ndarray) -> tuple[np.ndarray, None]:
-        """Ingredients (k, K), NaN where a run failed."""
-        seen = (np.asarray(_forward(self._problem, jnp.asarray(one))) for one in u)
-        return np.array([self._objective.ingredients(prediction) for prediction in seen]), None
-
-
-@jax.jit
-def _composed(formula: Any, parts: Float[Array, " k"]) -> Float[Array, ""]:
-    return formula(parts)
-
-
-@jax.jit
-def _forward(problem: Problem, u: Float[Array, " p"]) -> Float[Array, "time stream"]:
-    return problem.forward(u)
-
-
-@jax.jit
-def _misfit(problem: Problem, u: Float[Array, " p"]) -> Float[Array, ""]:
-    return problem.cost(u)
-
-
-def _of_objective(problem: Problem, engines: list[Engine]) -> Outcome:
-    """The best runs by another objective, with the misfit J that they have."""
-    longest = max(len(engine.misfits) for engine in engines)
-    ways = np.stack([_longer(np.array(e.controls), longest) for e in engines])
-    known: dict[bytes, float] = {}
-
-    def misfit(u: np.ndarray) -> float:
-        if not np.isfinite(u).all():
-            return np.nan
-        if u.tobytes() not in known:
-            known[u.tobytes()] = float(_misfit(problem, jnp.asarray(u)))
-        return known[u.tobytes()]
-
-    verdicts = [engine.verdict or Verdict(False, "") for engine in engines]
-    ends = np.stack([engine.estimate for engine in engines])
-    history = np.array([[misfit(u) for u in way] for way in ways])
-    return Outcome(
-        ended(
-            ends,
-            np.array([misfit(u) for u in ends]),
-            np.full(len(ends), np.nan),
-            np.array([CONVERGED if v.converged else RUNNING for v in verdicts]),
-            np.array([engine.runs for engine in engines]),
-        ),
-        History(history, ways),
-        longest,
-        tuple(
-            f"the scorecard's objective fell to {engine.misfits[-1]:.4g}, from 0 of the control "
-            f"run: {verdict.reason}"
-            for engine, verdict in zip(engines, verdicts, strict=True)
-        ),
-        sum(sum(engine.failed) for engine in engines),
-    )
-
-
 def _known(engines: list[Engine]) -> NormalEquations | None:
     """The normal equations at the best runs, where they were made."""
     best = [int(np.argmin(engine.state.cost)) for engine in engines]
@@ -461,11 +373,6 @@ def _known(engines: list[Engine]) -> NormalEquations | None:
     return found if all(finite) else None
 
 
-def _longer(rows: np.ndarray, length: int) -> np.ndarray:
-    """Rows (n, ...), filled up with NaN."""
-    return np.concatenate([rows, np.full((length - len(rows), *rows.shape[1:]), np.nan)])
-
-
 def _lowest(state: BayesState) -> str:
     """What the emulator says of the lowest value there is, as the end of a sentence."""
     of_j = not state.parts.shape[1]
@@ -476,6 +383,11 @@ def _lowest(state: BayesState) -> str:
         f"; by its emulator the lowest {'J' if of_j else 'value'} within the ranges is "
         f"{middle:.4g} ({low:.4g} to {high:.4g} with 95 %)"
     )
+
+
+@jax.jit
+def _composed(formula: Any, parts: Float[Array, " k"]) -> Float[Array, ""]:
+    return formula(parts)
 
 
 # -- between u and the unit box [-1, 1] ------------------------------------------------------------
