@@ -225,8 +225,12 @@ Numbers are those of the tables above; the text is written by hand.
 - **`lm` needs 5 to 7 evaluations** on Branin's function, from every seed: its three minima are
   equally low, so that any basin will do. There `bo` is a waste of runs. `cma` makes 400 to 1,170
   runs, `ga` about 2,000.
-- **Hartmann-6** has one residual that is not zero at the minimum, so that Gauss-Newton steps,
-  those of `lm`, are of little use at its end.
+- **Hartmann-6**: five of ten seeds end in the lowest minimum, with slopes and without, in 34 and 46
+  evaluations; the other five in the second, and stop there. `cma` finds the lowest in 8 of 10 with
+  27 times the runs, `ga` in 7. Two or three seeds of `bo` are the check. The function has one
+  residual that is not zero at the minimum, so that the steps of `lm` are of little use.
+- **twin-two-depths**: 450 runs, where `lm` makes 36. The misfit falls from a million to a hundred in
+  a narrow valley, which few runs over wide ranges do not meet.
 - Seconds are not shown: a run of these functions takes none, a proposal a good part of a second.
 """
 
