@@ -5,7 +5,8 @@ and a twin on which `lm` needs no help. The functions are those of the tests. Wr
 
     python scripts/bayesian_optimisation.py --work F --out docs/results/bayesian-optimisation.md
 
-What is finished is kept in the folder, and the same command goes on with the rest.
+What is finished is kept in the folder, and the same command goes on with the rest; with --finished
+it writes the page from what is there.
 """
 
 from __future__ import annotations
@@ -128,13 +129,15 @@ def options(case: Case, name: str) -> dict[str, Any]:
 
 
 def methods(case: Case) -> list[str]:
-    return [*(["bo by values"] if case.by_values else []), "bo with slopes", *case.rivals]
+    return ["bo with slopes", *case.rivals, *(["bo by values"] if case.by_values else [])]
 
 
-def kept(case: Case, name: str, seed: int, work: Path) -> dict[str, Any]:
-    """The run, made unless it is there."""
+def kept(case: Case, name: str, seed: int, work: Path, finished: bool) -> dict[str, Any] | None:
+    """The run, made unless it is there or only `finished` ones are asked for."""
     file = work / f"{case.name}-{name.replace(' ', '-')}-{seed}.json"
     if not file.is_file():
+        if finished:
+            return None
         found = run(case, name, seed)
         work.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found))
@@ -155,18 +158,21 @@ def small(value: float) -> str:
     return "0" if abs(value) < 1e-15 else f"{value:.2g}"
 
 
-def section(case: Case, work: Path) -> list[str]:
+def section(case: Case, work: Path, finished: bool) -> list[str]:
     """One problem as Markdown."""
-    found = {
-        name: [kept(case, name, seed, work) for seed in range(case.seeds)] for name in methods(case)
+    made = {
+        name: [kept(case, name, seed, work, finished) for seed in range(case.seeds)]
+        for name in methods(case)
     }
-    lines = [f"## {case.name}", "", f"{case.words} {number_of(case.seeds, 'seed')}.", ""]
+    found = {name: [one for one in own if one is not None] for name, own in made.items()}
+    found = {name: own for name, own in found.items() if own}
+    lines = [f"## {case.name}", "", case.words, ""]
     for name, checks in (("bo by values", case.by_values), ("bo with slopes", case.by_slopes)):
-        if not checks:
+        if not checks or name not in found:
             continue
         way = {n: np.maximum(regrets(found[name], n, case.lowest), 0.0) for n in checks}
         lines += [
-            f"Above the lowest J, `{name}`:",
+            f"Above the lowest J, `{name}`, {number_of(len(found[name]), 'seed')}:",
             "",
             "| after evaluations | " + " | ".join(map(str, checks)) + " |",
             "|---|" + "---|" * len(checks),
@@ -189,7 +195,7 @@ def section(case: Case, work: Path) -> list[str]:
     return [*lines, ""]
 
 
-def page(work: Path, words: str) -> str:
+def page(work: Path, words: str, finished: bool) -> str:
     """The whole page."""
     head = [
         "# Bayesian optimisation on functions whose minima are known",
@@ -203,11 +209,29 @@ def page(work: Path, words: str) -> str:
         "within 0.05 of it. Evaluations and runs are medians over the seeds.",
         "",
     ]
-    return "\n".join([*head, *(line for case in CASES for line in section(case, work)), words])
+    return "\n".join(
+        [*head, *(line for case in CASES for line in section(case, work, finished)), words]
+    )
 
 
 WORDS = """## What it says
 
+Numbers are those of the tables above; the text is written by hand.
+
+- **Branin, by values**: below 0.05 in ten of ten seeds after 25 runs, the worst at 0.041. Much of
+  it comes with the last run, which is made where the emulator's mean is lowest.
+- **Branin, with slopes**: below 1e-10 in ten of ten seeds after 18 evaluations. The search ends
+  after 12 to 16; the rest are steps of `lm` from the basin that it found.
+- **`lm` needs 5 to 7 evaluations** on Branin's function, from every seed: its three minima are
+  equally low, so that any basin will do. There `bo` is a waste of runs. `cma` makes 400 to 1,170
+  runs, `ga` about 2,000.
+- **Hartmann-6**: five of ten seeds end in the lowest minimum, with slopes and without, in 34 and 46
+  evaluations; the other five in the second, and stop there. `cma` finds the lowest in 8 of 10 with
+  27 times the runs, `ga` in 7. Two or three seeds of `bo` are the check. The function has one
+  residual that is not zero at the minimum, so that the steps of `lm` are of little use.
+- **twin-two-depths**: 450 runs, where `lm` makes 36. After 60 evaluations the best run is still
+  7,400 above the lowest J; `lm` does the rest in the last few.
+- Seconds are not shown: a run of these functions takes none, a proposal a good part of a second.
 """
 
 
@@ -215,8 +239,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--finished", action="store_true")
     given = parser.parse_args()
-    given.out.write_text(page(given.work, WORDS), encoding="utf-8")
+    given.out.write_text(page(given.work, WORDS, given.finished), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,18 +5,25 @@ Each stands on a `Formula`, a model without memory whose observable is a closed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jaxtyping import Array, Float
 
 from caliche.models.base import Diagnostics, Forcing, ParameterDeclaration, Params
 from caliche.observations import Observations, Stream, make_operator
 from caliche.parameters import Flat, FreeParameter, Normal, ParameterSpace, Prior
 from caliche.problems.inverse import InverseProblem
+
+
+def each_method(names: Iterable[str]) -> list:
+    """Methods as parameters of a test; bo, which learns an emulator after each run, in CI alone."""
+    return [pytest.param(name, marks=pytest.mark.ci) if name == "bo" else name for name in names]
+
 
 SEEN = "surface_temperature"  # any state without depth: it has a value at time zero as well
 

@@ -17,7 +17,7 @@ from caliche.models.base import Model
 from caliche.models.loop.time_loop import everything
 from caliche.models.soil_heat.closures import CLOSURES
 from caliche.variables import VARIABLES
-from problems import LinearGaussian
+from problems import LinearGaussian, each_method
 
 BOTTOMS = ("fixed-temperature", "varying-temperature", "measured-temperature", "zero-flux")
 MODELS = (
@@ -206,15 +206,14 @@ def starts_of(method: str) -> int:
     return 3 if method in METHODS or not MEMBER_METHODS[method]().gives_posterior else 1
 
 
-@pytest.fixture(params=[*METHODS, *MEMBER_METHODS])
+@pytest.fixture(params=each_method([*METHODS, *MEMBER_METHODS]))
 def result(request) -> Result:
     return result_of(request.param)
 
 
-@pytest.mark.parametrize(
-    "card", [*METHODS.values(), *MEMBER_METHODS.values()], ids=lambda c: c.name
-)
-def test_every_method_searches_and_is_what_its_card_says(card):
+@pytest.mark.parametrize("name", each_method([*METHODS, *MEMBER_METHODS]))
+def test_every_method_searches_and_is_what_its_card_says(name):
+    card = (METHODS | MEMBER_METHODS)[name]
     method = card()
     assert isinstance(method, Method)
     assert method.needs_gradient == card.needs_gradient

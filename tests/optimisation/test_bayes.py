@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -30,8 +29,9 @@ def evaluations(problem: InverseProblem, seed: int, **options) -> tuple[np.ndarr
 def test_with_slopes_branin_is_at_its_minimum_after_eighteen_runs():
     result = estimate(Branin.problem(), "bo", seed=0)
     assert result.converged
-    assert result.n_model_runs <= 18 * 3  # a tangent for each of two parameters
-    assert result.starts[0].misfit < 1e-6
+    # The design of four is one iteration; `lm` does not make again what is known.
+    assert result.misfit[0, : 18 - 3].min() < 1e-6
+    assert result.n_model_runs == 3 * (result.n_iterations + 3)  # two tangents each
     found = np.array([result.parameters["x"].estimate, result.parameters["y"].estimate])
     assert np.linalg.norm(Branin.optima - found, axis=1).min() < 1e-3
     assert "It began at the best run of bo: no run is expected to lower the misfit" in result.reason
@@ -42,8 +42,8 @@ def test_with_slopes_branin_is_at_its_minimum_after_eighteen_runs():
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_from_other_seeds_too(seed):
     way, last = evaluations(Branin.problem(), seed)
-    assert len(way) <= 18
-    assert last < 1e-6
+    assert np.nanmin(way[:18]) < 1e-6
+    assert last < 1e-12
 
 
 @pytest.mark.ci
@@ -65,6 +65,7 @@ def by_values(budget: int, seed: int, **options) -> BayesState:
     return engine.state
 
 
+@pytest.mark.ci
 def test_no_two_runs_are_nearer_than_a_fiftieth_of_a_length_scale_and_batches_are_spread():
     state = by_values(14, seed=1, parallel=4)
     assert len(state.cost) <= 14
@@ -76,6 +77,19 @@ def test_no_two_runs_are_nearer_than_a_fiftieth_of_a_length_scale_and_batches_ar
     assert min(apart) > 0.5 * NEAREST
     assert np.isfinite(state.minimum).all()
     assert state.minimum[0] <= state.minimum[1] <= state.minimum[2]
+
+
+@pytest.mark.ci
+def test_in_a_trust_region_runs_stay_about_the_best():
+    state = by_values(14, seed=1, trust_region="always", side=0.1)
+    x = 2.0 / (1.0 + np.exp(-state.u)) - 1.0
+    shape = np.exp(state.log_theta[:-2] - state.log_theta[:-2].mean())
+    design = int(state.first)
+    for k in range(design, 13):
+        best = x[int(np.argmin(state.cost[:k]))]
+        # The region never doubles twice in so few runs; scales differ a little by then.
+        assert np.all(np.abs(x[k] - best) < 2.0 * 4.0 * 0.1 * shape)
+    assert state.side < 0.8
 
 
 def test_a_misfit_is_bent_so_that_a_million_is_no_more_than_far():
@@ -91,27 +105,50 @@ def test_a_misfit_is_bent_so_that_a_million_is_no_more_than_far():
     assert Bend.of(np.array([2.0, 2.0]), 2).size == 1.0
 
 
-def test_runs_that_fail_count_as_bad_and_none_at_all_is_refused():
-    problem = Branin.problem()
-    job = AskTell("bo", problem.space, np.zeros(2), 1.0, seed=0, budget=12)
-    lost = 0
-    while not job.done:
-        members = job.ask()
-        seen = np.asarray([problem.predict(row) for row in rows_of(members)])[:, :, 0]
-        seen[members[:, 0] < 0.0] = np.nan
+def job(**options) -> AskTell:
+    return AskTell("bo", Branin.problem().space, np.zeros(2), 1.0, seed=0, budget=10, **options)
+
+
+def model(members: np.ndarray) -> np.ndarray:
+    """Residuals (k, 2) of Branin's function, NaN where it fails."""
+    x, y = members.T
+    parabola = y - 5.1 / (4.0 * np.pi**2) * x**2 + 5.0 / np.pi * x - 6.0
+    wave = np.sqrt(20.0 * (1.0 - 0.125 / np.pi)) * np.cos(0.5 * x)
+    seen = np.sqrt(2.0) * np.stack([parabola, wave], axis=1)
+    seen[x < 0.0] = np.nan
+    return seen
+
+
+def test_runs_that_fail_count_as_bad_and_stopped_is_as_never_stopped(tmp_path):
+    whole, lost = job(), 0
+    while not whole.done:
+        members = whole.ask()
         lost += int((members[:, 0] < 0.0).sum())
-        job.tell(seen)
-    found = job.result()
+        whole.tell(model(members))
+    found = whole.result()
     assert found.n_failed == lost > 0
     assert found.estimate["x"] > 0.0
     assert np.isfinite(found.misfits[-1])
-    job = AskTell("bo", problem.space, np.zeros(2), 1.0)
+    state, done = tmp_path / "state.npz", False
+    while not done:
+        part = job()
+        if state.exists():
+            part.restore(state)
+        before = part.iteration
+        while part.iteration == before and not part.done:
+            part.tell(model(part.ask()))
+        part.save(state)
+        done = part.done
+    other = part.result()
+    assert other.estimate == found.estimate
+    assert other.reason == found.reason
+    np.testing.assert_array_equal(other.misfits, found.misfits)
+
+
+def test_no_run_that_gives_numbers_is_refused():
+    alone = job()
     with pytest.raises(InputError, match="a run that gives finite numbers"):
-        job.tell(np.full((len(job.ask()), 2), np.nan))
-
-
-def rows_of(members: np.ndarray) -> list[dict]:
-    return [{"x": jnp.asarray(x), "y": jnp.asarray(y)} for x, y in members.tolist()]
+        alone.tell(np.full((len(alone.ask()), 2), np.nan))
 
 
 @pytest.mark.parametrize(

@@ -283,15 +283,33 @@ def where_running(state: Any, new: Any) -> Any:
     return settled(jax.tree.map(keep, state, new))
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _absorb(method: Any, problem: Problem, state: Any, known: NormalEquations) -> Any:
+    """The state of every start that knows its normal equations, with no run counted."""
+
+    def one(state: Any, known: NormalEquations) -> Any:
+        new = method.absorb(problem, state, known)
+        return eqx.tree_at(lambda s: s.iterate.model_runs, new, state.iterate.model_runs)
+
+    return settled(jax.vmap(one)(state, known))
+
+
 def run_method(
     method: Descent,
     problem: Problem,
     starts: Float[Array, "start parameter"],
     callback: Callback | None = None,
+    known: NormalEquations | None = None,
 ) -> Outcome:
     """Run a method from every start until each has converged, stalled, failed, run out, or been
-    given up, see `creeping`."""
+    given up, see `creeping`.
+
+    known : the normal equations at the starts, with a leading start axis, where these were made by
+    somebody else: the method does not make them again.
+    """
     state = _init(method, problem, starts)
+    if known is not None:
+        state = _absorb(method, problem, state, known)
     costs, controls = [], []
     iteration = 0
     while iteration < method.max_iterations:

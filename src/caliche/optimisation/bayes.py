@@ -19,22 +19,22 @@ from jaxtyping import Array, Float
 from caliche.emulators.design import latin_hypercube
 from caliche.emulators.plan import ALWAYS, AUTO, NEVER, check_gradients
 from caliche.errors import InputError, nearest
-from caliche.estimation.curvature import linearised
 from caliche.estimation.descent.levenberg_marquardt import LevenbergMarquardt
-from caliche.estimation.ensemble.batches import Batch
 from caliche.estimation.ensemble.core import DROP, STOP, Runner, Verdict, check_common, need
 from caliche.estimation.ensemble.engine import Engine
 from caliche.estimation.ensemble.members import Members, of_search
 from caliche.estimation.ensemble.search import costs
-from caliche.estimation.method import CONVERGED, RUNNING, History, Outcome, ended
+from caliche.estimation.method import History, Outcome, run_method
 from caliche.history_matching.ranges import Ranges
 from caliche.optimisation.composite import LearnedParts, Objective, learn_parts
 from caliche.optimisation.minimum import minimum_of
+from caliche.optimisation.of_objective import longer, outcome_of_objective
 from caliche.optimisation.proposals import EDGE, propose, settle
+from caliche.optimisation.runners import OneByOne, Predictions
 from caliche.optimisation.surrogate import Learned, learn, unit_box
 from caliche.optimisation.trust_region import FIRST_SIDE, LEAST_SIDE, MOST_SIDE, TrustRegion
 from caliche.parameters.space import ParameterSpace
-from caliche.problems.base import Problem
+from caliche.problems.base import NormalEquations, Problem
 
 # Parameters from which on runs are kept in a trust region, unless asked otherwise.
 MANY = 7
@@ -54,7 +54,8 @@ class BayesState(NamedTuple):
     u, cost, slopes : (n, P), (n,), (n, P) of the runs: J, or the value of another objective,
     infinite where one failed, and its slopes by u, NaN where they are not known.
     parts : (n, K) ingredients of that objective; (n, 0) of J.
-    told : (k, P) slopes of the members that are out.  members : (k, P) what to run next.
+    told : (k, 1 + P, P) slopes and Gauss-Newton curvature of J at the members that are out.
+    curvature : (P, P) at the best run, where it is known.  members : (k, P) what to run next.
     log_theta : (P + 2,) hyperparameters.  first : runs of the design.  since : run from which on
     the trust region's centre is sought; then that region.
     quiet : iterations in which little was expected.  ended : why it is done, 0 while it is not.
@@ -67,6 +68,7 @@ class BayesState(NamedTuple):
     slopes: np.ndarray
     parts: np.ndarray
     told: np.ndarray
+    curvature: np.ndarray
     members: np.ndarray
     log_theta: np.ndarray
     first: int
@@ -97,8 +99,8 @@ class Bayes(Members):
     side : of the trust region at first, over that of the ranges; small where the first guess is
     good already.
     finish : whether `lm` goes on from the best run, where the model has derivatives.
-    tolerance : it stops when the expected improvement is below so much of the spread of J's
-    logarithm over the runs, twice in a row.
+    tolerance : it stops when the expected improvement is below so much of the spread of the runs,
+    twice in a row.
     """
 
     parallel: int = 1
@@ -112,7 +114,7 @@ class Bayes(Members):
     max_iterations: int = 1000
     failures: str = DROP
     name: str = "bo"
-    objective: Objective | None = field(default=None, init=False)
+    objective: Objective | None = field(default=None, init=False, compare=False)
 
     fewest = 0
 
@@ -156,7 +158,8 @@ class Bayes(Members):
             np.zeros(0),
             nothing,
             np.zeros((0, 0)),
-            nothing,
+            np.zeros((0, 1 + p, p)),
+            np.full((p, p), np.nan),
             _to_u(ranges, x),
             np.zeros(0),
             number,
@@ -184,17 +187,20 @@ class Bayes(Members):
         if not np.isfinite(cost).any():
             raise InputError(
                 "a run that gives finite numbers",
-                f"none of {len(cost)}",
+                f"0 in iteration {int(state.iteration) + 1}",
                 "narrow the priors or bounds, or run the model once and look at what it gives",
             )
-        told = state.told if len(state.told) else np.full(members.shape, np.nan)
-        u, slopes = np.concatenate([state.u, members]), np.concatenate([state.slopes, told])
+        k, p = members.shape
+        told = state.told if len(state.told) else np.full((k, 1 + p, p), np.nan)
+        u, slopes = np.concatenate([state.u, members]), np.concatenate([state.slopes, told[:, 0]])
+        best = int(np.argmin(cost)) - len(state.cost)
         known = state._replace(
             u=u,
             cost=cost,
             slopes=slopes,
             parts=parts,
-            told=np.zeros((0, space.size)),
+            told=np.zeros((0, 1 + p, p)),
+            curvature=told[best, 1:] if best >= 0 else state.curvature,
             iteration=int(state.iteration) + 1,
         )
         if state.last:
@@ -321,23 +327,23 @@ class Bayes(Members):
 
     def runner(self, problem: Problem) -> Runner:
         if self.objective is not None:
-            return _Predictions(problem, self.objective)
-        return _OneByOne(problem, self.parallel, self.gradients != NEVER)
+            return Predictions(problem, self.objective)
+        return OneByOne(problem, self.parallel, self.gradients != NEVER)
 
     def ended(self, problem: Problem, engines: list[Engine]) -> Outcome:
         """Where `lm` goes to from the best runs, where that is asked for and one was found."""
         ends = jnp.asarray(np.stack([engine.estimate for engine in engines]))
         found = np.array([engine.misfits[-1] for engine in engines])
         if self.objective is not None:
-            return _of_objective(problem, engines)
+            return outcome_of_objective(problem, engines)
         if not self.finish or not np.isfinite(found).all():
             return of_search(problem, engines)
-        reached = LevenbergMarquardt().search(problem, ends)
+        reached = run_method(LevenbergMarquardt(), problem, ends, known=_known(engines))
         runs = np.array([engine.runs for engine in engines]) + np.asarray(reached.final.model_runs)
         longest = max(len(engine.misfits) for engine in engines)
         history = History(
-            np.stack([_longer(np.array(e.misfits), longest) for e in engines]),
-            np.stack([_longer(np.array(e.controls), longest) for e in engines]),
+            np.stack([longer(np.array(e.misfits), longest) for e in engines]),
+            np.stack([longer(np.array(e.controls), longest) for e in engines]),
         )
         verdicts = [engine.verdict or Verdict(False, "") for engine in engines]
         return Outcome(
@@ -355,97 +361,16 @@ class Bayes(Members):
         )
 
 
-class _OneByOne:
-    """Runs of a problem, few at a time: runs are dear where this method is used."""
-
-    def __init__(self, problem: Problem, width: int, slopes: bool) -> None:
-        self._problem, self._width, self._slopes = problem, width, slopes
-        self._batch = Batch(problem)
-        mask = np.asarray(problem.mask).ravel()
-        self._seen, self._size = np.flatnonzero(mask), mask.size
-        self._prior = int(np.asarray(problem.space.informative).sum())
-
-    def run(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Residuals (k, n), and slopes (k, P) of J where they are asked for."""
-        if not self._slopes:
-            parts = [
-                self._batch.residuals(u[k : k + self._width]) for k in range(0, len(u), self._width)
-            ]
-            return np.concatenate(parts), None
-        rows, slopes = [], []
-        for one in u:
-            residual, jacobian = linearised(self._problem, one)
-            term = residual[self._size + self._prior :]  # what observations tell of directions
-            rows.append(np.concatenate([residual[self._seen], term]))
-            slopes.append(jacobian.T @ residual)
-        return np.array(rows), np.array(slopes)
-
-
-class _Predictions:
-    """Runs of a problem as the ingredients of an objective."""
-
-    def __init__(self, problem: Problem, objective: Objective) -> None:
-        self._problem, self._objective = problem, objective
-
-    def run(self, u: np.ndarray) -> tuple[np.ndarray, None]:
-        """Ingredients (k, K), NaN where a run failed."""
-        seen = (np.asarray(_forward(self._problem, jnp.asarray(one))) for one in u)
-        return np.array([self._objective.ingredients(prediction) for prediction in seen]), None
-
-
-@jax.jit
-def _composed(formula: Any, parts: Float[Array, " k"]) -> Float[Array, ""]:
-    return formula(parts)
-
-
-@jax.jit
-def _forward(problem: Problem, u: Float[Array, " p"]) -> Float[Array, "time stream"]:
-    return problem.forward(u)
-
-
-@jax.jit
-def _misfit(problem: Problem, u: Float[Array, " p"]) -> Float[Array, ""]:
-    return problem.cost(u)
-
-
-def _of_objective(problem: Problem, engines: list[Engine]) -> Outcome:
-    """The best runs by another objective, with the misfit J that they have."""
-    longest = max(len(engine.misfits) for engine in engines)
-    ways = np.stack([_longer(np.array(e.controls), longest) for e in engines])
-    known: dict[bytes, float] = {}
-
-    def misfit(u: np.ndarray) -> float:
-        if not np.isfinite(u).all():
-            return np.nan
-        if u.tobytes() not in known:
-            known[u.tobytes()] = float(_misfit(problem, jnp.asarray(u)))
-        return known[u.tobytes()]
-
-    verdicts = [engine.verdict or Verdict(False, "") for engine in engines]
-    ends = np.stack([engine.estimate for engine in engines])
-    history = np.array([[misfit(u) for u in way] for way in ways])
-    return Outcome(
-        ended(
-            ends,
-            np.array([misfit(u) for u in ends]),
-            np.full(len(ends), np.nan),
-            np.array([CONVERGED if v.converged else RUNNING for v in verdicts]),
-            np.array([engine.runs for engine in engines]),
-        ),
-        History(history, ways),
-        longest,
-        tuple(
-            f"the scorecard's objective fell to {engine.misfits[-1]:.4g}, from 0 of the control "
-            f"run: {verdict.reason}"
-            for engine, verdict in zip(engines, verdicts, strict=True)
-        ),
-        sum(sum(engine.failed) for engine in engines),
+def _known(engines: list[Engine]) -> NormalEquations | None:
+    """The normal equations at the best runs, where they were made."""
+    best = [int(np.argmin(engine.state.cost)) for engine in engines]
+    found = NormalEquations(
+        jnp.asarray([e.state.cost[k] for e, k in zip(engines, best, strict=True)]),
+        jnp.asarray([e.state.slopes[k] for e, k in zip(engines, best, strict=True)]),
+        jnp.asarray([e.state.curvature for e in engines]),
     )
-
-
-def _longer(rows: np.ndarray, length: int) -> np.ndarray:
-    """Rows (n, ...), filled up with NaN."""
-    return np.concatenate([rows, np.full((length - len(rows), *rows.shape[1:]), np.nan)])
+    finite = [bool(np.isfinite(np.asarray(part)).all()) for part in found]
+    return found if all(finite) else None
 
 
 def _lowest(state: BayesState) -> str:
@@ -458,6 +383,11 @@ def _lowest(state: BayesState) -> str:
         f"; by its emulator the lowest {'J' if of_j else 'value'} within the ranges is "
         f"{middle:.4g} ({low:.4g} to {high:.4g} with 95 %)"
     )
+
+
+@jax.jit
+def _composed(formula: Any, parts: Float[Array, " k"]) -> Float[Array, ""]:
+    return formula(parts)
 
 
 # -- between u and the unit box [-1, 1] ------------------------------------------------------------

@@ -16,7 +16,7 @@ from caliche.optimisation.surrogate import nearest
 
 # Points among which a search for the highest begins, for each parameter, and at most.
 _EACH, _FEWEST, _MOST = 100, 512, 4096
-_SEARCHES, _ITERATIONS = 3, 40
+_SEARCHES, _ITERATIONS, _OTHER_PEAK = 4, 40, 0.2
 # Coordinates of the best point that are changed in half of those points, on average.
 _CHANGED = 20
 # How near the ends of the ranges a run may be: a bounded parameter's u is infinite on them.
@@ -56,7 +56,9 @@ def propose(
     level = jnp.asarray(best)
     heights = np.asarray(_heights(surrogate, jnp.asarray(points), level)[0])
     heights = np.where(np.isfinite(heights), heights, -np.inf)
-    order = np.argsort(-heights, kind="stable")
+    apart = np.linalg.norm((points[:, None] - taken[None]) / scales, axis=2).min(axis=1)
+    allowed = np.flatnonzero(apart >= NEAREST)
+    order = allowed[np.argsort(-heights[allowed], kind="stable")]
     found = [(float(heights[k]), points[k]) for k in order]
     bounds = np.stack([low, high], axis=1)
 
@@ -67,10 +69,10 @@ def propose(
             return 1e10, np.zeros_like(x)
         return -height, -slope
 
-    for k in order[:_SEARCHES]:
+    for begin in _spread(points[order], scales):
         end = minimize(
             down,
-            points[k],
+            begin,
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -78,12 +80,22 @@ def propose(
         )
         found.append((-float(end.fun), np.clip(end.x, low, high)))
     found.sort(key=lambda one: -one[0])
-    height, x = next(
-        (one for one in found if nearest(one[1], taken, scales) >= NEAREST),
-        max(found, key=lambda one: nearest(one[1], taken, scales)),
-    )
+    farthest = int(np.argmax(apart))  # where runs are everywhere
+    fallback = (float(heights[farthest]), points[farthest])
+    height, x = next((one for one in found if nearest(one[1], taken, scales) >= NEAREST), fallback)
     points[0] = x
     return Proposal(x, height, float(_heights(surrogate, jnp.asarray(points), level)[1][0]))
+
+
+def _spread(points: np.ndarray, scales: np.ndarray) -> list[np.ndarray]:
+    """A few of points (n, P) in order, none near to another: peaks of their own."""
+    chosen: list[np.ndarray] = []
+    for x in points:
+        if len(chosen) == _SEARCHES:
+            break
+        if not chosen or nearest(x, np.array(chosen), scales) >= _OTHER_PEAK:
+            chosen.append(x)
+    return chosen
 
 
 def settle(surrogate: Any, starts: np.ndarray) -> np.ndarray:

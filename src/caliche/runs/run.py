@@ -13,6 +13,7 @@ import numpy as np
 from caliche.cards.methods import keeps_state
 from caliche.estimation import Result, estimate
 from caliche.estimation.ensemble.hyperparameters import forget_rounds
+from caliche.estimation.hyperparameters import Unknown
 from caliche.estimation.method import Callback
 from caliche.estimation.timing import Stopwatch
 from caliche.evaluation.clock import clock_remarks
@@ -20,6 +21,7 @@ from caliche.evaluation.exact_model import exact_remarks
 from caliche.evaluation.prediction import predict
 from caliche.evaluation.sensor_screen import screen_sensors
 from caliche.evaluation.structural_span import structural_error
+from caliche.experiments.config.objective import SCORECARD, check_objective
 from caliche.experiments.experiment import Experiment
 from caliche.files.checkpoint import Checkpoint
 from caliche.files.whole_file import remove
@@ -36,6 +38,7 @@ from caliche.runs.folder import (
     write_whole,
 )
 from caliche.runs.run_summary import REMEDY, RunSummary
+from caliche.runs.scorecard import minimising_scorecard
 from caliche.runs.summary import summarise
 
 
@@ -91,15 +94,18 @@ def run_experiment(
         starts = 1 if keeps_state(name) and name != c.name else c.starts
     state = state_file(folder)
     keeps = resume or keeps_state(name)
+    check_objective(experiment.config.objective, name, experiment.config.name)
+    by_card = experiment.config.objective.kind == SCORECARD
     result = estimate(
         problem,
-        name,
+        minimising_scorecard(experiment, problem, options) if by_card else name,
         starts=starts,
         seed=c.seed if seed is None else seed,
         callback=callback,
-        unknown=experiment.unknown,
+        # A scorecard knows no sizes of errors: error bars alone do.
+        unknown=Unknown(information="bars") if by_card else experiment.unknown,
         checkpoint=Checkpoint(state, resume) if keeps else None,
-        **options,
+        **({} if by_card else options),
     )
     scoring = experiment.calibrated(result.hyperparameters).scoring_problem()
     prediction = predict(scoring, result.u, result.covariance_u)

@@ -14,6 +14,7 @@ from caliche.commands.drive.run import drive, make_job
 from caliche.errors import InputError
 from caliche.estimation import MEMBER_METHODS
 from caliche.executables.config import DriveConfig, read_drive
+from problems import each_method
 
 # What the script does is decided by `mode`, by member and iteration alone.
 MODEL = """
@@ -139,10 +140,11 @@ OPTIONS = {
     "uki": "steps = 2",
     "ga": "members = 6, max_iterations = 2",
     "cma": "members = 6, max_iterations = 2",
+    "bo": "design = 6, budget = 8",
 }
 
 
-@pytest.mark.parametrize("method", MEMBER_METHODS)
+@pytest.mark.parametrize("method", each_method(MEMBER_METHODS))
 def test_every_method_goes_on_without_runs_that_were_cut_off(study, tmp_path, method):
     """Too few numbers, infinite ones, huge ones, half a file."""
     config = study("cut", method, f"options = {{ {OPTIONS[method]} }}")
@@ -160,7 +162,7 @@ def test_every_method_goes_on_without_runs_that_were_cut_off(study, tmp_path, me
     assert found.found.members is None or np.isfinite(found.found.members).all()
 
 
-@pytest.mark.parametrize("method", MEMBER_METHODS)
+@pytest.mark.parametrize("method", each_method(MEMBER_METHODS))
 def test_every_method_says_why_all_of_its_runs_failed(study, tmp_path, method):
     config = study("short", method, f"options = {{ {OPTIONS[method]} }}")
     why = r"0 in iteration 1; . of them: left 1 outputs where 3 are observed\. Try: look at stderr"
@@ -268,7 +270,7 @@ def test_observations_from_a_table(study, tmp_path):
 # -- models that do not hear -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", MEMBER_METHODS)
+@pytest.mark.parametrize("method", each_method(MEMBER_METHODS))
 def test_a_model_that_ignores_its_parameters_has_no_estimate(study, tmp_path, method):
     config = study("deaf", method, f"options = {{ {OPTIONS[method]} }}")
     with pytest.raises(InputError, match=r"depend on a free parameter \(a, b\). Got none that ch"):

@@ -17,7 +17,7 @@ from caliche.estimation.ensemble.check import Agreement, agreement, near_bounds
 from caliche.models.base import ParameterDeclaration
 from caliche.parameters import Flat, LogNormal, Normal, ParameterSpace
 from caliche.parameters.space import free_parameter
-from problems import make_problem
+from problems import each_method, make_problem
 
 SD, N = 0.01, 20  # of the least-squares estimate of a; observations
 SIGMA = SD * np.sqrt(N)
@@ -136,7 +136,7 @@ def deaf(params, forcing):
     return forcing["x"] + 0.0 * params["a"]
 
 
-@pytest.mark.parametrize("method", MEMBER_METHODS)
+@pytest.mark.parametrize("method", each_method(MEMBER_METHODS))
 def test_a_model_that_does_not_depend_on_its_parameter_is_refused(method):
     forcing = {"x": np.ones(N)}
     problem = make_problem(deaf, {"a": Flat(0.0, 1.0)}, {"a": 0.5}, forcing, np.ones(N), SIGMA)
@@ -148,7 +148,7 @@ def test_a_model_that_does_not_depend_on_its_parameter_is_refused(method):
         job.tell(np.ones((len(job.ask()), N)))
 
 
-@pytest.mark.parametrize("method", MEMBER_METHODS)
+@pytest.mark.parametrize("method", each_method(MEMBER_METHODS))
 def test_a_parameter_that_no_output_depends_on_is_named(method):
     two = [free_parameter(declared("a")), free_parameter(declared("b"))]
     job = AskTell(method, two, np.full(N, 0.6), SIGMA)

@@ -26,12 +26,14 @@ MEAN = COVARIANCE @ DESIGN.T @ TARGET
 SD = np.sqrt(np.diag(COVARIANCE))
 
 ENSEMBLES = ("4denvar", "eki", "etki", "uki")
-SEARCHES = ("ga", "cma")
+SEARCHES = ("ga", "cma", "bo")
+# One that learns an emulator after each run has tests of its own, in tests/optimisation.
+QUICK = [name for name in MEMBER_METHODS if name != "bo"]
 BROKEN = {"nan": np.nan, "inf": np.inf, "huge": 1e12, "overflow": 1e200}
 
 
 def options_of(name: str) -> dict:
-    return {"uki": {}, "cma": {"members": 20}}.get(name, {"members": 40})
+    return {"uki": {}, "cma": {"members": 20}, "bo": {"design": 8}}.get(name, {"members": 40})
 
 
 def broken(first: Callable, value: float) -> Callable:
@@ -62,7 +64,7 @@ def share(fraction: float) -> Callable:
 
 @pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("policy", ["drop", "redraw"])
-@pytest.mark.parametrize("name", MEMBER_METHODS)
+@pytest.mark.parametrize("name", QUICK)
 def test_a_third_fails_and_the_rest_goes_on(name, policy, value):
     if policy == "redraw" and name in ("uki", *SEARCHES):
         with pytest.raises(InputError, match="failures to be one of drop, stop"):
@@ -89,7 +91,7 @@ def test_a_third_fails_and_the_rest_goes_on(name, policy, value):
 
 
 @pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
-@pytest.mark.parametrize("name", MEMBER_METHODS)
+@pytest.mark.parametrize("name", QUICK)
 def test_one_member_fails(name, value):
     engine = run(name, broken(lambda n: [n - 1], value))
     # A search ranks what is finite, however bad.
@@ -97,7 +99,7 @@ def test_one_member_fails(name, value):
     assert np.all(np.abs(engine.estimate - MEAN) < SD)
 
 
-@pytest.mark.parametrize("name", MEMBER_METHODS)
+@pytest.mark.parametrize("name", QUICK)
 def test_none_fails(name):
     engine = run(name, broken(lambda n: [], np.nan))
     assert engine.verdict.converged
@@ -115,7 +117,7 @@ def test_the_run_at_the_estimate_itself_may_fail(name):
 
 
 @pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
-@pytest.mark.parametrize("name", MEMBER_METHODS)
+@pytest.mark.parametrize("name", QUICK)
 def test_all_but_one_fail(name, value):
     # Beside one that is sound, huge is what no sigma could mean.
     model = broken(lambda n: np.arange(n - 1), 1e16 if value == BROKEN["huge"] else value)
@@ -135,7 +137,7 @@ def test_all_fail(name, value):
         run(name, broken(lambda n: np.arange(n), value))
 
 
-@pytest.mark.parametrize("name", MEMBER_METHODS)
+@pytest.mark.parametrize("name", QUICK)
 def test_a_stop_where_one_was_asked_for(name):
     with pytest.raises(InputError, match=r"no member to fail.*1 of .* in iteration 1"):
         run(name, broken(lambda n: [2], np.nan), failures="stop")
@@ -168,7 +170,7 @@ def test_members_that_fail_again_and_again_are_drawn_three_times_only():
 
 
 @pytest.mark.parametrize("cut", ["one", "third", "all but one", "all"])
-@pytest.mark.parametrize("name", MEMBER_METHODS)
+@pytest.mark.parametrize("name", QUICK)
 def test_runs_that_were_cut_off(name, cut):
     """Rows too short, too long or missing, told through ask and tell."""
     job = AskTell(name, SPACE, TARGET, 1.0, seed=3, **options_of(name))

@@ -36,7 +36,6 @@ OPTIONS = {
     "uki": {},
     "ga": {"max_iterations": 12},
     "cma": {"max_iterations": 12},
-    "bo": {"budget": 12, "parallel": 2},
 }
 
 

@@ -115,7 +115,7 @@ def print_drive(summary: Mapping[str, Any]) -> None:
     if summary["error_bars"] == "ensemble":
         print("\nNote: error bars are the spread of the ensemble, declared errors at their word.")
     else:
-        print("\nNote: a random search gives no error bars.")
+        print("\nNote: a search gives no error bars.")
     if summary["n_failed"]:
         print(
             f"\nNote: {summary['n_failed']} of {number_of(summary['n_model_runs'], 'run')} failed:"

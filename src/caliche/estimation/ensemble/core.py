@@ -39,7 +39,7 @@ class Runner(Protocol):
     """What runs members u (k, P) of a problem."""
 
     def run(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Residuals (k, n), and slopes (k, P) of J by u where they are made."""
+        """Residuals (k, n), and slopes (k, ...) of J by u where they are made."""
         ...
 
 
@@ -112,7 +112,7 @@ class MemberMethod(Protocol):
         ...
 
     def sloped(self, state: Any, slopes: np.ndarray) -> Any:
-        """The state with the slopes (k, P) of J at the members asked for, of a method that has
+        """The state with the slopes (k, ...) of J at the members asked for, of a method that has
         use for them."""
         ...
 

@@ -86,8 +86,8 @@ class Engine:
     def tell(self, residuals: np.ndarray, slopes: np.ndarray | None = None) -> None:
         """What the members asked for gave, (k, n); NaN, infinite or huge where one failed.
 
-        slopes : (k, P) of J by u, of a method that is told them; then a run counts with a tangent
-        for each parameter.
+        slopes : of J by u, as the method's runner gives them; then a run counts with a tangent for
+        each parameter.
 
         Raises
         ------

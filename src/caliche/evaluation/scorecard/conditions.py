@@ -62,6 +62,7 @@ def conditions_of(
     if SEASON in wanted:
         month = (local_time - step // 2).astype("datetime64[M]").astype(int) % 12 + 1
         parts = {name: np.isin(month, months) for name, months in SEASONS.items()}
-        there = {name: which for name, which in parts.items() if which.any()}
+        there = {name: which for name, which in parts.items() if which[1:].any()}
         found |= there if len(there) > 1 else {}
-    return {word: which for word, which in found.items() if which.any()}
+    # Entry 0 ends no step of the record.
+    return {word: which for word, which in found.items() if which[1:].any()}

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from caliche.errors import InputError
+from caliche.errors import InputError, nearest
 from caliche.evaluation.regimes import record as record_of
 from caliche.evaluation.scorecard.card import Place, Record, Scorecard, places_of, scorecard
 from caliche.evaluation.scorecard.conditions import CONDITIONS
@@ -142,6 +142,33 @@ def scorecard_objective(
     InputError : no cell with days enough; a control run without a number, or without an error; a
         weight or penalty that cannot be.
     """
+    records, columns = {}, {}
+    names = problem.stream_names
+    for site, experiment in experiments.items():
+        one = _of_site(problem, site)
+        joint = isinstance(problem, JointProblem)
+        columns[site] = tuple(
+            names.index(at_site(name, site) if joint else name) for name in one.stream_names
+        )
+        records[site] = _record(experiment, one)
+    return objective_of(records, columns, control, conditions, weights, penalty, damping)
+
+
+def objective_of(
+    records: Mapping[str, Record],
+    columns: Mapping[str, tuple[int, ...]],
+    control: np.ndarray,
+    conditions: Sequence[str] = CONDITIONS,
+    weights: Mapping[str, float] | None = None,
+    penalty: float = PENALTY,
+    damping: float = DAMPING,
+) -> ScorecardObjective:
+    """The objective of records by site; see `scorecard_objective`.
+
+    Parameters
+    ----------
+    columns : by site, which columns of the predictions are its streams.
+    """
     wrong = [k for k, w in (weights or {}).items() if not w >= 0.0]
     if wrong or not (penalty >= 0.0 and damping >= 0.0):
         raise InputError(
@@ -149,26 +176,23 @@ def scorecard_objective(
             f"{wrong[0]} below" if wrong else f"penalty {penalty:g} and damping {damping:g}",
             "leave it out for the usual one",
         )
-    records, columns = {}, {}
-    names = problem.stream_names
-    for site, experiment in experiments.items():
-        one = _of_site(problem, site)
-        streams = one.stream_names
-        joint = isinstance(problem, JointProblem)
-        columns[site] = tuple(
-            names.index(at_site(name, site) if joint else name) for name in streams
-        )
-        records[site] = _record(experiment, one)
     places, _ = places_of(records, conditions)
+    known = {word for p in places for word in (p.name, p.condition, p.column)}
+    unknown = [word for word in weights or {} if word not in known]
+    if unknown:
+        raise InputError(
+            f"weights of {', '.join(sorted(known))}", unknown[0], nearest(unknown[0], known)
+        )
     shown = {site: control[: len(r.observed), list(columns[site])] for site, r in records.items()}
     damped = []
     for place in places:
         observed = records[place.column].observed[place.which, place.stream]
         modelled = shown[place.column][place.which, place.stream]
-        if not np.isfinite(modelled).all() or not np.mean((modelled - observed) ** 2) > 0.0:
+        fine = np.isfinite(modelled).all()
+        if not fine or not np.mean((modelled - observed) ** 2) > 0.0:
             raise InputError(
                 f"a control run with errors of {place.row} at {place.column}",
-                "no number" if not np.isfinite(modelled).all() else "none at all",
+                "none at all" if fine else "no number",
                 "take another control run",
             )
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -176,10 +200,9 @@ def scorecard_objective(
     each = np.array([_weight(place, places, weights or {}) for place in places])
     if not each.sum() > 0.0:
         raise InputError("a weight above 0 in some cell", "none", "give some weights")
-    damped = np.where(np.isfinite(damped), damped, np.nan)
     formula = Formula(
         jnp.asarray(each / each.sum()),
-        jnp.asarray(damped),
+        jnp.asarray(np.where(np.isfinite(damped), damped, np.nan)),
         jnp.asarray(float(penalty)),
         jnp.asarray(float(damping)),
     )

@@ -13,6 +13,7 @@ import numpy as np
 from caliche.cards.models import MODELS, model_tables
 from caliche.errors import InputError
 from caliche.experiments.config.methods import MethodTable, make_method
+from caliche.experiments.config.objective import ObjectiveConfig
 from caliche.experiments.config.parameters import (
     CorrelationTable,
     NuisanceTable,
@@ -111,6 +112,7 @@ class ExperimentTable:
     nuisances: Mapping[str, NuisanceTable] = key("what may be wrong with observations", {})
     likelihood: LikelihoodTable = key("how observations count", {})
     method: MethodTable = key("method of estimation", {})
+    objective: ObjectiveConfig = key("what is minimised", {})
     training: TrainingConfig = key("training of a network in the fluxes", {})
     variants: Mapping[str, VariantTable] = key("variants of one's own, for `caliche variants`", {})
 
@@ -160,6 +162,7 @@ def parse(
         raw=raw,
         prior_correlations=prior_correlations(table.prior_correlations, where),
         weights=table.likelihood.weights,
+        objective=table.objective,
         data=data,
         variants=table.variants,
     )

@@ -13,6 +13,7 @@ import numpy as np
 from caliche.data.longwave import LongwaveBalance
 from caliche.data.source import Source
 from caliche.errors import InputError
+from caliche.experiments.config.objective import ObjectiveConfig
 from caliche.experiments.config.soil_heat import ModelConfig
 from caliche.experiments.config.training import TrainingConfig
 from caliche.experiments.options import ModelOptions
@@ -256,6 +257,7 @@ class ExperimentConfig:
 
     weights : whether streams count in the misfit with the information that their residuals say they
         hold, or as declared, with that information in the error bars alone.
+    objective : what is minimised.
     data : by source, what is in memory instead of in a file.
     variants : of one's own, by name.
     """
@@ -280,6 +282,7 @@ class ExperimentConfig:
     raw: Mapping[str, Any]
     prior_correlations: Mapping[tuple[str, str], float]
     weights: Literal["information", "declared"] = "information"
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     data: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     variants: Mapping[str, VariantTable] = field(default_factory=dict)
 
