@@ -22,6 +22,7 @@ from caliche.models.emulated.network import Scaling
 from caliche.models.emulated.view import ColumnView, exact_step
 from caliche.models.loop.run import run
 from caliche.parameters.space import ParameterSpace
+from caliche.wording import number_of
 
 CHUNK = 2048  # samples of a compiled call
 SHIFTED = 0.5  # at most, the share of another two states' difference that is added beside
@@ -130,7 +131,7 @@ def prepare_material(
     for held_out in (False, True):
         number = max(settings.runs // 4, 8) if held_out else settings.runs
         random = np.random.default_rng([settings.seed, int(held_out)])
-        say(f"running the exact model, {number} runs")
+        say(f"running the exact model, {number_of(number, 'run')}")
         u = latin_hypercube(number, box, settings.seed + int(held_out))
         every = jax.vmap(space.to_physical)(jnp.asarray(u))
         params = {d.name: every[d.name] for d in view.model.declarations}  # without nuisances
@@ -140,7 +141,7 @@ def prepare_material(
         if not bool(jnp.isfinite(states).all()):
             raise InputError(
                 "runs of the exact model that do not fail over the ranges of the parameters",
-                f"{int((~jnp.isfinite(states).all((1, 2))).sum())} of {number} runs that did",
+                f"{int((~jnp.isfinite(states).all((1, 2))).sum())} of {number_of(number, 'run')} that did",
                 "narrow the priors, or run caliche check",
             )
         parts.append((_Split(params, forcing, states), random))
@@ -150,7 +151,7 @@ def prepare_material(
     data = []
     for (split, random), held_out in zip(parts, (False, True), strict=True):
         count = max(settings.samples // 5, 64) if held_out else settings.samples
-        say(f"{count:,} steps and their derivatives")
+        say(f"{number_of(count, 'step')} with derivatives")
         steps_of = _samples(view, trained, constants, split, spread, count, random, settings.beside)
         data.append(Data(steps_of, _runs(names, split, settings.rollout, random)))
     return Material(view, trained, data[0], data[1], constants)

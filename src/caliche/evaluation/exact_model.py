@@ -20,6 +20,7 @@ from caliche.estimation.method import spectrum
 from caliche.experiments.experiment import Experiment
 from caliche.problems.inverse import InverseProblem
 from caliche.remarks import Remark
+from caliche.wording import number_of
 
 MOST_STEPS = 20
 SHORT = 1e-3  # posterior standard deviations of the last step
@@ -130,7 +131,7 @@ def weather_remarks(experiment: Experiment) -> list[Remark]:
             text = (
                 f"The network saw {name} between {low:.4g} and {high:.4g}, but here it lies "
                 f"between {series.min():.4g} and {series.max():.4g}: {int(outside.sum())} of "
-                f"{series.size:,} steps are extrapolations, of which nobody knows the error."
+                f"{number_of(series.size, 'step')} are extrapolations, of which nobody knows the error."
             )
             found.append(Remark("extrapolated", text, True, (name,)))
     return found

@@ -35,6 +35,7 @@ from caliche.optimisation.surrogate import Learned, learn, unit_box
 from caliche.optimisation.trust_region import FIRST_SIDE, LEAST_SIDE, MOST_SIDE, TrustRegion
 from caliche.parameters.space import ParameterSpace
 from caliche.problems.base import NormalEquations, Problem
+from caliche.wording import number_of
 
 # Parameters from which on runs are kept in a trust region, unless asked otherwise.
 MANY = 7
@@ -313,9 +314,11 @@ class Bayes(Members):
     def verdict(self, state: BayesState) -> Verdict | None:
         n = len(state.cost)
         if state.last == 2 and state.ended:
-            return Verdict(True, f"{WHY[int(state.ended)]} after {n} runs{_lowest(state)}")
+            return Verdict(
+                True, f"{WHY[int(state.ended)]} after {number_of(n, 'run')}{_lowest(state)}"
+            )
         if state.last == 2:
-            return Verdict(False, f"stopped at the limit of {n} runs{_lowest(state)}")
+            return Verdict(False, f"stopped at the limit of {number_of(n, 'run')}{_lowest(state)}")
         if state.iteration >= self.max_iterations:
             return Verdict(False, f"stopped at the limit of iterations{_lowest(state)}")
         return None

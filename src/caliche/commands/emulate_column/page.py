@@ -16,6 +16,7 @@ from caliche.keys.records import read_checked, read_table, read_text
 from caliche.report import numbers, style
 from caliche.report.pages import REMEDY, render_page
 from caliche.report.plates import Plate
+from caliche.wording import number_of
 
 PAGE = "column.html"
 
@@ -38,7 +39,7 @@ def write_column_page(folder: Path) -> Path:
             "Rows are what a step gives, increments first and then fluxes; columns what it is "
             "given: state, weather, parameters. In standard deviations of both, at the held-out "
             "point with the median error; the difference is the root mean square over "
-            f"{summary['jacobian']['points']} points. Same colours throughout.",
+            f"{number_of(summary['jacobian']['points'], 'point')}. Same colours throughout.",
         ),
         _plate(
             summary,
@@ -54,7 +55,7 @@ def write_column_page(folder: Path) -> Path:
             "Drift of long runs",
             figures.drift_figure,
             "Root mean square error of each state over its spread, from the surface (light) down; "
-            f"{summary['drift']['runs']} runs with weather and parameters that were held out.",
+            f"{number_of(summary['drift']['runs'], 'run')} with weather and parameters that were held out.",
         ),
         _plate(
             summary,

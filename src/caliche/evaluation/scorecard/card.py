@@ -22,6 +22,7 @@ from caliche.evaluation.scorecard.significance import (
     independent,
     sidak,
 )
+from caliche.wording import number_of
 
 BETTER, WORSE, SAME = "better", "worse", "not significant"
 
@@ -151,7 +152,7 @@ def places_of(
                 found.append(Place(row, column, stream, condition, number, which))
     if not found:
         raise InputError(
-            f"observations on at least {FEWEST_DAYS} days for a scorecard",
+            f"observations on at least {number_of(FEWEST_DAYS, 'day')} for a scorecard",
             "fewer of every stream and condition",
             "score a longer record",
         )
