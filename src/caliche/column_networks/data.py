@@ -141,7 +141,8 @@ def prepare_material(
         if not bool(jnp.isfinite(states).all()):
             raise InputError(
                 "runs of the exact model that do not fail over the ranges of the parameters",
-                f"{int((~jnp.isfinite(states).all((1, 2))).sum())} of {number_of(number, 'run')} that did",
+                f"{int((~jnp.isfinite(states).all((1, 2))).sum())} of "
+                f"{number_of(number, 'run')} that did",
                 "narrow the priors, or run caliche check",
             )
         parts.append((_Split(params, forcing, states), random))

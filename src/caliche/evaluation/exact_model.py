@@ -131,7 +131,8 @@ def weather_remarks(experiment: Experiment) -> list[Remark]:
             text = (
                 f"The network saw {name} between {low:.4g} and {high:.4g}, but here it lies "
                 f"between {series.min():.4g} and {series.max():.4g}: {int(outside.sum())} of "
-                f"{number_of(series.size, 'step')} are extrapolations, of which nobody knows the error."
+                f"{number_of(series.size, 'step')} are extrapolations, of which nobody knows the "
+                "error."
             )
             found.append(Remark("extrapolated", text, True, (name,)))
     return found

@@ -55,7 +55,8 @@ def write_column_page(folder: Path) -> Path:
             "Drift of long runs",
             figures.drift_figure,
             "Root mean square error of each state over its spread, from the surface (light) down; "
-            f"{number_of(summary['drift']['runs'], 'run')} with weather and parameters that were held out.",
+            f"{number_of(summary['drift']['runs'], 'run')} with weather and parameters that were "
+            "held out.",
         ),
         _plate(
             summary,
