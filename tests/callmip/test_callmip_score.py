@@ -57,7 +57,7 @@ def test_what_a_posterior_gained_and_what_its_bands_hold(entry):
     assert fluxes[NEE].scores[POSTERIOR].rmse == pytest.approx(0.3, rel=0.05)
     assert fluxes[NEE].unit == "gC m-2 d-1"
     assert any("better than the prior at 1 of 1 tower" in s for s in found.sentences)
-    assert any("no benchmarks at CA-Qfo" in note for note in found.notes)
+    assert any("No benchmarks at CA-Qfo" in note for note in found.notes)
     mean = found.vegetation["evergreen needleleaf forest"][LATENT][POSTERIOR]
     assert mean == latent.scores[POSTERIOR].rmse
 

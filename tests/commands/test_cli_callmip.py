@@ -48,7 +48,7 @@ def test_score_writes_a_page(caliche, tmp_path, undrawn):
     write_measured(tmp_path, "CA-Qfo")
     outcome = caliche("callmip", "score", tmp_path)
     assert (outcome.code, outcome.err) == (0, "")
-    assert "Note: no benchmarks at CA-Qfo" in outcome.out
+    assert "Note: No benchmarks at CA-Qfo" in outcome.out
     page = (tmp_path / "scores.html").read_text()
     for text in ("Gains and losses", "evergreen needleleaf forest", "By season", "CA-Qfo"):
         assert text in page

@@ -71,7 +71,7 @@ def score_outputs(
     weather = {site: _weather(site, folder) for _, site in runs}
     without = [site for site, found in weather.items() if found is None]
     if without:
-        notes.append(f"no benchmarks at {listing(without)}, whose weather is not at hand: {WHERE}")
+        notes.append(f"No benchmarks at {listing(without)}, whose weather is not at hand: {WHERE}.")
     known = {site: found for site, found in weather.items() if found is not None}
     fluxes = {_name(o).site: o.fluxes for o in opened if o.fluxes is not None}
     towers: list[TowerFlux] = []
@@ -104,11 +104,11 @@ def _open(files: Sequence[Path]) -> tuple[list[Opened], list[str]]:
         try:
             one = open_output(file, measured(file))
         except InputError as error:
-            notes.append(f"{file.name} is left out: it cannot be read ({error.got})")
+            notes.append(f"{file.name} is left out: it cannot be read ({error.got}).")
             continue
         if one.name is None or one.days is None:
             what = "its name" if one.name is None else "its times"
-            notes.append(f"{file.name} is left out: {what} cannot be understood")
+            notes.append(f"{file.name} is left out: {what} cannot be understood.")
         elif one.fluxes is None:
             site = callmip_sites().get(one.name.site)
             withheld = site is not None and site.role != CALIBRATION
@@ -117,7 +117,7 @@ def _open(files: Sequence[Path]) -> tuple[list[Opened], list[str]]:
         else:
             opened.append(one)
     for why, sites in without.items():
-        notes.append(f"left out: {listing(dict.fromkeys(sites))}, {why}")
+        notes.append(f"Left out: {listing(dict.fromkeys(sites))}, {why}.")
     if not opened:
         raise InputError(
             "output files whose towers have a flux file at hand",

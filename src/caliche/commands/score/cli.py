@@ -63,6 +63,7 @@ def score(
     """
     if page is not None and against is None:
         raise InputError("a control run for the page", "none", "add --against CONTROL")
+    from caliche.commands.score.scorecard import card_of_runs
     from caliche.evaluation.benchmarks import compare, held_out, observed_streams
     from caliche.evaluation.scores import score as score_series
     from caliche.keys.records import to_json
@@ -83,24 +84,24 @@ def score(
         )
         for name in names
     }
+    card = None if against is None else card_of_runs(folder, against)
     compared, structure = compare(results), structural_entries(folder)
     _print(folder, bool(held.any()), scores, compared)
     _print_structure(structure)
-    card = None if against is None else _scorecard(folder, against, page)
+    if card is not None and against is not None:
+        _print_scorecard(folder, card, against, page)
     if json_ is not None:
         found = _as_json(bool(held.any()), scores, compared)
         more = {} if card is None else {"scorecard": asdict(card)}
         json_.write({**found, "structural_error": to_json(structure), **more})
 
 
-def _scorecard(folder: RunFolder, against: Path, page: Path | None) -> Scorecard:
+def _print_scorecard(folder: RunFolder, card: Scorecard, against: Path, page: Path | None) -> None:
     """Print where a run is better or worse than another, and write the page."""
     from caliche.commands.score.page import write_scorecard_page
-    from caliche.commands.score.scorecard import card_of_runs
     from caliche.report.scorecard import sentences, table_rows
     from caliche.terminal.tables import print_table
 
-    card = card_of_runs(folder, against)
     name = f"the run in {against}"
     typer.echo(f"\nScorecard against {name}; negative changes are better:")
     header, rows = table_rows(card)
@@ -112,7 +113,6 @@ def _scorecard(folder: RunFolder, against: Path, page: Path | None) -> Scorecard
     if page is not None:
         written = write_scorecard_page(page, card, folder.summary.title, name)
         typer.echo(f"\nScorecard: {written}")
-    return card
 
 
 def _as_json(held: bool, scores: Mapping[str, Score], compared: list[Comparison]) -> dict[str, Any]:
