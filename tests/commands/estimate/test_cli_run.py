@@ -74,7 +74,8 @@ def test_check_names_parameters_without_effect_and_streams_left_out(caliche, tow
     assert "sensible_heat_flux: 48 values, 23 held out; left out" in outcome.out
 
 
-def test_check_refuses_a_misfit_that_overflows(caliche, tower):
+def test_check_refuses_a_misfit_that_overflows(caliche, tower, monkeypatch):
+    monkeypatch.setattr("caliche.keys.read.SMALLEST", 0.0)  # a sigma that is refused by itself
     tower.config["observations"]["soil_temperature_0.05m"]["sigma"] = 1e-200
     outcome = caliche("check", tower.write())
     assert outcome.code == 2

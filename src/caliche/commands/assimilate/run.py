@@ -105,10 +105,8 @@ def window_settings(
     ------
     InputError : windows, drifts or an experiment that cannot be.
     """
-    if not (math.isfinite(days) and 0.0 < days <= LONGEST):
-        raise InputError(
-            f"a --window in days, above 0 and up to {LONGEST:g}", f"{days:g}", "--window 30"
-        )
+    if days > LONGEST:
+        raise InputError(f"a --window in days, up to {LONGEST:g}", f"{days:g}", "--window 30")
     window = experiment.config.window
     unknown = experiment.unknown
     if unknown.changes_declared:
@@ -126,7 +124,7 @@ def window_settings(
             f"a variation in time of {', '.join(varying)}",
             f"--set parameters.{varying[0]}.variation=false, and use --drift",
         )
-    steps = round(days * DAY / window.time_step)
+    steps = round(days * DAY / window.time_step) if math.isfinite(days) else 0
     if steps < 1:
         raise InputError(
             f"a --window of one time step ({number_of(window.time_step / DAY, 'day')}) or more",

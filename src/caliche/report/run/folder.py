@@ -136,10 +136,10 @@ class RunFolder:
 
 def stream_label(name: str, long_name: str = "") -> str:
     """A stream in words: soil_temperature_0.05m is "soil temperature at 0.05 m"."""
-    try:
-        return label(name)
-    except InputError:  # a stream of a later version
-        return long_name.partition(",")[0] or name.replace("_", " ")
+    known = label(name)
+    if known != name:
+        return known
+    return long_name.partition(",")[0] or name.replace("_", " ")  # a stream of a later version
 
 
 def read_run(folder: Path) -> RunFolder:
