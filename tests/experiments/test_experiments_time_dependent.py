@@ -386,7 +386,10 @@ STREAM = 'observations."soil_temperature_0.05m"'
         (f'{VARIED}={{kind="diurnl"}}', "did you mean 'diurnal'"),
         (f"{VARIED}={{every_days=0.0}}", "a number above 0 for every_days"),
         (f"{VARIED}={{every_days=1.0, smoothness=-0.1}}", "a number above 0 for smoothness"),
-        (f'{VARIED}={{kind="diurnal", harmonics=0}}', "a whole number above 0 for harmonics"),
+        (
+            f'{VARIED}={{kind="diurnal", harmonics=0}}',
+            "above 0 and up to 100 for harmonics",
+        ),
         (f"{VARIED}={{at=[1.0, 2.0]}}", "dates and times for at"),
         (f'{VARIED}={{kind="diurnal", every_days=1.0}}', "harmonics in .*kind = 'diurnal'"),
         (f'{VARIED}={{kind="seasonal", at=[2000-01-01T00:00:00]}}', "leave out every_days and at"),
@@ -418,7 +421,7 @@ STREAM = 'observations."soil_temperature_0.05m"'
         ("observations.outgoing_longwave={fit=true}", "sigma of the fitted stream"),
         ("observations.outgoing_longwave={estimate_sigma=true}", "sigma of the fitted stream"),
         ("window.spin_up_days=0.03", "spin_up_days .* whole number of time steps"),
-        ("window.spin_up_days=-1.0", "a number above 0 for spin_up_days"),
+        ("window.spin_up_days=-1.0", "a number above 0 and up to 36525 days for spin_up_days"),
         ("model.spin_up_period_days=4.0", "spin_up_period_days .* within the fitted window"),
     ],
 )

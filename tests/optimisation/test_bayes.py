@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -49,19 +51,19 @@ def test_from_other_seeds_too(seed):
 @pytest.mark.ci
 def test_by_values_branin_is_within_a_twentieth_after_25_runs():
     state = by_values(25, seed=2)
-    assert len(state.cost) == 25
+    assert len(state.cost) <= 25
     assert state.cost.min() < 0.05
 
 
 def by_values(budget: int, seed: int, **options) -> BayesState:
-    """The state of a search by values alone, which stops for nothing but its budget."""
+    """The state of a search by values alone, which stops at its budget or where nothing is left."""
     problem = Branin.problem()
     method = Bayes(budget=budget, gradients="never", tolerance=1e-12, **options)
     engine = Engine(method, problem.space, np.asarray(problem.space.initial()), seed)
     runner = method.runner(problem)
     while engine.verdict is None:
         engine.tell(*runner.run(engine.ask()))
-    assert "stopped at the limit" in engine.verdict.reason
+    assert re.search("stopped at the limit|no run is likely to lower", engine.verdict.reason)
     return engine.state
 
 

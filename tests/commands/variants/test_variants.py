@@ -201,7 +201,7 @@ def test_unknown_and_doubled_names_are_refused():
 @pytest.fixture(scope="module")
 def perfect(tmp_path_factory):
     """A twin without noise, fitted by its own model, and with other steps and schemes."""
-    own = ["same:", "dt-quarter: window.time_step=900"]
+    own = ["same: window.time_step=3600", "dt-quarter: window.time_step=900"]
     folder = tmp_path_factory.mktemp("perfect") / "run"
     return run_variants(
         load_experiment("twin-two-depths", PERFECT),
@@ -385,7 +385,7 @@ def test_a_missing_layer_is_flagged(layered):
 
 def test_a_run_that_was_stopped_goes_on(tmp_path, perfect):
     experiment = load_experiment("twin-two-depths", PERFECT)
-    choice = {"only": ["dt", "scheme-sdirk2"], "own": ["same:"], "starts": 2}
+    choice = {"only": ["dt", "scheme-sdirk2"], "own": ["same: window.time_step=3600"], "starts": 2}
 
     def stop(number, of, record, before):
         assert of == (4 if number else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -87,9 +88,10 @@ def emulate(
     from caliche.emulators.fit import Options
     from caliche.executables.config import is_drive, read_drive
     from caliche.experiments import load_experiment
+    from caliche.runs.folder import is_finished, mark_of
     from caliche.terminal.tables import print_table, wrapped
 
-    options = Options(kernel=kernel, seed=seed)
+    options, mark = Options(kernel=kernel, seed=seed), ""
     kinds = listed([metrics or ""])
     if is_drive(experiment):
         refuse_for_program({"--set": set_})
@@ -98,31 +100,36 @@ def emulate(
     else:
         refuse_for_model({"--workers": workers})
         loaded = load_experiment(experiment, set_ or [])
-        name, run = loaded.config.name, partial(emulate_experiment, loaded)
-    with Progress(f"Emulating {name}") as progress:
+        mark = mark_of(loaded, outputs, number, gradients, options, reach, seed, kinds)
+        name, run = loaded.config.name, partial(emulate_experiment, loaded, mark=mark)
+    if mark and out is not None and is_finished(out, "emulate", mark):
+        folder, summary = out, json.loads((out / "summary.json").read_text("utf-8"))
+        typer.echo(f"This emulation is finished in {folder}.", err=True)
+    else:
+        with Progress(f"Emulating {name}") as progress:
 
-        def announce(plan: Plan) -> None:
-            for text in plan.sentences:
-                progress.say(text)
+            def announce(plan: Plan) -> None:
+                for text in plan.sentences:
+                    progress.say(text)
 
-        def tell(what: str, done: int, total: int) -> None:
-            progress.update(
-                f"{what}: {done:,} of {number_of(total, 'run')}", done, total, now=done == total
+            def tell(what: str, done: int, total: int) -> None:
+                progress.update(
+                    f"{what}: {done:,} of {number_of(total, 'run')}", done, total, now=done == total
+                )
+
+            _, folder, summary = run(
+                outputs,
+                number,
+                gradients,
+                options,
+                reach,
+                seed,
+                out,
+                kinds,
+                announce,
+                tell,
+                command_line(),
             )
-
-        _, folder, summary = run(
-            outputs,
-            number,
-            gradients,
-            options,
-            reach,
-            seed,
-            out,
-            kinds,
-            announce,
-            tell,
-            command_line(),
-        )
     typer.echo(wrapped(summary["verdict"]))
     for text in summary["sentences"]:
         typer.echo(wrapped(text))

@@ -28,10 +28,12 @@ def write_emulation(
     emulator: Emulator,
     summary: Mapping[str, Any],
     write_config: Callable[[Path], None],
+    mark: str = "",
 ) -> dict[str, Any]:
     """Write the folder, and return its summary; nothing is left if that fails.
 
     write_config : writes config.toml, and what it needs, into a folder.
+    mark : what the emulation belongs to, see `caliche.runs.folder.mark_of`.
     """
     created = datetime.now(UTC).isoformat(timespec="seconds")
     whole = finite({**summary, "versions": versions(), "created": created})
@@ -42,7 +44,7 @@ def write_emulation(
         (inside / "summary.json").write_text(text + "\n", encoding="utf-8")
         write_emulator(emulator, inside / "emulator.nc", outputs)
 
-    write_whole(folder, "emulate", write)
+    write_whole(folder, "emulate", write, mark)
     return whole
 
 

@@ -211,10 +211,12 @@ def emulate_experiment(
     announce: Callable[[Plan], None] | None = None,
     callback: Callable[[str, int, int], None] | None = None,
     command: str | None = None,
+    mark: str = "",
 ) -> tuple[Emulation, Path, Mapping[str, Any]]:
     """Emulate an experiment, and write a folder: the emulation, the folder and its summary.
 
     kinds : of metrics, see `caliche.metrics.choose.KINDS`; mean, change and harmonics without.
+    mark : what it belongs to, see `caliche.runs.folder.mark_of`.
 
     Raises
     ------
@@ -236,7 +238,9 @@ def emulate_experiment(
         (inside / "config.toml").write_text(text, encoding="utf-8")
         write_data(experiment, inside)
 
-    summary = write_emulation(folder, found.outputs, found.emulator, said | found.summary, write)
+    summary = write_emulation(
+        folder, found.outputs, found.emulator, said | found.summary, write, mark
+    )
     return found, folder, summary
 
 

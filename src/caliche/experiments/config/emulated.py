@@ -35,7 +35,7 @@ class EmulatedConfig:
     exact: ModelOptions
     name: str = "emulated"
     fluxes: str = ""
-    learns: bool = False
+    learner: None = None
     structural: bool = False
 
     @property
