@@ -7,7 +7,6 @@ A flat prior has no part in the residual: its bijection only keeps the bounds.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -232,7 +231,7 @@ def _truncated(u: Values, low: float, high: float) -> Values:
     """
     if _untruncated(low, high):
         return u
-    return _quantile(jnp.clip(u, -FARTHEST, FARTHEST), *_masses(low, high))
+    return _compiled_quantile(jnp.clip(u, -FARTHEST, FARTHEST), *_masses(low, high))
 
 
 def _whitened(z: Values, low: float, high: float) -> Values:
@@ -240,8 +239,8 @@ def _whitened(z: Values, low: float, high: float) -> Values:
     return z if _untruncated(low, high) else _coordinate(z, *_masses(low, high))
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
-def _quantile(u: Values, below: float, above: float, mass: float) -> Values:
+@jax.custom_jvp
+def _quantile(u: Values, below: Number, above: Number, mass: Number) -> Values:
     negative = u < 0.0
     tail = mass * 0.5 * jax.lax.erfc(jnp.where(negative, -u, u) * math.sqrt(0.5))
     tail = jnp.where(negative, below, above) + tail
@@ -258,14 +257,16 @@ def _quantile(u: Values, below: float, above: float, mass: float) -> Values:
 
 
 @_quantile.defjvp
-def _quantile_jvp(
-    below: float, above: float, mass: float, primals: tuple, tangents: tuple
-) -> tuple[Values, Values]:
-    z = _quantile(primals[0], below, above, mass)
-    return z, mass * jnp.exp(0.5 * (z - primals[0]) * (z + primals[0])) * tangents[0]
+def _quantile_jvp(primals: tuple, tangents: tuple) -> tuple[Values, Values]:
+    u, *masses = primals
+    z = _quantile(u, *masses)
+    return z, masses[2] * jnp.exp(0.5 * (z - u) * (z + u)) * tangents[0]
 
 
-# The masses are arguments, so that JAX traces this once and not for each parameter.
+# The masses are arguments, so that JAX traces and compiles these once and not for each parameter.
+_compiled_quantile = jax.jit(_quantile)
+
+
 @jax.jit
 def _coordinate(z: Values, below: Number, above: Number, mass: Number) -> Values:
     from_below, from_above = (ndtr(z) - below) / mass, (ndtr(-z) - above) / mass
