@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,23 +22,29 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int
 
 from caliche.column_networks.data import Data, Material, Runs, Steps
-from caliche.estimation.method import settled
-from caliche.files.checkpoint import read_leaves, write_leaves
+from caliche.learning.epochs import (
+    CHECKPOINT_EVERY,
+    Callback,
+    TrainingState,
+    adam,
+    after_epoch,
+    begun,
+    best_epoch,
+    go_on,
+    has_ended,
+    judge,
+    moved,
+)
 from caliche.models.emulated.model import Trained
 from caliche.models.emulated.network import Scaling, StepNetwork
 from caliche.models.emulated.view import ColumnView
 from caliche.models.lad.neural_fluxes import Network
 from caliche.models.loop.run import run
-from caliche.wording import number_of
 
-LARGEST_GRADIENT = 1.0  # norm to which gradients are clipped
 RIDGE = 1e-12  # of the least squares, relative
-FLAT = 0.02  # relative gain of the last tenth of the epochs below which training has converged
-CHECKPOINT_EVERY = 10.0  # s
 PARTS = ("steps", "derivatives", "runs", "energy")
 
 
@@ -75,17 +80,6 @@ class Learned(NamedTuple):
     def put_into(self, network: StepNetwork) -> StepNetwork:
         """The network with these weights."""
         return eqx.tree_at(lambda n: (n.linear, n.deep), network, tuple(self))
-
-
-class TrainingState(NamedTuple):
-    """All that training has come to; a checkpoint holds it. `history` is (epoch, 2), NaN ahead."""
-
-    learned: Learned
-    optimiser: Any
-    best: Learned
-    best_loss: Float[Array, ""]
-    epoch: Int[Array, ""]
-    history: Float[Array, "epoch 2"]
 
 
 @dataclass(frozen=True)
@@ -129,10 +123,6 @@ class _Frame(eqx.Module):
     trained: Trained = eqx.field(static=True)
 
 
-Callback = Callable[[int, float, float, int], None]
-"""Called after each epoch with its number, both losses, and the epoch of the lowest held-out."""
-
-
 def leads(length: int) -> np.ndarray:
     """Steps after which a run of so many is compared: 1, 2, 4 ... and the last."""
     powers = 2 ** np.arange(int(math.log2(max(length, 1))) + 1)
@@ -160,37 +150,37 @@ def train_column(
     """
     frame = _frame(material)
     network = untrained(material, settings, seed)
-    state = settled(_start(network, settings))
-    if checkpoint is not None and checkpoint.is_file():
-        state = read_leaves(checkpoint, state)
-    began, saved = time.perf_counter(), time.monotonic()
-    while not _ended(state, settings):
-        late = int(state.epoch) >= settings.epochs // 2 and settings.rollouts > 0.0
-        state = jax.block_until_ready(
-            _epoch(settings, late, frame, network, material.learned, material.held_out, state, seed)
-        )
-        due = time.monotonic() - saved > CHECKPOINT_EVERY or _ended(state, settings)
-        if checkpoint is not None and due:
-            write_leaves(checkpoint, state)
-            saved = time.monotonic()
-        if callback is not None:
-            epoch = int(state.epoch) - 1
-            losses = np.asarray(state.history[epoch])
-            callback(epoch, float(losses[0]), float(losses[1]), _best_epoch(state))
+    half = settings.epochs // 2
+
+    def epoch(state: TrainingState) -> TrainingState:
+        late = int(state.epoch) >= half and settings.rollouts > 0.0
+        learned, held_out = material.learned, material.held_out
+        return _epoch(settings, late, frame, network, learned, held_out, state, seed)
+
+    state, _, seconds = go_on(
+        begun(Learned(network.linear, network.deep), _optimiser(settings), settings.epochs),
+        epoch,
+        # Runs have to join in before anybody gives up.
+        lambda state: has_ended(state, settings.epochs, settings.patience, half),
+        checkpoint,
+        callback,
+        CHECKPOINT_EVERY,
+    )
     best = state.best.put_into(network)
     history = np.asarray(state.history)[: int(state.epoch)]
-    converged, reason = _judge(history, settings)
+    waited = len(history) <= settings.epochs
+    converged, reason = judge(history, settings.epochs, settings.patience, waited, "the network")
     parts = np.asarray(_measured(best, frame, material.held_out))
     return TrainedColumn(
         best,
         float(state.best_loss),
-        _best_epoch(state),
+        best_epoch(state),
         history,
         dict(zip(PARTS, parts.tolist(), strict=True)),
         converged,
         reason,
         seed,
-        {"run": time.perf_counter() - began},
+        {"run": seconds},
     )
 
 
@@ -261,25 +251,8 @@ def _energy(
     return view.energy_imbalance(params, forcing, y[:n], y[n:])
 
 
-def _start(network: StepNetwork, settings: TrainingSettings) -> TrainingState:
-    learned = Learned(network.linear, network.deep)
-    history = jnp.full((settings.epochs + 1, 2), jnp.nan)
-    return TrainingState(
-        learned,
-        _optimiser(settings).init(learned),
-        learned,
-        jnp.asarray(jnp.inf),
-        jnp.asarray(0, jnp.int64),
-        history,
-    )
-
-
-@functools.cache
 def _optimiser(settings: TrainingSettings) -> Any:
-    rate = optax.cosine_decay_schedule(
-        settings.learning_rate, settings.epochs * settings.updates, alpha=0.01
-    )
-    return optax.chain(optax.clip_by_global_norm(LARGEST_GRADIENT), optax.adam(rate))
+    return adam(settings.learning_rate, settings.epochs * settings.updates)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -297,8 +270,6 @@ def _epoch(
     weights = _weights(settings)
     after = state.learned.put_into(network)
     lost = jnp.sum(weights * _parts(after, frame, held_out.steps, held_out.runs))
-    better = lost < state.best_loss
-    best = jax.tree.map(lambda a, b: jnp.where(better, a, b), state.learned, state.best)
     optimiser = _optimiser(settings)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.epoch), settings.updates)
 
@@ -315,19 +286,13 @@ def _epoch(
             few = jax.random.randint(second, (settings.runs,), 0, len(data.runs.parameters))
             runs = jax.tree.map(lambda a: a[few], data.runs)
         value, gradient = jax.value_and_grad(loss)(learned, steps, runs)
-        # Optax mixes widths of numbers, which strict promotion would refuse.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, optimiser_state = optimiser.update(gradient, optimiser_state, learned)
-            return (optax.apply_updates(learned, updates), optimiser_state), value
+        return moved(optimiser, gradient, learned, optimiser_state), value
 
     (learned, optimiser_state), values = jax.lax.scan(
         update, (state.learned, state.optimiser), keys
     )
-    history = state.history.at[state.epoch].set(jnp.stack([jnp.mean(values), lost]))
-    best_loss = jnp.where(better, lost, state.best_loss)
-    return settled(
-        TrainingState(learned, optimiser_state, best, best_loss, state.epoch + 1, history)
-    )
+    losses = jnp.stack([jnp.mean(values), lost])
+    return after_epoch(state, learned, optimiser_state, losses)
 
 
 def _weights(settings: TrainingSettings) -> Array:
@@ -376,38 +341,3 @@ def _rollouts(network: StepNetwork, frame: _Frame, runs: Runs) -> Float[Array, "
     error = error / frame.scales.moved[None]
     # A run that leaves what can be is wrong enough at this, and its gradient stays finite.
     return jnp.mean(jnp.minimum(error**2, 1e4))
-
-
-def _best_epoch(state: TrainingState) -> int:
-    held_out = np.asarray(state.history)[: int(state.epoch), 1]
-    return int(np.nanargmin(held_out)) if np.isfinite(held_out).any() else 0
-
-
-def _ended(state: TrainingState, settings: TrainingSettings) -> bool:
-    epoch = int(state.epoch)
-    if epoch == 0:
-        return False
-    lost = not np.isfinite(np.asarray(state.history[epoch - 1])).all()
-    # Runs have to join in before anybody gives up.
-    waited = epoch - 1 - max(_best_epoch(state), settings.epochs // 2)
-    return lost or epoch > settings.epochs or waited >= settings.patience
-
-
-def _judge(history: np.ndarray, settings: TrainingSettings) -> tuple[bool, str]:
-    """Whether training has come to its end, and in words."""
-    held_out = history[:, 1]
-    if not np.isfinite(history).all():
-        return False, f"the network gave no finite loss in epoch {len(history) - 1}"
-    best = int(held_out.argmin())
-    if len(history) <= settings.epochs:
-        return True, (
-            f"the held-out data got no better for {number_of(settings.patience, 'epoch')} "
-            f"after epoch {best}"
-        )
-    early = held_out[: max(1, round(0.9 * len(history)))].min()
-    flat = bool(held_out.min() > (1.0 - FLAT) * early)
-    gain = "less" if flat else "more"
-    return flat, (
-        f"the limit of {number_of(settings.epochs, 'epoch')}; the last tenth of them gained "
-        f"{gain} than {100 * FLAT:g} % on the held-out data"
-    )

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import functools
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,12 +22,22 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int
 
 from caliche.errors import InputError
-from caliche.estimation.method import settled
-from caliche.files.checkpoint import read_leaves, write_leaves
+from caliche.learning.epochs import (
+    CHECKPOINT_EVERY,
+    Callback,
+    TrainingState,
+    adam,
+    after_epoch,
+    begun,
+    best_epoch,
+    go_on,
+    has_ended,
+    judge,
+    moved,
+)
 from caliche.models.base import Forcing
 from caliche.models.lad.neural_fluxes import HybridFluxes, Network
 from caliche.models.loop.run import run
@@ -39,9 +47,6 @@ from caliche.wording import number_of
 
 FIFTH = 5  # of so many stretches with observations, one is held out
 STRETCHES = 3  # in a window
-LARGEST_GRADIENT = 1.0  # norm to which gradients are clipped
-FLAT = 0.02  # relative gain of the last tenth of the epochs below which training has converged
-CHECKPOINT_EVERY = 10.0  # s
 
 
 @dataclass(frozen=True)
@@ -156,17 +161,6 @@ def _check(problem: InverseProblem) -> None:
         )
 
 
-class TrainingState(NamedTuple):
-    """All that training has come to; a checkpoint holds it. `history` is (epoch, 2), NaN ahead."""
-
-    learned: Learned
-    optimiser: Any
-    best: Learned
-    best_loss: Float[Array, ""]
-    epoch: Int[Array, ""]
-    history: Float[Array, "epoch 2"]
-
-
 @dataclass(frozen=True)
 class Trained:
     """A trained network.
@@ -188,10 +182,6 @@ class Trained:
     n_windows: int
     n_observations: tuple[int, int]
     seconds: dict[str, float]
-
-
-Callback = Callable[[int, float, float, int], None]
-"""Called after each epoch with its number, both losses, and the epoch of the lowest held-out."""
 
 
 def train(
@@ -216,33 +206,29 @@ def train(
     InputError : see `cut`; a checkpoint of another training.
     """
     windows = cut(problem, settings.window_steps)
-    state = settled(_start(problem, settings))
-    if checkpoint is not None and checkpoint.is_file():
-        state = read_leaves(checkpoint, state)
-    taken, began, saved = [], time.perf_counter(), time.monotonic()
-    while not _ended(state, settings):
-        before = time.perf_counter()
-        state = jax.block_until_ready(_epoch(settings, problem, windows, state, seed))
-        taken.append(time.perf_counter() - before)
-        due = time.monotonic() - saved > checkpoint_every or _ended(state, settings)
-        if checkpoint is not None and due:
-            write_leaves(checkpoint, state)
-            saved = time.monotonic()
-        if callback is not None:
-            epoch = int(state.epoch) - 1
-            losses = np.asarray(state.history[epoch])
-            callback(epoch, float(losses[0]), float(losses[1]), _best_epoch(state))
+    optimiser = adam(settings.learning_rate, settings.epochs * len(windows.training))
+    learned = Learned(problem.model.fluxes.network, problem.space.initial())  # type: ignore[attr-defined]
+    state, taken, seconds_of_all = go_on(
+        begun(learned, optimiser, settings.epochs),
+        lambda state: _epoch(settings, problem, windows, state, seed),
+        lambda state: has_ended(state, settings.epochs, settings.patience),
+        checkpoint,
+        callback,
+        checkpoint_every,
+    )
     seconds = {
         "compile": taken[0] if taken else 0.0,
-        "run": time.perf_counter() - began - sum(taken[:1]),
+        "run": seconds_of_all - sum(taken[:1]),
         "epoch": float(np.median(taken[1:])) if len(taken) > 1 else math.nan,
     }
     history = np.asarray(state.history)[: int(state.epoch)]
-    converged, reason = _judge(history, settings)
+    best = best_epoch(state)
+    waited = len(history) - 1 - best >= settings.patience
+    converged, reason = judge(history, settings.epochs, settings.patience, waited, "the model")
     return Trained(
         state.best,
         float(state.best_loss),
-        _best_epoch(state),
+        best,
         history,
         converged,
         reason,
@@ -251,24 +237,6 @@ def train(
         (int(windows.each.fitted.sum()), int(windows.each.held_out.sum())),
         seconds,
     )
-
-
-def _start(problem: InverseProblem, settings: TrainingSettings) -> TrainingState:
-    learned = Learned(problem.model.fluxes.network, problem.space.initial())  # type: ignore[attr-defined]
-    history = jnp.full((settings.epochs + 1, 2), jnp.nan)
-    optimiser = _optimiser(settings, 1).init(learned)
-    return TrainingState(
-        learned, optimiser, learned, jnp.asarray(jnp.inf), jnp.asarray(0, jnp.int64), history
-    )
-
-
-@functools.cache
-def _optimiser(settings: TrainingSettings, updates: int) -> Any:
-    """Adam; `updates` is their number in an epoch."""
-    rate = optax.cosine_decay_schedule(
-        settings.learning_rate, settings.epochs * updates, alpha=0.01
-    )
-    return optax.chain(optax.clip_by_global_norm(LARGEST_GRADIENT), optax.adam(rate))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -281,9 +249,7 @@ def _epoch(
 ) -> TrainingState:
     """Losses of the weights as they are, then the updates of one pass over the windows."""
     losses, starts = _survey(state.learned.put_into(problem), windows, state.learned.u)
-    better = losses[1] < state.best_loss
-    best = jax.tree.map(lambda a, b: jnp.where(better, a, b), state.learned, state.best)
-    optimiser = _optimiser(settings, len(windows.training))
+    optimiser = adam(settings.learning_rate, settings.epochs * len(windows.training))
     key = jax.random.fold_in(jax.random.key(seed), state.epoch)
     n_fitted = jnp.sum(windows.each.fitted, dtype=jnp.float64)
     order = jax.random.permutation(key, windows.training)
@@ -293,18 +259,11 @@ def _epoch(
         # One window at a time: vectors of windows take longer (docs/hybrid.md).
         window, begin = jax.tree.map(lambda x: x[which], (windows.each, starts))
         gradient = jax.grad(_loss)(learned, problem, window, begin, n_fitted)
-        # Optax mixes widths of numbers, which strict promotion would refuse.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, optimiser_state = optimiser.update(gradient, optimiser_state, learned)
-            return (optax.apply_updates(learned, updates), optimiser_state), None
+        return moved(optimiser, gradient, learned, optimiser_state), None
 
     carry = (state.learned, state.optimiser)
     (learned, optimiser_state), _ = jax.lax.scan(update, carry, order)
-    history = state.history.at[state.epoch].set(losses)
-    best_loss = jnp.where(better, losses[1], state.best_loss)
-    return settled(
-        TrainingState(learned, optimiser_state, best, best_loss, state.epoch + 1, history)
-    )
+    return after_epoch(state, learned, optimiser_state, losses)
 
 
 def _survey(problem: InverseProblem, windows: Windows, u: Array) -> tuple[Array, Any]:
@@ -343,37 +302,3 @@ def _run(problem: InverseProblem, params: Any, window: Window, state: Any) -> tu
     squares = problem.observations.without_tails(misfit) ** 2
     sums = [jnp.sum(jnp.where(mask, squares, 0.0)) for mask in (window.fitted, window.held_out)]
     return after, jnp.stack(sums)
-
-
-def _best_epoch(state: TrainingState) -> int:
-    held_out = np.asarray(state.history)[: int(state.epoch), 1]
-    return int(np.nanargmin(held_out)) if np.isfinite(held_out).any() else 0
-
-
-def _ended(state: TrainingState, settings: TrainingSettings) -> bool:
-    epoch = int(state.epoch)
-    if epoch == 0:
-        return False
-    lost = not np.isfinite(np.asarray(state.history[epoch - 1])).all()
-    return lost or epoch > settings.epochs or epoch - 1 - _best_epoch(state) >= settings.patience
-
-
-def _judge(history: np.ndarray, settings: TrainingSettings) -> tuple[bool, str]:
-    """Whether training has come to its end, and in words."""
-    held_out = history[:, 1]
-    if not np.isfinite(history).all():
-        return False, f"the model gave no finite loss in epoch {len(history) - 1}"
-    best = int(held_out.argmin())
-    if len(history) - 1 - best >= settings.patience:
-        return True, (
-            f"the held-out data got no better for {number_of(settings.patience, 'epoch')} "
-            f"after epoch {best}"
-        )
-    early = held_out[: max(1, round(0.9 * len(history)))].min()
-    flat = bool(held_out.min() > (1.0 - FLAT) * early)
-    gain = "less" if flat else "more"
-    return flat, (
-        f"the limit of {number_of(settings.epochs, 'epoch')}; the last tenth of them gained "
-        f"{gain} than "
-        f"{100 * FLAT:g} % on the held-out data"
-    )
