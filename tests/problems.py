@@ -389,3 +389,17 @@ def root_problem() -> InverseProblem:
     """y = sqrt(a) x with a = 4 in -1 ... 9: no number comes out where a is negative."""
     x = np.linspace(0.0, 1.0, 5)
     return make_problem(_root, {"a": Flat(-1.0, 9.0)}, {"a": 1.0}, {"x": x}, 2.0 * x, 0.1)
+
+
+# A twin on the command line that runs in a fraction of a second.
+SMALL = [
+    part
+    for text in (
+        "synthetic.hours=60",
+        "synthetic.fit_hours=48",
+        "model.nodes=21",
+        "model.depth=0.4",
+        "method.starts=1",
+    )
+    for part in ("--set", text)
+]

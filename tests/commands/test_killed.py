@@ -18,17 +18,8 @@ from typing import Any
 
 import pytest
 
-SMALL = [
-    part
-    for text in (
-        "synthetic.hours=60",
-        "synthetic.fit_hours=48",
-        "model.nodes=21",
-        "model.depth=0.4",
-        "method.starts=1",
-    )
-    for part in ("--set", text)
-]
+from problems import SMALL
+
 TWIN = ("twin-two-depths", *SMALL, "--out", "out")
 COMMANDS = {
     "estimate": ("estimate", *TWIN),

@@ -95,8 +95,8 @@ def true_parameters(space: ParameterSpace, truth: Mapping[str, Any]) -> dict[str
                 f"{len(given)}",
                 "count the knots, or leave one number",
             )
+        lower, upper = _bounds(space, name)
         if variation is None:
-            lower, upper = _bounds(space, name)
             if not lower <= given[0] <= upper:
                 raise InputError(
                     f"a truth of {name} between {lower:g} and {upper:g}",
@@ -105,11 +105,9 @@ def true_parameters(space: ParameterSpace, truth: Mapping[str, Any]) -> dict[str
                 )
             params[name] = jnp.asarray(float(given[0]))
             continue
-        prior = next(p.prior for p in space.free if p.name == name)
-        if not ((prior.lower < given) & (given < prior.upper)).all():
+        if not ((lower < given) & (given < upper)).all():
             raise InputError(
-                f"a truth of {name}, which varies, between its bounds {prior.lower:g} and "
-                f"{prior.upper:g}",
+                f"a truth of {name}, which varies, between its bounds {lower:g} and {upper:g}",
                 f"{given.tolist()}",
                 "move it inside, or widen the bounds",
             )

@@ -21,6 +21,7 @@ from caliche.experiments.experiment import Experiment
 from caliche.files.checkpoint import fingerprint
 from caliche.files.manifest import MANIFEST, manifest, read_json, write_manifest
 from caliche.files.whole_file import clear, clear_folders, folder_aside
+from caliche.keys.records import Record, read_record
 
 # Of a folder: what it is called while it is written is a little longer, and systems allow 255.
 LONGEST_NAME = 200
@@ -38,7 +39,7 @@ def write_whole(folder: Path, command: str, write: Callable[[Path], None], mark:
 
     Parameters
     ----------
-    mark : what the run belongs to, see `is_finished`.
+    mark : what the run belongs to, see `finished_summary`.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -66,18 +67,26 @@ def mark_of(experiment: Experiment, *settings: object) -> str:
     return fingerprint(experiment.config.raw, problems, settings)
 
 
-def is_finished(folder: Path | None, command: str, mark: str) -> bool:
-    """Whether a folder holds the same run, whole: of this command and version, and with this mark
-    of what it belongs to. What a killed process has left there and beside it is removed then."""
+def finished_summary(
+    folder: Path | None, command: str, mark: str, form: type[Record], remedy: str
+) -> Record | None:
+    """What summary.json says where a folder holds the same run, whole: of this command and version,
+    and with this mark of what it belongs to; None elsewhere. What a killed process has left there
+    and beside it is removed.
+
+    Raises
+    ------
+    InputError : a summary.json that is damaged.
+    """
     said = None if folder is None else read_json(folder / MANIFEST)
     if folder is None or said is None:
-        return False
+        return None
     same = manifest(command, {"mark": mark})
     if any(said.get(key) != value for key, value in same.items()):
-        return False
+        return None
     clear(folder)
     clear_folders(folder)
-    return True
+    return read_record(form, folder / "summary.json", remedy)
 
 
 def new_folder(out: Path | None, name: str) -> Path:

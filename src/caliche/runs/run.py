@@ -25,13 +25,13 @@ from caliche.experiments.config.objective import SCORECARD, check_objective
 from caliche.experiments.experiment import Experiment
 from caliche.files.checkpoint import Checkpoint
 from caliche.files.whole_file import remove
-from caliche.keys.records import json_text, read_record, to_json
+from caliche.keys.records import json_text, to_json
 from caliche.remarks import Remark
 from caliche.runs.dataset import result_dataset
 from caliche.runs.ensemble import add_ensemble
 from caliche.runs.folder import (
     as_run,
-    is_finished,
+    finished_summary,
     new_folder,
     state_file,
     write_data,
@@ -143,12 +143,12 @@ def run_experiment(
     return Run(folder, result, found)
 
 
-def finished_run(folder: Path, mark: str) -> RunSummary | None:
+def finished_run(folder: Path | None, mark: str) -> RunSummary | None:
     """What the same run, which is finished, says in a folder; None where there is none."""
-    if not is_finished(folder, "estimate", mark):
-        return None
-    forget_state(folder)
-    return read_record(RunSummary, folder / "summary.json", REMEDY)
+    found = finished_summary(folder, "estimate", mark, RunSummary, REMEDY)
+    if found is not None and folder is not None:
+        forget_state(folder)
+    return found
 
 
 def forget_state(folder: Path) -> None:

@@ -11,19 +11,9 @@ from caliche.commands.variants import cli
 from caliche.commands.variants.page import write_variants_page
 from caliche.terminal import tables
 from caliche.terminal.progress import Progress
+from problems import SMALL
 
 TWIN = ("variants", "twin-two-depths", "--starts", 2)
-SMALL = [
-    part
-    for text in (
-        "synthetic.hours=60",
-        "synthetic.fit_hours=48",
-        "model.nodes=21",
-        "model.depth=0.4",
-        "method.starts=1",
-    )
-    for part in ("--set", text)
-]
 
 
 @pytest.fixture

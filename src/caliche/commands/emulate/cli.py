@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,11 +83,14 @@ def emulate(
     configure()
     from caliche.commands.emulate.page import write_emulation_page
     from caliche.commands.emulate.run import emulate_experiment, emulate_program
+    from caliche.commands.emulate.summary import EmulationSummary
     from caliche.commands.emulate.tables import cost_table, output_table
     from caliche.emulators.fit import Options
     from caliche.executables.config import is_drive, read_drive
     from caliche.experiments import load_experiment
-    from caliche.runs.folder import is_finished, mark_of
+    from caliche.keys.records import to_json
+    from caliche.report.pages import REMEDY
+    from caliche.runs.folder import finished_summary, mark_of
     from caliche.terminal.tables import print_table, wrapped
 
     options, mark = Options(kernel=kernel, seed=seed), ""
@@ -102,8 +104,9 @@ def emulate(
         loaded = load_experiment(experiment, set_ or [])
         mark = mark_of(loaded, outputs, number, gradients, options, reach, seed, kinds)
         name, run = loaded.config.name, partial(emulate_experiment, loaded, mark=mark)
-    if mark and out is not None and is_finished(out, "emulate", mark):
-        folder, summary = out, json.loads((out / "summary.json").read_text("utf-8"))
+    said = finished_summary(out, "emulate", mark, EmulationSummary, REMEDY) if mark else None
+    if said is not None and out is not None:
+        folder, summary = out, to_json(said)
         typer.echo(f"This emulation is finished in {folder}.", err=True)
     else:
         with Progress(f"Emulating {name}") as progress:

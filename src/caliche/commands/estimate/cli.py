@@ -59,7 +59,7 @@ def estimate(
     given = [f"method.{key}={value}" for key, value in flags.items() if value is not None]
     loaded = load(experiment, [*(set_ or []), *given])
     mark = mark_of(loaded, method)  # bad data are told before any progress is shown
-    found = None if fresh or out is None else finished_run(out, mark)
+    found = None if fresh else finished_run(out, mark)
     if found is None or out is None:
         folder = (fresh_folder if fresh else new_folder)(out, loaded.config.name)
         state, name = state_file(folder), loaded.config.name

@@ -77,17 +77,16 @@ def screen(
     from caliche.commands.screen.summary import ScreeningSummary
     from caliche.experiments import load_experiment
     from caliche.files.whole_file import remove
-    from caliche.keys.records import read_record
     from caliche.report.pages import REMEDY
-    from caliche.runs.folder import is_finished, mark_of, new_folder, state_file
+    from caliche.runs.folder import finished_summary, mark_of, new_folder, state_file
 
     loaded = load_experiment(experiment, set_ or [])
     name = loaded.config.name
     mark = mark_of(loaded, method, samples, seed, together, keep, start_ranges)
-    if not fresh and out is not None and is_finished(out, "screen", mark):
-        folder, state = out, state_file(out)
-        remove(state)
-        summary = read_record(ScreeningSummary, folder / "summary.json", REMEDY)
+    said = None if fresh else finished_summary(out, "screen", mark, ScreeningSummary, REMEDY)
+    if said is not None and out is not None:
+        folder, summary = out, said
+        remove(state_file(out))
         typer.echo(f"This screening is finished in {folder}.", err=True)
     else:
         folder = (fresh_folder if fresh else new_folder)(out, f"{name}-screen")
